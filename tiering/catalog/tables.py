@@ -1,0 +1,328 @@
+"""The catalog's tables: what is where, what is under way, what it saved.
+
+One definition for SQLite and PostgreSQL; alembic migrations are generated from it and a test holds them equal. Times are
+integer ns since the epoch (UTC), sizes are bytes, paths and names are raw bytes. Only tiering.catalog imports this module.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData()
+
+# SQLite makes only an INTEGER (not BIGINT) primary key an alias of the rowid; PostgreSQL needs BIGINT for 2e8 chunks.
+Key = BigInteger().with_variant(Integer, "sqlite")
+
+meta = Table("meta", metadata, Column("key", Text, primary_key=True), Column("value", Text, nullable=False))
+
+roots = Table(
+    "roots",
+    metadata,
+    Column("root_id", Key, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("path", LargeBinary, nullable=False, unique=True),
+    Column(
+        "marker", Text, nullable=False
+    ),  # content of the root's marker file: proves that the right tree is mounted
+    Column("state", Text, nullable=False),  # active | left
+    Column("added_ns", BigInteger, nullable=False),
+)
+
+files = Table(
+    "files",
+    metadata,
+    Column("file_id", Key, primary_key=True),
+    Column("root_id", Key, ForeignKey("roots.root_id"), nullable=False),
+    # b"" for the root itself, else "a/b/" with a trailing slash: ordered by (dir, name) this is a depth-first walk
+    Column("dir", LargeBinary, nullable=False),
+    Column("name", LargeBinary, nullable=False),
+    Column("state", Text, nullable=False),  # FileState
+    Column("leader_id", Key),  # another name of the same inode leads; bytes are counted on the leader only
+    Column("size", BigInteger, nullable=False),  # apparent; of an offline file: what it was
+    Column("mtime_ns", BigInteger, nullable=False),
+    Column("ctime_ns", BigInteger, nullable=False),
+    Column("dev", BigInteger, nullable=False),
+    Column("ino", BigInteger, nullable=False),  # stored as signed 64 bit
+    Column("nlink", Integer, nullable=False),
+    Column("mode", Integer, nullable=False),
+    Column("uid", BigInteger, nullable=False),
+    Column("gid", BigInteger, nullable=False),
+    Column("recipe_no", Key, ForeignKey("recipes.recipe_no")),  # the stored version that equals the file now
+    Column("tier", Text),  # name of the tier that recipe was written to
+    Column("pinned", Boolean, nullable=False, default=False),
+    Column("first_seen_ns", BigInteger, nullable=False),
+    Column("last_access_ns", BigInteger),  # best evidence so far; null = unknown, never "cold"
+    Column("access_quality", Text, nullable=False),  # AccessQuality
+    Column("missing_since_ns", BigInteger),
+    Column("missing_from", Text),  # the state it was in when it went missing
+    Column("recalled_ns", BigInteger),  # last recall: the cool-off counts from here
+    Column("stored_ns", BigInteger),  # when the current recipe was committed
+    UniqueConstraint("root_id", "dir", "name"),
+)
+Index("files_by_state", files.c.state)
+Index("files_by_recipe", files.c.recipe_no)
+Index("files_by_inode", files.c.dev, files.c.ino)
+Index("files_by_leader", files.c.leader_id)
+
+access_days = Table(
+    "access_days",
+    metadata,
+    Column("file_id", Key, ForeignKey("files.file_id"), primary_key=True),
+    Column("day", Integer, primary_key=True),  # days since the epoch, UTC
+    Column("source", Text, primary_key=True),  # atime | opens | recall
+    Column("opens", Integer, nullable=False),
+)
+
+packs = Table(
+    "packs",
+    metadata,
+    Column("pack_no", Key, primary_key=True),
+    Column("key", Text, nullable=False, unique=True),
+    Column("kind", Text, nullable=False),  # data | recipes
+    Column("tier", Text, nullable=False),
+    Column("storage_class", Text, nullable=False),
+    Column("state", Text, nullable=False),  # PackState
+    Column("size", BigInteger, nullable=False),
+    Column("framing", BigInteger, nullable=False),  # size - sum(stored_len): headers, trailer, footer
+    Column("checksum", Text, nullable=False),
+    Column("created_ns", BigInteger, nullable=False),
+    Column("doomed_ns", BigInteger),
+)
+Index("packs_by_state", packs.c.state)
+
+codecs = Table(
+    "codecs", metadata, Column("codec_no", Integer, primary_key=True), Column("name", Text, unique=True)
+)
+
+chunks = Table(
+    "chunks",
+    metadata,
+    Column("chunk_no", Key, primary_key=True),
+    Column("fingerprint", LargeBinary, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("pack_no", Key, ForeignKey("packs.pack_no"), nullable=False),
+    Column("offset", BigInteger, nullable=False),  # of the coded payload in the pack
+    Column("stored_len", Integer, nullable=False),
+    Column("raw_len", Integer, nullable=False),
+    Column("codec_no", Integer, ForeignKey("codecs.codec_no"), nullable=False),
+)
+Index("chunks_by_fingerprint", chunks.c.fingerprint)  # not unique: fingerprints collide, tiers hold copies
+Index("chunks_by_pack", chunks.c.pack_no)
+
+recipes = Table(
+    "recipes",
+    metadata,
+    Column("recipe_no", Key, primary_key=True),
+    Column("recipe_id", Text, nullable=False, unique=True),
+    Column("state", Text, nullable=False),  # live | doomed
+    Column("tier", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False),  # of the whole file
+    Column("size", BigInteger, nullable=False),
+    Column("hole_bytes", BigInteger, nullable=False),
+    Column("owner_uid", BigInteger, nullable=False),
+    Column("pack_no", Key, ForeignKey("packs.pack_no"), nullable=False),  # of kind recipes
+    Column("offset", BigInteger, nullable=False),
+    Column("stored_len", Integer, nullable=False),
+    Column("raw_len", Integer, nullable=False),
+    Column("recipe_digest", LargeBinary, nullable=False),  # of the encoded recipe
+    Column("codec_no", Integer, ForeignKey("codecs.codec_no"), nullable=False),
+    Column("created_ns", BigInteger, nullable=False),
+)
+Index("recipes_by_pack", recipes.c.pack_no)
+
+refs = Table(
+    "refs",
+    metadata,
+    Column("recipe_no", Key, ForeignKey("recipes.recipe_no"), primary_key=True),
+    Column("chunk_no", Key, ForeignKey("chunks.chunk_no"), primary_key=True),
+    Column("times", Integer, nullable=False),  # how often the chunk occurs in the recipe
+    sqlite_with_rowid=False,
+)
+Index("refs_by_chunk", refs.c.chunk_no)
+
+versions = Table(
+    "versions",
+    metadata,
+    Column("version_no", Key, primary_key=True),
+    Column("root_id", Key, ForeignKey("roots.root_id"), nullable=False),
+    Column("dir", LargeBinary, nullable=False),
+    Column("name", LargeBinary, nullable=False),
+    Column("recipe_no", Key, ForeignKey("recipes.recipe_no"), nullable=False),
+    Column("from_ns", BigInteger, nullable=False),  # when this version was stored
+    Column("superseded_ns", BigInteger, nullable=False),
+    Column("keep_until_ns", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),  # changed | deleted | replaced
+)
+Index("versions_by_path", versions.c.root_id, versions.c.dir, versions.c.name)
+Index("versions_by_recipe", versions.c.recipe_no)
+Index("versions_by_expiry", versions.c.keep_until_ns)
+
+journal = Table(
+    "journal",
+    metadata,
+    Column("op_id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),  # migrate | release | recall
+    Column("file_id", Key, ForeignKey("files.file_id")),
+    Column("step", Text, nullable=False),  # see the job that writes it
+    Column("detail", Text, nullable=False),  # JSON: what reconcile needs to finish or undo the step
+    Column("owner", Text, nullable=False),  # host:pid:boot of the process
+    Column("lease_until_ns", BigInteger, nullable=False),
+    Column("created_ns", BigInteger, nullable=False),
+)
+Index("journal_by_file", journal.c.file_id, unique=True)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", Text, primary_key=True),  # one owner per maintenance task; also "writer:<store>"
+    Column("owner", Text, nullable=False),
+    Column("until_ns", BigInteger, nullable=False),
+)
+
+scans = Table(
+    "scans",
+    metadata,
+    Column("scan_id", Key, primary_key=True),
+    Column("root_id", Key, ForeignKey("roots.root_id"), nullable=False),
+    Column("started_ns", BigInteger, nullable=False),
+    Column("finished_ns", BigInteger),
+    Column("state", Text, nullable=False),  # running | complete | refused | awaiting_confirmation
+    Column("files", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("new", BigInteger, nullable=False),
+    Column("changed", BigInteger, nullable=False),
+    Column("missing", BigInteger, nullable=False),
+    Column(
+        "sweep", Boolean, nullable=False
+    ),  # most atimes moved within hours in walk order: not counted as access
+    Column("access_quality", Text, nullable=False),
+    Column("note", Text, nullable=False),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("run_id", Key, primary_key=True),
+    Column("job", Text, nullable=False),
+    Column("started_ns", BigInteger, nullable=False),
+    Column("finished_ns", BigInteger),
+    Column("outcome", Text, nullable=False),  # running | done | skipped_some | failed
+    Column("detail", Text, nullable=False),  # JSON of the job's report
+)
+Index("runs_by_job", runs.c.job, runs.c.started_ns)
+
+tickets = Table(
+    "tickets",
+    metadata,
+    Column("ticket_no", Key, primary_key=True),
+    Column("state", Text, nullable=False),  # open | done | cancelled | failed
+    Column("speed", Text, nullable=False),  # bulk | standard | expedited
+    Column("reason", Text, nullable=False),
+    Column("requested_by", Text, nullable=False),
+    Column("created_ns", BigInteger, nullable=False),
+    Column("deadline_ns", BigInteger),
+    Column("quote", Text, nullable=False),  # JSON: bytes, usd_nano, hours, objects
+    Column("note", Text, nullable=False),
+)
+
+ticket_files = Table(
+    "ticket_files",
+    metadata,
+    Column("ticket_no", Key, ForeignKey("tickets.ticket_no"), primary_key=True),
+    Column("file_id", Key, ForeignKey("files.file_id"), primary_key=True),
+    Column("state", Text, nullable=False),  # waiting | done | failed
+    Column("note", Text, nullable=False),
+)
+
+restores = Table(
+    "restores",
+    metadata,
+    Column("pack_no", Key, ForeignKey("packs.pack_no"), primary_key=True),
+    Column("state", Text, nullable=False),  # wanted | warming | warm | done
+    Column("speed", Text, nullable=False),
+    Column("requested_ns", BigInteger),
+    Column("warm_until_ns", BigInteger),
+)
+
+ticket_packs = Table(
+    "ticket_packs",
+    metadata,
+    Column("ticket_no", Key, ForeignKey("tickets.ticket_no"), primary_key=True),
+    Column("pack_no", Key, ForeignKey("packs.pack_no"), primary_key=True),
+)
+
+ledger_entries = Table(
+    "ledger_entries",
+    metadata,
+    Column("entry_no", Key, primary_key=True, autoincrement=False),  # 1, 2, 3 ... without gaps
+    Column("op_id", Text, nullable=False, unique=True),  # the same operation is never booked twice
+    Column("at_ns", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("price_book", Text, nullable=False),  # "" where no price is involved
+    Column("prev_hash", Text, nullable=False),
+    Column("hash", Text, nullable=False),
+)
+
+ledger_lines = Table(
+    "ledger_lines",
+    metadata,
+    Column("entry_no", Key, ForeignKey("ledger_entries.entry_no"), primary_key=True, autoincrement=False),
+    Column("line_no", Integer, primary_key=True, autoincrement=False),
+    Column("account", Text, nullable=False),
+    Column("tier", Text, nullable=False),  # "" where the account has no tier
+    Column("unit", Text, nullable=False),  # byte | nanousd
+    Column("amount", BigInteger, nullable=False),
+)
+Index("ledger_lines_by_account", ledger_lines.c.account, ledger_lines.c.tier)
+
+balances = (
+    Table(  # running sums of ledger_lines, kept in the same transaction; audit recomputes them from the lines
+        "balances",
+        metadata,
+        Column("account", Text, primary_key=True),
+        Column("tier", Text, primary_key=True),
+        Column("unit", Text, primary_key=True),
+        Column("amount", BigInteger, nullable=False),
+    )
+)
+
+outbox = Table(  # state changes and ledger entries not yet in a segment
+    "outbox",
+    metadata,
+    Column("seq", Key, primary_key=True),
+    Column("record", Text, nullable=False),  # one JSON object; docs/formats.md lists them
+    sqlite_autoincrement=True,
+)
+
+segments = Table(
+    "segments",
+    metadata,
+    Column("segment_no", Key, primary_key=True, autoincrement=False),
+    Column("key", Text, nullable=False, unique=True),
+    Column("state", Text, nullable=False),  # pending | durable
+    Column("size", BigInteger, nullable=False),
+    Column("hash", Text, nullable=False),
+    Column("last_seq", BigInteger, nullable=False),
+    Column("created_ns", BigInteger, nullable=False),
+)
+
+stores = Table(
+    "stores",
+    metadata,
+    Column("url", Text, primary_key=True),
+    Column("store_id", Text, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("capabilities", Text, nullable=False),  # JSON of stores.base.Capabilities
+    Column("probed_ns", BigInteger, nullable=False),
+)
