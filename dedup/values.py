@@ -63,7 +63,8 @@ class FileMeta:
     mtime_ns: int
     atime_ns: int
     xattrs: tuple[tuple[bytes, bytes], ...] = ()
-    """(name, value), sorted by name; POSIX ACLs and SELinux labels are xattrs here (system.posix_acl_access, security.selinux)."""
+    """(name, value), sorted by name; POSIX ACLs and SELinux labels are xattrs here
+    (system.posix_acl_access, security.selinux)."""
     user: str = ""
     """Owner's name when stored, for a human; uid decides."""
     group: str = ""

@@ -1,7 +1,8 @@
 """The catalog's tables: what is where, what is under way, what it saved.
 
-One definition for SQLite and PostgreSQL; alembic migrations are generated from it and a test holds them equal. Times are
-integer ns since the epoch (UTC), sizes are bytes, paths and names are raw bytes. Only tiering.catalog imports this module.
+One definition for SQLite and PostgreSQL; alembic migrations are generated from it and a test holds them equal.
+Times are integer ns since the epoch (UTC), sizes are bytes, paths and names are raw bytes.
+Only tiering.catalog imports this module.
 """
 
 from sqlalchemy import (
@@ -31,9 +32,7 @@ roots = Table(
     Column("root_id", Key, primary_key=True),
     Column("name", Text, nullable=False, unique=True),
     Column("path", LargeBinary, nullable=False, unique=True),
-    Column(
-        "marker", Text, nullable=False
-    ),  # content of the root's marker file: proves that the right tree is mounted
+    Column("marker", Text, nullable=False),  # content of the root's marker file: proves that the right tree is mounted
     Column("state", Text, nullable=False),  # active | left
     Column("added_ns", BigInteger, nullable=False),
 )
@@ -100,9 +99,7 @@ packs = Table(
 )
 Index("packs_by_state", packs.c.state)
 
-codecs = Table(
-    "codecs", metadata, Column("codec_no", Integer, primary_key=True), Column("name", Text, unique=True)
-)
+codecs = Table("codecs", metadata, Column("codec_no", Integer, primary_key=True), Column("name", Text, unique=True))
 
 chunks = Table(
     "chunks",
@@ -202,9 +199,7 @@ scans = Table(
     Column("new", BigInteger, nullable=False),
     Column("changed", BigInteger, nullable=False),
     Column("missing", BigInteger, nullable=False),
-    Column(
-        "sweep", Boolean, nullable=False
-    ),  # most atimes moved within hours in walk order: not counted as access
+    Column("sweep", Boolean, nullable=False),  # most atimes moved within hours in walk order: not counted as access
     Column("access_quality", Text, nullable=False),
     Column("note", Text, nullable=False),
 )
@@ -286,15 +281,13 @@ ledger_lines = Table(
 )
 Index("ledger_lines_by_account", ledger_lines.c.account, ledger_lines.c.tier)
 
-balances = (
-    Table(  # running sums of ledger_lines, kept in the same transaction; audit recomputes them from the lines
-        "balances",
-        metadata,
-        Column("account", Text, primary_key=True),
-        Column("tier", Text, primary_key=True),
-        Column("unit", Text, primary_key=True),
-        Column("amount", BigInteger, nullable=False),
-    )
+balances = Table(  # running sums of ledger_lines, kept in the same transaction; audit recomputes them from the lines
+    "balances",
+    metadata,
+    Column("account", Text, primary_key=True),
+    Column("tier", Text, primary_key=True),
+    Column("unit", Text, primary_key=True),
+    Column("amount", BigInteger, nullable=False),
 )
 
 outbox = Table(  # state changes and ledger entries not yet in a segment

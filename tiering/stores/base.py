@@ -1,14 +1,14 @@
 """The contract every store keeps, and the values it speaks in.
 
-A store maps keys to immutable objects. Jobs see only this; which provider is behind it, and how many wrappers are stacked
-on it, is decided once in tiering.stores.open. The conformance suite (tests/stores) is the definition; this is its prose:
+A store maps keys to immutable objects. Jobs see only this; which provider is behind it, and how many
+wrappers are stacked on it, is decided once in tiering.stores.open. The conformance suite (tests/stores) is the definition; this is its prose:
 
 - Durability: when put() returns, the object survives a power cut of this machine (local) or is acknowledged (remote).
 - Atomicity: a reader sees a whole object or none.
 - Read after write, and list after write, are consistent.
 - Immutability: a key is written once. put(if_absent=True) on a taken key raises ObjectExists and changes nothing.
-- Idempotency: delete() of an absent key succeeds. put() may be retried by its caller after StoreUnavailable, and may then
-  meet its own object: ObjectExists, to be told from another's by head().
+- Idempotency: delete() of an absent key succeeds. put() may be retried by its caller after StoreUnavailable, and
+  may then meet its own object: ObjectExists, to be told from another's by head().
 - Errors are tiering.errors.StoreError and below; StoreUnavailable alone is worth retrying.
 - Thread safety: every method may be called from several threads.
 """
@@ -43,7 +43,7 @@ class ObjectInfo:
     storage_class: str
     """As the provider names it; "STANDARD" where there are no classes."""
     checksum: str
-    """Full-object checksum as the *store* reports it, "algorithm:hex" (see tiering.stores.checksum); "" where it does not."""
+    """Full-object checksum as the *store* reports it, "algorithm:hex"; "" where it does not."""
     etag: str
     """Opaque version for conditional deletes; "" where there is none."""
     modified_ns: int
@@ -93,12 +93,15 @@ class Store(Protocol):
     ) -> ObjectInfo:
         """Create *key* from *body* (seekable, read from its current position, exactly *size_bytes*).
 
-        *checksum* is "algorithm:hex" of the whole body, sent for the server to verify. Raises ChecksumRefused, ObjectExists,
-        StoreUnavailable, StoreDenied, NoSpace.
+        *checksum* is "algorithm:hex" of the whole body, sent for the server to verify. Raises ChecksumRefused,
+        ObjectExists, StoreUnavailable, StoreDenied, NoSpace.
         """
 
     def get(self, key: str, span: Span | None = None) -> bytes:
-        """Return the object, or exactly *span* of it. Raises ObjectMissing, ObjectArchived; a short read is StoreUnavailable."""
+        """Return the object, or exactly *span* of it.
+
+        Raises ObjectMissing, ObjectArchived; a short read is StoreUnavailable.
+        """
 
     def head(self, key: str) -> ObjectInfo:
         """Return what the store knows of *key*. Raises ObjectMissing."""
@@ -121,7 +124,7 @@ class ArchiveStore(Store, Protocol):
     """A store some of whose classes must be restored before reading."""
 
     def request_restore(self, key: str, *, days: int, speed: str) -> Readability:
-        """Ask for a readable copy for *days*; *speed* is bulk, standard or expedited. Idempotent while one is under way.
+        """Ask for a readable copy for *days*; *speed* is bulk, standard or expedited. Idempotent meanwhile.
 
         Returns WARMING, WARM (already readable; extended) or INSTANT (nothing to do).
         """
