@@ -1,7 +1,8 @@
 """The contract every store keeps, and the values it speaks in.
 
 A store maps keys to immutable objects. Jobs see only this; which provider is behind it, and how many
-wrappers are stacked on it, is decided once in tiering.stores.open. The conformance suite (tests/stores) is the definition; this is its prose:
+wrappers are stacked on it, is decided once in tiering.stores.open. The conformance suite (tests/stores) is
+the definition; this is its prose:
 
 - Durability: when put() returns, the object survives a power cut of this machine (local) or is acknowledged (remote).
 - Atomicity: a reader sees a whole object or none.
