@@ -9,9 +9,8 @@ from threading import Event
 from typing import Protocol
 
 from tiering.catalog.open import Catalog
-from tiering.config import Config
-
 from tiering.clock import Clock
+from tiering.config import Config
 from tiering.errors import UsageError
 from tiering.stores.base import Capabilities, Store
 

@@ -1,0 +1,145 @@
+"""P8: bad input gets a sentence and the documented exit code; never a traceback, nothing half done."""
+
+import os
+import sqlite3
+import stat
+from pathlib import Path
+
+import pytest
+
+from tests.whole.site import Site
+from tests.whole.tree import text, write
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Site:
+    """An initialised site with three files."""
+    made = Site(tmp_path / "site")
+    for i in range(3):
+        write(os.fsencode(made.root) + b"/%d.txt" % i, text(i, 50_000))
+    made.init()
+    return made
+
+
+def says(site: Site, *args: str, code: int) -> str:
+    """Run, expect *code*, return what was said on stderr."""
+    return site.run(*args, expect=code).stderr
+
+
+def test_missing_config_names_the_file_and_the_command_that_makes_one(tmp_path: Path) -> None:
+    site = Site(tmp_path / "site")
+    said = says(site, "status", code=2)
+    assert str(site.config) in said
+    assert "init" in said
+
+
+def test_malformed_config_names_the_line(small: Site) -> None:
+    small.config.write_text(small.config.read_text() + "\n[[[nonsense")
+    assert str(small.config) in says(small, "status", code=2)
+
+
+def test_an_unknown_key_is_refused_by_name(small: Site) -> None:
+    small.config.write_text("colour = 'blue'\n" + small.config.read_text())
+    assert "colour" in says(small, "status", code=2)
+
+
+def test_an_unsupported_database_is_refused(small: Site) -> None:
+    small.set("url", '"mysql://localhost/frostline"')
+    assert "mysql" in says(small, "status", code=2)
+
+
+def test_a_newer_schema_is_refused_and_left_alone(small: Site) -> None:
+    database = next(small.state.rglob("*.db"))
+    with sqlite3.connect(database) as raw:
+        raw.execute("UPDATE alembic_version SET version_num = 'ffff_from_the_future'")
+    said = says(small, "status", code=2)
+    assert "newer" in said
+
+
+def test_a_root_inside_the_store_is_refused(tmp_path: Path) -> None:
+    site = Site(tmp_path / "site")
+    inside = site.store_dir / "data"
+    inside.mkdir(parents=True)
+    said = says(site, "init", "--root", str(inside), "--store", site.store_url, "--state", str(site.state), code=2)
+    assert str(inside) in said
+    assert not site.config.exists()
+
+
+def test_a_store_inside_a_root_is_refused(tmp_path: Path) -> None:
+    site = Site(tmp_path / "site")
+    store = f"file://{site.root}/store"
+    said = says(site, "init", "--root", str(site.root), "--store", store, "--state", str(site.state), code=2)
+    assert "inside" in said
+
+
+def test_overlapping_roots_are_refused(tmp_path: Path) -> None:
+    site = Site(tmp_path / "site")
+    nested = site.root / "nested"
+    nested.mkdir()
+    args = ["--root", str(site.root), "--root", str(nested), "--store", site.store_url, "--state", str(site.state)]
+    said = says(site, "init", *args, code=2)
+    assert str(nested) in said
+
+
+def test_an_unreachable_store_is_try_again(small: Site) -> None:
+    hidden = small.base / "elsewhere"
+    os.rename(small.store_dir, hidden)
+    said = says(small, "migrate", str(small.root), "--to", "standard", "--yes", code=75)
+    assert "store" in said
+    os.rename(hidden, small.store_dir)
+    small.json("migrate", str(small.root), "--to", "standard", "--yes")
+    small.audit()
+
+
+def test_an_unreachable_s3_endpoint_is_try_again(tmp_path: Path) -> None:
+    site = Site(tmp_path / "site", store_url="s3://bucket/prefix")
+    args = ["--root", str(site.root), "--store", site.store_url, "--state", str(site.state)]
+    said = says(site, "init", *args, "--endpoint-url", "http://127.0.0.1:9", code=75)
+    assert "127.0.0.1:9" in said
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root can read everything")
+def test_an_unreadable_file_is_skipped_and_listed(small: Site) -> None:
+    os.chmod(small.root / "0.txt", 0)
+    done = small.json("migrate", str(small.root), "--to", "standard", "--yes", expect=3)
+    assert [row["path"] for row in done["files_skipped"]] == [str(small.root / "0.txt")]
+
+
+def test_a_second_catalog_on_the_same_store_is_refused(small: Site, tmp_path: Path) -> None:
+    other = Site(tmp_path / "other", store_url=small.store_url)
+    args = ["--root", str(other.root), "--store", other.store_url, "--state", str(other.state)]
+    said = says(other, "init", *args, code=1)
+    assert "another catalog" in said
+    small.json("migrate", str(small.root), "--to", "standard", "--yes")
+
+
+def test_an_unknown_path_and_an_unknown_tier_get_a_sentence(small: Site) -> None:
+    assert "/nowhere" in says(small, "recall", "/nowhere", code=2)
+    assert "glacier-2" in says(small, "migrate", str(small.root), "--to", "glacier-2", "--yes", code=2)
+
+
+def test_a_forged_placeholder_gives_nothing_away(small: Site) -> None:
+    small.json("migrate", str(small.root), "--to", "standard", "--release", "--yes")
+    target = os.readlink(small.root / "0.txt")
+    forged = small.root / "mine.txt"
+    os.symlink(target, forged)
+    if os.geteuid() == 0:
+        os.lchown(forged, 4321, 4321)
+    small.run("scan", expect=(0, 3))
+    small.run("recall", str(forged), expect=(1, 2, 3))
+    assert stat.S_ISLNK(os.lstat(forged).st_mode)
+
+
+def test_a_root_that_is_not_mounted_dooms_nothing(small: Site) -> None:
+    small.json("migrate", str(small.root), "--to", "standard", "--release", "--yes")
+    away = small.base / "unmounted"
+    os.rename(small.root, away)
+    small.root.mkdir()
+    assert "marker" in small.run("scan", expect=(1, 2, 3)).stderr
+    small.run("cycle", "--yes", expect=(0, 1, 2, 3))
+    small.run("gc", "--yes", expect=(0, 1, 2, 3))
+    small.root.rmdir()
+    os.rename(away, small.root)
+    small.run("scan")
+    small.json("recall", str(small.root))
+    small.audit()

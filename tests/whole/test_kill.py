@@ -1,0 +1,81 @@
+"""P4: SIGKILL at any moment of a migration or a recall loses nothing, books nothing twice and leaves no debris."""
+
+import os
+import random
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.whole.site import OK, SKIPPED, Site, kill
+from tests.whole.tree import Seen, differences, noise, snapshot, text, write
+
+
+def working_tree(root: Path, *, big: int, small: int) -> None:
+    """Several megabytes in files of all sizes, so that a kill lands inside reading, packing, uploading and swapping."""
+    top = os.fsencode(root)
+    for i in range(big):
+        write(top + b"/big/%02d.bin" % i, noise(i // 2, 3_000_000) + text(i, 500_000))
+    for i in range(small):
+        write(top + b"/small/%03d.txt" % i, text(i, 200 + 97 * i % 30_000))
+
+
+def read_back(site: Site, before: dict[bytes, Seen]) -> None:
+    """Every file is at its path with its bytes, or its placeholder's recipe yields them through `cat`."""
+    top = os.fsencode(site.root)
+    now = snapshot(site.root)
+    for path, seen in before.items():
+        if seen.kind != "file":
+            continue
+        assert path in now, f"{path!r} is gone"
+        if now[path].kind == "file":
+            assert now[path].digest == seen.digest, path
+        else:
+            shown = subprocess.run(site.command("cat", os.fsdecode(top + b"/" + path)), capture_output=True, check=True)
+            assert len(shown.stdout) == seen.size, path
+    hidden = [path for path in now if b".frostline-" in path]
+    assert hidden == [], hidden
+
+
+def debris(site: Site) -> list[str]:
+    """Objects in the store that no live row of the books explains, after gc with no grace."""
+    site.run("gc", "--yes")
+    seen = site.audit()
+    assert seen["dead_bytes"] == 0, seen
+    return [str(path) for path in site.store_dir.rglob("*") if path.is_file() and ".tmp" in path.parts]
+
+
+def torment(site: Site, *, rounds: int, seed: int) -> None:
+    """Kill alternating migrations and recalls at random moments; check after every kill."""
+    working_tree(site.root, big=10, small=120)
+    site.init()
+    before = snapshot(site.root)
+    rng = random.Random(seed)
+    for turn in range(rounds):
+        if turn % 2 == 0:
+            process = site.start("migrate", str(site.root), "--to", "standard", "--release", "--yes")
+        else:
+            process = site.start("recall", str(site.root))
+        try:
+            process.wait(timeout=rng.uniform(0.3, 4.0))
+        except subprocess.TimeoutExpired:
+            pass
+        kill(process)
+        # What a restart does first: finish or undo what the dead process left.
+        site.run("reconcile", expect=(OK, SKIPPED))
+        site.audit()
+        if turn % 5 == 4:
+            read_back(site, before)
+    site.json("recall", str(site.root))
+    assert differences(before, snapshot(site.root)) == []
+    assert debris(site) == []
+
+
+def test_p4_killed_at_random_moments_nothing_is_lost_or_booked_twice(tmp_path: Path) -> None:
+    torment(Site(tmp_path / "site"), rounds=6, seed=4)
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(1800)
+def test_p4_killed_at_fifty_random_moments(tmp_path: Path) -> None:
+    torment(Site(tmp_path / "site"), rounds=50, seed=50)
