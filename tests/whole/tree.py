@@ -94,13 +94,18 @@ def odd_tree(root: Path, *, as_root: bool) -> None:
         write(top + b"/tiny/%03d.json" % i, b'{"i": %d, "kind": "tiny", "pad": "%s"}' % (i, b"p" * (i % 50)))
     os.makedirs(top + b"/empty-folder")
     if as_root:
-        os.chown(top + b"/world", 1234, 2345)
-        acl = shutil.which("setfacl")
-        if acl:
-            subprocess.run([acl, "-m", "u:1234:r--", os.fsdecode(top + b"/xattrs")], check=True)
-        os.setxattr(top + b"/xattrs", b"trusted.note", b"root's")
+        give_away(top)
     for folder, _, _ in os.walk(top, topdown=False):
         os.utime(folder, ns=(YEAR_NS, 40 * YEAR_NS + len(folder)))
+
+
+def give_away(top: bytes) -> None:
+    """Set what only root can set: another owner, an ACL, a trusted attribute."""
+    os.chown(top + b"/world", 1234, 2345)
+    acl = shutil.which("setfacl")
+    if acl:
+        subprocess.run([acl, "-m", "u:1234:r--", os.fsdecode(top + b"/xattrs")], check=True)
+    os.setxattr(top + b"/xattrs", b"trusted.note", b"root's")
 
 
 def walk(root: Path) -> Iterator[bytes]:

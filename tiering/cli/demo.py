@@ -2,7 +2,7 @@
 
 Without an argument it builds a workspace (text, shared libraries, arrays, copies and edited copies), runs every step of
 frostline on it through the ordinary command line, and prints what a user would see. With a folder it estimates and
-plans for that folder and changes nothing in it. Everything it writes stands under one temporary folder, named at the end.
+plans for that folder and changes nothing in it. What it writes stands under one temporary folder.
 """
 
 import os
