@@ -1,0 +1,159 @@
+"""The whole walk on a tree of gigabytes: out, audit, rebuild, back; times, CPU, memory, and a byte-for-byte comparison.
+
+    python benchmarks/walk.py [--gb 3] [--files 40000] [--store URL] [--endpoint-url URL] [--keep DIR] [--json]
+
+The tree is made from files that stand on any machine with Python (sources and shared libraries of the environment), with
+copies, edited copies and incompressible floats, the same for the same seed. Every step is the frostline command in a child
+process. Nothing is timed in-process. The store must be empty: a folder, or an S3 prefix of your own.
+"""
+
+import argparse
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One command's cost."""
+
+    name: str
+    wall_s: float
+    cpu_s: float
+    peak_rss_mb: float
+    exit_code: int
+
+
+def sources(limit_bytes: int) -> list[bytes]:
+    """Return the contents of the environment's files, smallest bias: every size, in path order."""
+    found: list[bytes] = []
+    total = 0
+    for top in (sysconfig.get_paths()["stdlib"], sysconfig.get_paths()["purelib"]):
+        for path in sorted(Path(top).rglob("*")):
+            if path.is_file() and not path.is_symlink() and 200 < path.stat().st_size < 4_000_000:
+                data = path.read_bytes()
+                found.append(data)
+                total += len(data)
+                if total > limit_bytes:
+                    return found
+    return found
+
+
+def edited(data: bytes, rng: random.Random) -> bytes:
+    """Return *data* with a few bytes inserted at one place."""
+    at = rng.randrange(len(data))
+    return data[:at] + rng.randbytes(12) + data[at:]
+
+
+def build(root: Path, *, total_bytes: int, files: int, seed: int) -> tuple[int, int]:
+    """Fill *root*; returns (files, bytes)."""
+    rng = random.Random(seed)
+    pool = sources(total_bytes // 4)
+    small = [data for data in pool if len(data) < 40_000]
+    made = written = 0
+    while made < files or written < total_bytes:
+        want_small = written > total_bytes * made / max(files, 1)
+        kind = rng.random()
+        if made >= files or (not want_small and kind < 0.25):
+            data = rng.randbytes(rng.choice((200_000, 1_000_000, 3_000_000)))
+        else:
+            data = rng.choice(small if want_small else pool)
+            data = edited(data, rng) if kind < 0.5 else data
+        folder = root / f"set-{made // 5000}" / f"{made // 200 % 25:02d}"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{made:06d}.bin").write_bytes(data)
+        made += 1
+        written += len(data)
+    return made, written
+
+
+def run(name: str, argv: list[str]) -> Step:
+    """Run one command to its end and return what it cost."""
+    started = time.monotonic()
+    child = subprocess.Popen(argv, stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    wall_s = time.monotonic() - started
+    return Step(name, wall_s, used.ru_utime + used.ru_stime, used.ru_maxrss / 1000, child.returncode)
+
+
+def differs(original: Path, root: Path) -> str:
+    """Return what `diff` says of the two trees, "" when nothing."""
+    argv = ["diff", "-r", "--no-dereference", "-x", ".frostline-root", str(original), str(root)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    return done.stdout[:2000] + done.stderr[:2000]
+
+
+def walk(args: argparse.Namespace, base: Path) -> dict[str, object]:
+    """Do the whole walk below *base*; returns what was seen."""
+    root, original, config = base / "root", base / "original", base / "frostline.toml"
+    count, size = build(original, total_bytes=int(args.gb * 1e9), files=args.files, seed=args.seed)
+    subprocess.run(["cp", "-a", str(original), str(root)], check=True)
+    frostline = [sys.executable, "-m", "tiering.cli", "--config", str(config)]
+    store = args.store or f"file://{base}/store"
+    init = ["init", "--root", str(root), "--store", store, "--state", str(base / "state")]
+    init += ["--endpoint-url", args.endpoint_url] if args.endpoint_url else []
+    steps = [run("init", [*frostline, *init])]
+    config.write_text(config.read_text().replace("park_s = 60", "park_s = 0"))
+    for name, argv in (
+        ("scan", ["scan"]),
+        ("migrate + release", ["migrate", str(root), "--to", "standard", "--release", "--yes"]),
+        ("audit", ["audit"]),
+        ("second migrate", ["migrate", str(root), "--to", "standard", "--yes"]),
+    ):
+        steps.append(run(name, [*frostline, *argv]))
+    shutil.rmtree(base / "state")
+    for name, argv in (
+        ("rebuild", ["rebuild", "--yes"]),
+        ("audit after rebuild", ["audit"]),
+        ("recall", ["recall", str(root)]),
+        ("audit at the end", ["audit"]),
+    ):
+        steps.append(run(name, [*frostline, *argv]))
+    shown = subprocess.run([*frostline, "--json", "audit"], capture_output=True, text=True, check=False)
+    return {
+        "files": count,
+        "bytes": size,
+        "difference": differs(original, root),
+        "audit": json.loads(shown.stdout),
+        "steps": [asdict(step) for step in steps],
+    }
+
+
+def main() -> None:
+    """Parse, run, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--gb", type=float, default=3.0)
+    parser.add_argument("--files", type=int, default=40_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--store", default="")
+    parser.add_argument("--endpoint-url", default="")
+    parser.add_argument("--keep", default="", help="work below this folder and leave everything there")
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    base = Path(args.keep or tempfile.mkdtemp(prefix="frostline-walk-"))
+    try:
+        seen = walk(args, base)
+    finally:
+        if not args.keep:
+            shutil.rmtree(base, ignore_errors=True)
+    if args.json:
+        print(json.dumps(seen, indent=2))
+        return
+    print(f"{seen['files']} files, {seen['bytes']:,} bytes; trees differ: {seen['difference'] or 'no'}")
+    print(f"{'step':<22}{'wall s':>9}{'CPU s':>9}{'peak MB':>9}{'exit':>6}")
+    for step in seen["steps"]:  # type: ignore[attr-defined]
+        row = f"{step['name']:<22}{step['wall_s']:>9.1f}{step['cpu_s']:>9.1f}"
+        print(row + f"{step['peak_rss_mb']:>9.0f}{step['exit_code']:>6}")
+
+
+if __name__ == "__main__":
+    main()
