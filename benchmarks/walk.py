@@ -2,9 +2,9 @@
 
     python benchmarks/walk.py [--gb 3] [--files 40000] [--store URL] [--endpoint-url URL] [--keep DIR] [--json]
 
-The tree is made from files that stand on any machine with Python (sources and shared libraries of the environment), with
-copies, edited copies and incompressible floats, the same for the same seed. Every step is the frostline command in a child
-process. Nothing is timed in-process. The store must be empty: a folder, or an S3 prefix of your own.
+The tree is made from files that stand on any machine with Python (sources and shared libraries of the environment),
+with copies, edited copies and incompressible floats, the same for the same seed. Every step is the frostline command in
+a child process. Nothing is timed in-process. The store must be empty: a folder, or an S3 prefix of your own.
 """
 
 import argparse
