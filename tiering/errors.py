@@ -16,6 +16,7 @@ anything that is *not* from here and reaches the command line's main is a bug an
     ├─ Discrepancy                10   an audit or verification found books and things disagreeing
     ├─ IntegrityError             20   stored bytes are not what was stored; never retried
     ├─ NotOwner                    1   the store belongs to another catalog
+    ├─ RootMissing                 1   a root is not mounted, or another tree is mounted there
     ├─ NoSpace                     1   a disk or quota is full, or the reserve would be touched
     └─ StoreError                  1   the object store said no
        ├─ StoreUnavailable        75   unreachable, throttled, timed out: try again later
@@ -129,6 +130,12 @@ class IntegrityError(FrostlineError):
 
 class NotOwner(FrostlineError):
     """The store is owned by another catalog, or by a later epoch of this one."""
+
+
+class RootMissing(FrostlineError):
+    """A root does not carry its marker: not mounted, or another tree is mounted there. Says nothing about its files."""
+
+    retry = Retry.LATER
 
 
 class NoSpace(FrostlineError):
