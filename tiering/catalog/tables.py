@@ -66,6 +66,7 @@ files = Table(
     Column("missing_from", Text),  # the state it was in when it went missing
     Column("recalled_ns", BigInteger),  # last recall: the cool-off counts from here
     Column("stored_ns", BigInteger),  # when the current recipe was committed
+    Column("stored_seq", BigInteger),  # outbox seq that says so: release waits until a durable segment holds it
     UniqueConstraint("root_id", "dir", "name"),
 )
 Index("files_by_state", files.c.state)
@@ -96,6 +97,7 @@ packs = Table(
     Column("checksum", Text, nullable=False),
     Column("created_ns", BigInteger, nullable=False),
     Column("doomed_ns", BigInteger),
+    Column("owner", Text, nullable=False, default=""),  # host:pid:boot of the process that uploads it
 )
 Index("packs_by_state", packs.c.state)
 
@@ -318,4 +320,8 @@ stores = Table(
     Column("epoch", Integer, nullable=False),
     Column("capabilities", Text, nullable=False),  # JSON of stores.base.Capabilities
     Column("probed_ns", BigInteger, nullable=False),
+    Column(
+        "tier", Text, nullable=False, default=""
+    ),  # a tier on this store: the ownership file's bytes are booked there
+    Column("ownership_bytes", BigInteger, nullable=False, default=0),  # size of frostline.json, as booked
 )

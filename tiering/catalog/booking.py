@@ -1,0 +1,247 @@
+"""Turns changes of rows into ledger lines: what a file, a holder of a recipe, a chunk and a pack weigh in each book.
+
+Every function that changes rows which weigh something does it between FileChange.begin() and .finish(): the lines are the
+difference between the rows before and after, so that books and rows cannot part. Who the callers are: files, commit, versions, packs.
+
+Weights. A leader row weighs its size on files.hot_only, .dual or .offline by state. A *holder* of a recipe is a leader row with a
+recipe (held.current; held.retained while missing) or a versions row (held.retained). A chunk is live while a refs row names it.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import and_, delete, exists, func, insert, literal, select, update
+
+from tiering.catalog import accounts, ledger, outbox, records
+from tiering.catalog.accounts import Amounts
+from tiering.catalog.tables import chunks, files, packs, recipes, refs, roots, versions
+from tiering.catalog.transaction import Tx, batches
+from tiering.catalog.values import FileRow, FileState
+
+_STATE_ACCOUNT = {
+    FileState.DUAL: accounts.FILES_DUAL,
+    FileState.OFFLINE: accounts.FILES_OFFLINE,
+    FileState.RECALLING: accounts.FILES_OFFLINE,
+    FileState.REGULAR: accounts.FILES_HOT_ONLY,
+}
+
+
+def files_account(row: FileRow) -> str | None:
+    """Return the account of the files book that *row* weighs on; None for a follower and for a missing file."""
+    if not row.is_leader:
+        return None
+    if row.state == FileState.MIGRATING:
+        return accounts.FILES_HOT_ONLY if row.recipe_no is None else accounts.FILES_DUAL
+    return _STATE_ACCOUNT.get(row.state)
+
+
+def held_account(row: FileRow) -> str | None:
+    """Return the account on which *row* holds its recipe; None when it holds none."""
+    if not row.is_leader or row.recipe_no is None:
+        return None
+    return accounts.HELD_RETAINED if row.state == FileState.MISSING else accounts.HELD_CURRENT
+
+
+def load_files(tx: Tx, file_ids: Iterable[int]) -> dict[int, FileRow]:
+    """Return the rows of those ids that exist."""
+    found: dict[int, FileRow] = {}
+    for batch in batches(file_ids):
+        for row in tx.conn.execute(select(files).where(files.c.file_id.in_(batch))):
+            found[row.file_id] = file_row(row)
+    return found
+
+
+def file_row(row: Iterable[object]) -> FileRow:
+    """Return a row of `select(files)` as a FileRow."""
+    values = list(row)
+    values[4] = FileState(str(values[4]))
+    return FileRow(*values)  # type: ignore[arg-type]  # column for column
+
+
+@dataclass(slots=True)
+class FileChange:
+    """One change of file and version rows, from its first look at them to its ledger entry."""
+
+    tx: Tx
+    before: dict[int, FileRow]
+    created: list[int] = field(default_factory=list)
+    """Ids of rows inserted since."""
+    held: Counter[tuple[int, str]] = field(default_factory=Counter)
+    """(recipe_no, held account) -> holders added, for version rows; file rows are compared."""
+    amounts: Amounts = field(default_factory=Amounts)
+    """Further lines, e.g. of packs that go live in the same commit."""
+    notes: list[outbox.Record] = field(default_factory=list)
+    """Further records, written before those of the files."""
+
+    @classmethod
+    def begin(cls, tx: Tx, file_ids: Iterable[int]) -> "FileChange":
+        """Note how the rows are; every row changed later must be among them, or be created."""
+        return cls(tx, load_files(tx, file_ids))
+
+    def finish(self, *, op_id: str, kind: str, reason: str, new_recipes: Sequence[int] = ()) -> int | None:
+        """Book the difference, doom recipes that lost their last holder, write records; return the entry, None if nothing weighs.
+
+        *new_recipes* have their refs in place already; the chunks those brought to life are booked here.
+        """
+        after = load_files(self.tx, [*self.before, *self.created])
+        held = self._compare(after)
+        facts = _recipe_facts(self.tx, {recipe_no for recipe_no, _ in held})
+        _book_holders(self.amounts, held, facts)
+        for batch in batches(sorted(new_recipes)):
+            # Refs of later batches are in place already; their recipes have larger numbers than any older one.
+            upto = max(batch) if len(new_recipes) > len(batch) else None
+            book_chunks(self.tx, self.amounts, batch, sign=+1, upto=upto)
+        dropped = {recipe_no for (recipe_no, _), count in held.items() if count < 0}
+        doomed = doom_unheld(self.tx, self.amounts, dropped)
+        outbox.append(self.tx, [*self.notes, *self._file_records(after), *doomed])
+        return book(self.tx, self.amounts, op_id=op_id, kind=kind, reason=reason)
+
+    def _compare(self, after: Mapping[int, FileRow]) -> Counter[tuple[int, str]]:
+        held = Counter(self.held)
+        for sign, rows in ((-1, self.before), (+1, after)):
+            for row in rows.values():
+                account = files_account(row)
+                if account is not None:
+                    self.amounts.add(account, sign * row.size)
+                    self.amounts.add(accounts.FILES_LOGICAL, -sign * row.size)
+                account = held_account(row)
+                if account is not None and row.recipe_no is not None:
+                    held[row.recipe_no, account] += sign
+        return held
+
+    def _file_records(self, after: Mapping[int, FileRow]) -> list[outbox.Record]:
+        changed = [row for row in after.values() if _matters(self.before.get(row.file_id), row)]
+        leaders = load_files(self.tx, {row.leader_id for row in changed if row.leader_id is not None})
+        ids = recipe_ids(self.tx, {row.recipe_no for row in changed if row.recipe_no is not None})
+        names = root_names(self.tx)
+        made: list[outbox.Record] = [
+            records.file(
+                row,
+                root_name=names[row.root_id],
+                recipe_id=None if row.recipe_no is None else ids[row.recipe_no],
+                leader=leaders[row.leader_id].path if row.leader_id in leaders else None,
+            )
+            for row in changed
+        ]
+        gone = [row for row in self.before.values() if row.file_id not in after]
+        made += [records.file_gone(root_name=names[row.root_id], path=row.path) for row in gone]
+        return made
+
+
+def book(tx: Tx, amounts: Amounts, *, op_id: str, kind: str, reason: str) -> int | None:
+    """Post *amounts* as one entry; None when there is nothing to post.
+
+    The amounts come from rows changed in this very transaction, so a second call under one op_id is a second change (a batch in
+    parts, a step resumed) and gets "#2", "#3" ...: nothing can be counted twice, for the rows were only changed once.
+    """
+    lines = amounts.lines()
+    if not lines:
+        return None
+    return ledger.post(tx, ledger.Entry(op_id=_free(tx, op_id), kind=kind, reason=reason, lines=lines))
+
+
+def book_chunks(tx: Tx, amounts: Amounts, recipe_nos: Sequence[int], *, sign: int, upto: int | None = None) -> None:
+    """Book the chunks that only *recipe_nos* (at most 500) refer to: +1 once their refs are in place, -1 before they go.
+
+    With *upto*, references of recipes above that number do not count: those are booked by a later call.
+    """
+    mine = refs.c.recipe_no.in_(recipe_nos)
+    others = refs.alias("others")
+    counts = others.c.recipe_no.not_in(recipe_nos)
+    if upto is not None:
+        counts = and_(counts, others.c.recipe_no <= upto)
+    query = (
+        select(packs.c.tier, func.sum(chunks.c.raw_len), func.sum(chunks.c.stored_len))
+        .select_from(chunks.join(packs, packs.c.pack_no == chunks.c.pack_no))
+        .where(
+            chunks.c.chunk_no.in_(select(refs.c.chunk_no).where(mine)),
+            ~exists(select(literal(1)).select_from(others).where(others.c.chunk_no == chunks.c.chunk_no, counts)),
+        )
+        .group_by(packs.c.tier)
+    )
+    for tier, raw, stored in tx.conn.execute(query).all():
+        raw_bytes, stored_bytes = sign * int(raw), sign * int(stored)
+        amounts.add(accounts.STORE_LIVE, stored_bytes, tier)
+        amounts.add(accounts.STORE_COMPRESSION_SAVED, raw_bytes - stored_bytes, tier)
+        amounts.add(accounts.STORE_DEDUP_SAVED, -raw_bytes, tier)
+        amounts.add(accounts.BUCKET_LIVE, stored_bytes, tier)
+        amounts.add(accounts.BUCKET_DEAD, -stored_bytes, tier)
+
+
+def doom_unheld(tx: Tx, amounts: Amounts, recipe_nos: Iterable[int]) -> list[outbox.Record]:
+    """Doom those live recipes that nothing holds; their chunks lose their refs. Return the records."""
+    made: list[outbox.Record] = []
+    for batch in batches(sorted(recipe_nos)):
+        query = select(recipes.c.recipe_no, recipes.c.recipe_id).where(
+            recipes.c.recipe_no.in_(batch),
+            recipes.c.state == "live",
+            ~exists(select(literal(1)).where(files.c.recipe_no == recipes.c.recipe_no)),
+            ~exists(select(literal(1)).where(versions.c.recipe_no == recipes.c.recipe_no)),
+        )
+        doomed = {row.recipe_no: row.recipe_id for row in tx.conn.execute(query)}
+        if not doomed:
+            continue
+        numbers = list(doomed)
+        book_chunks(tx, amounts, numbers, sign=-1)
+        tx.conn.execute(delete(refs).where(refs.c.recipe_no.in_(numbers)))
+        tx.conn.execute(update(recipes).where(recipes.c.recipe_no.in_(numbers)).values(state="doomed"))
+        made += [{"record": "recipe_doomed", "recipe": doomed[number]} for number in numbers]
+    return made
+
+
+def insert_versions(tx: Tx, rows: Sequence[Mapping[str, object]]) -> list[outbox.Record]:
+    """Insert versions rows and return their records; the caller counts them as holders."""
+    if not rows:
+        return []
+    tx.conn.execute(insert(versions), list(rows))
+    ids = recipe_ids(tx, {int(str(row["recipe_no"])) for row in rows})
+    names = root_names(tx)
+    return [records.version(row, root_name=names[int(str(row["root_id"]))], recipe_ids=ids) for row in rows]
+
+
+def recipe_ids(tx: Tx, recipe_nos: Iterable[int]) -> dict[int, str]:
+    """Return recipe_no -> recipe id."""
+    found: dict[int, str] = {}
+    for batch in batches(recipe_nos):
+        query = select(recipes.c.recipe_no, recipes.c.recipe_id).where(recipes.c.recipe_no.in_(batch))
+        found.update({row.recipe_no: row.recipe_id for row in tx.conn.execute(query)})
+    return found
+
+
+def root_names(tx: Tx) -> dict[int, str]:
+    """Return root_id -> name."""
+    return {row.root_id: row.name for row in tx.conn.execute(select(roots.c.root_id, roots.c.name))}
+
+
+def _recipe_facts(tx: Tx, recipe_nos: Iterable[int]) -> dict[int, tuple[int, int, str]]:
+    found: dict[int, tuple[int, int, str]] = {}
+    for batch in batches(recipe_nos):
+        query = select(recipes.c.recipe_no, recipes.c.size, recipes.c.hole_bytes, recipes.c.tier)
+        for row in tx.conn.execute(query.where(recipes.c.recipe_no.in_(batch))):
+            found[row.recipe_no] = (row.size, row.hole_bytes, row.tier)
+    return found
+
+
+def _book_holders(
+    amounts: Amounts, held: Mapping[tuple[int, str], int], facts: Mapping[int, tuple[int, int, str]]
+) -> None:
+    for (recipe_no, account), count in held.items():
+        size, holes, tier = facts[recipe_no]
+        amounts.add(account, -count * size, tier)
+        amounts.add(accounts.STORE_DEDUP_SAVED, count * (size - holes), tier)
+        amounts.add(accounts.STORE_COMPRESSION_SAVED, count * holes, tier)
+
+
+def _matters(before: FileRow | None, after: FileRow) -> bool:
+    """Whether rebuild needs to know: rows that have or had a stored copy. The others it learns by scanning."""
+    had = before is not None and before.recipe_no is not None
+    return (had or after.recipe_no is not None) and before != after
+
+
+def _free(tx: Tx, op_id: str) -> str:
+    candidate, number = op_id, 1
+    while ledger.is_booked(tx, candidate):
+        number += 1
+        candidate = f"{op_id}#{number}"
+    return candidate

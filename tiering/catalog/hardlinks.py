@@ -1,0 +1,143 @@
+"""Names of one inode: one row leads and weighs in the books, the others follow it.
+
+Used by tiering.catalog.files inside a FileChange that has loaded every row touched here. Offline names keep their grouping though
+each placeholder is an inode of its own.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from sqlalchemy import delete, select, tuple_, update
+
+from tiering.catalog.booking import load_files
+from tiering.catalog.tables import access_days, files, journal, ticket_files
+from tiering.catalog.transaction import Tx, batches
+from tiering.catalog.values import FileRow, FileState, signed64
+
+_ON_DISK = (FileState.REGULAR, FileState.MIGRATING, FileState.DUAL)
+
+
+def with_links(tx: Tx, file_ids: Iterable[int]) -> list[int]:
+    """Return the ids, their leaders, and all followers of either."""
+    found = set(file_ids)
+    for batch in batches(list(found)):
+        query = select(files.c.leader_id).where(files.c.file_id.in_(batch), files.c.leader_id.is_not(None))
+        found.update(tx.conn.execute(query).scalars())
+    for batch in batches(list(found)):
+        found.update(tx.conn.execute(select(files.c.file_id).where(files.c.leader_id.in_(batch))).scalars())
+    return sorted(found)
+
+
+def group(tx: Tx, file_ids: Sequence[int]) -> None:
+    """Put each row on disk under the leader of its (dev, ino), if another row on disk stands on the same.
+
+    A row that has a stored copy of its own is left to lead itself.
+    """
+    rows = [row for row in load_files(tx, file_ids).values() if row.state in _ON_DISK and row.leader_id is None]
+    for inode in sorted({(row.dev, row.ino) for row in rows}):
+        names = _on_inode(tx, inode)
+        leaders = [row for row in names if row.leader_id is None]
+        if len(leaders) < 2:
+            continue
+        lead = min(leaders, key=lambda row: (row.recipe_no is None, row.file_id))
+        others = [row.file_id for row in leaders if row.file_id != lead.file_id and row.recipe_no is None]
+        others = [file_id for file_id in others if not _has_followers(tx, file_id)]
+        same = {"leader_id": lead.file_id, "recipe_no": lead.recipe_no, "tier": lead.tier}
+        if lead.state == FileState.DUAL:
+            same |= {"state": FileState.DUAL, "stored_ns": lead.stored_ns, "stored_seq": lead.stored_seq}
+        tx.conn.execute(update(files).where(files.c.file_id.in_(others)).values(same))
+
+
+def split(tx: Tx, inodes: Mapping[int, tuple[int, int]]) -> None:
+    """Part names that no longer share an inode: *inodes* has what each file id stands on now.
+
+    A follower found elsewhere leads itself again, without a stored copy. A leader found elsewhere hands its lead, and the stored
+    copy, to a name that still stands on the old inode.
+    """
+    rows = load_files(tx, with_links(tx, inodes))
+    for file_id, (dev, ino) in inodes.items():
+        row = rows.get(file_id)
+        if row is None or row.state == FileState.MISSING:
+            continue
+        now = (signed64(dev), signed64(ino))
+        replaced = row.state not in _ON_DISK  # a file stands where the placeholder was
+        if row.leader_id is not None:
+            leader = rows.get(row.leader_id)
+            if leader is not None and (replaced or now != (leader.dev, leader.ino)):
+                _lead_alone(tx, file_id)
+        elif replaced or now != (row.dev, row.ino):
+            _hand_over_one(tx, row, _staying(row, rows.values(), inodes))
+
+
+def hand_over(tx: Tx, file_ids: Sequence[int]) -> None:
+    """Before *file_ids* go missing: of each leader among them, a follower that stays takes the lead."""
+    leaving = set(file_ids)
+    rows = load_files(tx, with_links(tx, file_ids))
+    for row in rows.values():
+        if row.file_id in leaving and row.leader_id is None:
+            heirs = [f for f in rows.values() if f.leader_id == row.file_id and f.file_id not in leaving]
+            _hand_over_one(tx, row, [heir for heir in heirs if heir.state != FileState.MISSING])
+    for batch in batches(sorted(leaving)):  # a follower that goes holds nothing
+        tx.conn.execute(
+            update(files)
+            .where(files.c.file_id.in_(batch), files.c.leader_id.is_not(None))
+            .values(recipe_no=None, tier=None)
+        )
+
+
+def drop_recipe_of_followers(tx: Tx, leader_id: int) -> None:
+    """Make the followers of a leader that lost its stored copy regular as well."""
+    values = {"recipe_no": None, "tier": None, "stored_ns": None, "stored_seq": None, "state": FileState.REGULAR}
+    tx.conn.execute(update(files).where(files.c.leader_id == leader_id, files.c.state.in_(_ON_DISK)).values(values))
+
+
+def _staying(leader: FileRow, rows: Iterable[FileRow], inodes: Mapping[int, tuple[int, int]]) -> list[FileRow]:
+    """Return the followers of *leader* that are not seen to stand elsewhere."""
+    followers = [row for row in rows if row.leader_id == leader.file_id]
+    offline = leader.state not in _ON_DISK
+    old = (leader.dev, leader.ino)
+    staying = []
+    for row in followers:
+        dev, ino = inodes.get(row.file_id, old)
+        moved = (signed64(dev), signed64(ino)) != old or (offline and row.file_id in inodes)
+        if not moved:
+            staying.append(row)
+    return staying
+
+
+def _hand_over_one(tx: Tx, row: FileRow, heirs: Sequence[FileRow]) -> None:
+    if not heirs:
+        return
+    heir = min(heirs, key=lambda follower: follower.file_id)
+    tx.conn.execute(update(files).where(files.c.leader_id == row.file_id).values(leader_id=heir.file_id))
+    taken = {"recipe_no": row.recipe_no, "tier": row.tier, "stored_ns": row.stored_ns, "stored_seq": row.stored_seq}
+    tx.conn.execute(update(files).where(files.c.file_id == heir.file_id).values(leader_id=None, size=row.size, **taken))
+    left = {"recipe_no": None, "tier": None, "stored_ns": None, "stored_seq": None}
+    if row.state in _ON_DISK:
+        left |= {"state": FileState.MIGRATING if row.state == FileState.MIGRATING else FileState.REGULAR}
+    tx.conn.execute(update(files).where(files.c.file_id == row.file_id).values(leader_id=None, **left))
+
+
+def _lead_alone(tx: Tx, file_id: int) -> None:
+    alone = {"leader_id": None, "recipe_no": None, "tier": None, "stored_ns": None, "stored_seq": None}
+    tx.conn.execute(update(files).where(files.c.file_id == file_id).values(**alone, state=FileState.REGULAR))
+
+
+def _on_inode(tx: Tx, inode: tuple[int, int]) -> list[FileRow]:
+    query = select(files.c.file_id).where(
+        tuple_(files.c.dev, files.c.ino) == inode, files.c.state.in_([str(state) for state in _ON_DISK])
+    )
+    return list(load_files(tx, tx.conn.execute(query).scalars().all()).values())
+
+
+def _has_followers(tx: Tx, file_id: int) -> bool:
+    return tx.conn.execute(select(files.c.file_id).where(files.c.leader_id == file_id).limit(1)).first() is not None
+
+
+def forget(tx: Tx, file_ids: Sequence[int]) -> None:
+    """Delete the rows and what refers to them; of a leader that goes, a follower that stays takes the lead."""
+    hand_over(tx, file_ids)
+    for batch in batches(file_ids):
+        for table in (access_days, ticket_files, journal):
+            tx.conn.execute(delete(table).where(table.c.file_id.in_(batch)))
+        tx.conn.execute(update(files).where(files.c.leader_id.in_(batch)).values(leader_id=None))
+        tx.conn.execute(delete(files).where(files.c.file_id.in_(batch)))

@@ -1,0 +1,31 @@
+"""The outbox: records of state changes, written in the same transaction as the change, that await a segment.
+
+A record is one JSON object with a `record` key that names its kind; docs/records.md lists them. Numbers are integers, paths are
+str by os.fsdecode (surrogateescape), everything is ASCII on the wire.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+
+from sqlalchemy import func, insert, select
+
+from tiering.catalog.tables import outbox
+from tiering.catalog.transaction import Tx, batches
+
+Record = Mapping[str, object]
+
+
+def encode(record: Record) -> str:
+    """Return the one spelling of *record*: sorted keys, no spaces, ASCII."""
+    return json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
+def append(tx: Tx, records: Iterable[Record]) -> None:
+    """Add *records* in order."""
+    for batch in batches(records):
+        tx.conn.execute(insert(outbox), [{"record": encode(record)} for record in batch])
+
+
+def last_seq(tx: Tx) -> int:
+    """Return the number of the newest waiting record, 0 if none waits. Inside a write: of this transaction or before."""
+    return int(tx.conn.execute(select(func.max(outbox.c.seq))).scalar() or 0)

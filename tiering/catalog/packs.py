@@ -1,0 +1,272 @@
+"""Packs and the chunks in them: pending rows, look-ups for deduplication and for reading, doom and deletion.
+
+A chunk is found only in live packs. doom, claim_for_deletion and mark_deleted are gc's three steps, each one transaction.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import delete, exists, func, insert, literal, select, update
+from sqlalchemy.sql.elements import ColumnElement
+
+from dedup.values import Digest, Fingerprint
+from tiering.catalog import accounts, outbox, records
+from tiering.catalog.accounts import Amounts
+from tiering.catalog.booking import book
+from tiering.catalog.tables import chunks, codecs, packs, recipes, refs
+from tiering.catalog.transaction import Tx, batches
+from tiering.catalog.values import Location, PackRow, PackState, PendingPack
+from tiering.errors import FrostlineError
+
+
+def add_pending(tx: Tx, pack: PendingPack) -> int:
+    """Note a pack before its upload; return its number. The key must be new: it carries a nonce."""
+    values = {column: getattr(pack, column) for column in PendingPack.__dataclass_fields__}
+    values |= {"state": PackState.PENDING, "created_ns": tx.now_ns}
+    return int(tx.conn.execute(insert(packs).values(values).returning(packs.c.pack_no)).scalar_one())
+
+
+def get(tx: Tx, pack_no: int) -> PackRow | None:
+    """Return the pack of that number."""
+    return by_numbers(tx, [pack_no]).get(pack_no)
+
+
+def by_numbers(tx: Tx, pack_nos: Iterable[int]) -> dict[int, PackRow]:
+    """Return pack_no -> pack for those that exist."""
+    found: dict[int, PackRow] = {}
+    for batch in batches(pack_nos):
+        for row in tx.conn.execute(select(packs).where(packs.c.pack_no.in_(batch))):
+            found[row.pack_no] = pack_row(row)
+    return found
+
+
+def by_keys(tx: Tx, keys: Iterable[str]) -> dict[str, PackRow]:
+    """Return key -> pack for those that exist, in any state."""
+    found: dict[str, PackRow] = {}
+    for batch in batches(keys):
+        for row in tx.conn.execute(select(packs).where(packs.c.key.in_(batch))):
+            found[row.key] = pack_row(row)
+    return found
+
+
+def in_state(
+    tx: Tx, state: PackState, *, after_no: int = 0, limit: int = 1000, tier: str | None = None
+) -> list[PackRow]:
+    """Return up to *limit* packs in *state* numbered above *after_no*, by number."""
+    query = select(packs).where(packs.c.state == state, packs.c.pack_no > after_no)
+    if tier is not None:
+        query = query.where(packs.c.tier == tier)
+    return [pack_row(row) for row in tx.conn.execute(query.order_by(packs.c.pack_no).limit(limit))]
+
+
+def lookup(
+    tx: Tx, fingerprints: Iterable[Fingerprint], tiers: Sequence[str]
+) -> dict[Fingerprint, list[tuple[Digest, int]]]:
+    """Return fingerprint -> [(digest, chunk_no)] for chunks in live data packs of *tiers*. Unknown ones are absent."""
+    found: dict[Fingerprint, list[tuple[Digest, int]]] = {}
+    for batch in batches(set(fingerprints)):
+        query = (
+            select(chunks.c.fingerprint, chunks.c.digest, chunks.c.chunk_no)
+            .join(packs, packs.c.pack_no == chunks.c.pack_no)
+            .where(chunks.c.fingerprint.in_(batch), packs.c.state == PackState.LIVE, packs.c.tier.in_(tiers))
+            .order_by(chunks.c.chunk_no)
+        )
+        for fingerprint, digest, chunk_no in tx.conn.execute(query):
+            found.setdefault(Fingerprint(fingerprint), []).append((Digest(digest), chunk_no))
+    return found
+
+
+def locate(tx: Tx, recipe_no: int) -> dict[Digest, Location]:
+    """Return where every chunk of a recipe is, by its digest."""
+    return {location.digest: location for location in _locations(tx, refs.c.recipe_no == recipe_no, of_recipe=True)}
+
+
+def chunks_of(tx: Tx, pack_no: int) -> list[Location]:
+    """Return the chunks of a pack, by offset."""
+    return _locations(tx, chunks.c.pack_no == pack_no, of_recipe=False)
+
+
+def unreferenced(tx: Tx, *, created_before_ns: int, limit: int = 500) -> list[PackRow]:
+    """Return live packs older than that to whose contents nothing refers: what gc may doom."""
+    query = (
+        select(packs)
+        .where(packs.c.state == PackState.LIVE, packs.c.created_ns < created_before_ns, ~_is_used())
+        .order_by(packs.c.pack_no)
+        .limit(limit)
+    )
+    return [pack_row(row) for row in tx.conn.execute(query)]
+
+
+def doom(tx: Tx, pack_nos: Sequence[int], *, op_id: str, reason: str) -> list[PackRow]:
+    """Doom those of the live packs that nothing refers to; return them as they are now."""
+    doomed: list[PackRow] = []
+    amounts = Amounts()
+    for batch in batches(pack_nos):
+        query = select(packs).where(packs.c.pack_no.in_(batch), packs.c.state == PackState.LIVE, ~_is_used())
+        for row in [pack_row(row) for row in tx.conn.execute(query)]:
+            if row.kind == "data":
+                _book_framing(amounts, row, sign=-1)
+            doomed.append(row)
+    return _doomed(tx, doomed, amounts, op_id=op_id, reason=reason)
+
+
+def doom_pending(tx: Tx, sizes: Sequence[tuple[int, int]], *, op_id: str, reason: str) -> list[PackRow]:
+    """Doom pending packs of dead processes; *sizes* is (pack_no, bytes that stand in the store now, 0 if none do).
+
+    Their bytes enter the books here, as dead.
+    """
+    amounts = Amounts()
+    standing = dict(sizes)
+    pending = [row for row in by_numbers(tx, standing).values() if row.state == PackState.PENDING]
+    for row in pending:
+        size = standing[row.pack_no]
+        tx.conn.execute(update(packs).where(packs.c.pack_no == row.pack_no).values(size=size, framing=size))
+        amounts.add(_waste_account(row), size, row.tier)
+        amounts.add(accounts.BUCKET_TOTAL, -size, row.tier)
+    return _doomed(tx, pending, amounts, op_id=op_id, reason=reason)
+
+
+def correct_size(tx: Tx, pack_no: int, size: int, *, op_id: str, reason: str) -> None:
+    """Book what a doomed pack was found to weigh in the store (an upload that landed after its process was given up)."""
+    row = get(tx, pack_no)
+    if row is None or row.state not in {PackState.DOOMED, PackState.DELETING} or row.size == size:
+        return
+    amounts = Amounts()
+    amounts.add(_waste_account(row), size - row.size, row.tier)
+    amounts.add(accounts.BUCKET_TOTAL, row.size - size, row.tier)
+    tx.conn.execute(update(packs).where(packs.c.pack_no == pack_no).values(size=size))
+    outbox.append(tx, [records.pack(row) for row in by_numbers(tx, [pack_no]).values()])
+    book(tx, amounts, op_id=op_id, kind="gc", reason=reason)
+
+
+def claim_for_deletion(tx: Tx, pack_nos: Sequence[int], *, doomed_before_ns: int) -> list[PackRow]:
+    """Move doomed packs whose grace is over, and that still nothing refers to, to deleting; return those that are deleting now."""
+    for batch in batches(pack_nos):
+        tx.conn.execute(
+            update(packs)
+            .where(
+                packs.c.pack_no.in_(batch),
+                packs.c.state == PackState.DOOMED,
+                packs.c.doomed_ns <= doomed_before_ns,
+                ~_is_used(),
+            )
+            .values(state=PackState.DELETING)
+        )
+    claimed = [row for row in by_numbers(tx, pack_nos).values() if row.state == PackState.DELETING]
+    outbox.append(tx, [records.pack(row) for row in claimed])
+    return claimed
+
+
+def mark_deleted(tx: Tx, pack_nos: Sequence[int], *, op_id: str, reason: str) -> None:
+    """Note that the objects of deleting packs are gone from the store; their chunks and doomed recipes are forgotten."""
+    amounts = Amounts()
+    gone = [row for row in by_numbers(tx, pack_nos).values() if row.state == PackState.DELETING]
+    for row in gone:
+        amounts.add(_waste_account(row), -row.size, row.tier)
+        amounts.add(accounts.BUCKET_TOTAL, row.size, row.tier)
+    for batch in batches([row.pack_no for row in gone]):
+        tx.conn.execute(delete(chunks).where(chunks.c.pack_no.in_(batch)))
+        tx.conn.execute(delete(recipes).where(recipes.c.pack_no.in_(batch)))
+        tx.conn.execute(update(packs).where(packs.c.pack_no.in_(batch)).values(state=PackState.DELETED))
+    outbox.append(tx, [records.pack(row) for row in by_numbers(tx, [row.pack_no for row in gone]).values()])
+    book(tx, amounts, op_id=op_id, kind="gc", reason=reason)
+
+
+def go_live(tx: Tx, amounts: Amounts, pack_nos: Sequence[int]) -> list[outbox.Record]:
+    """Move pending packs to live inside a commit; return their records. Raises PackGone when one is not pending any more."""
+    rows = by_numbers(tx, pack_nos)
+    for pack_no in pack_nos:
+        if pack_no not in rows or rows[pack_no].state != PackState.PENDING:
+            raise PackGone(pack_no)
+    for batch in batches(pack_nos):
+        tx.conn.execute(update(packs).where(packs.c.pack_no.in_(batch)).values(state=PackState.LIVE))
+    live = list(by_numbers(tx, pack_nos).values())
+    for row in live:
+        amounts.add(accounts.BUCKET_TOTAL, -row.size, row.tier)
+        amounts.add(_waste_account(row), row.size, row.tier)  # data: dead until a recipe refers to it
+        if row.kind == "data":
+            _book_framing(amounts, row, sign=+1)
+    return [records.pack(row) for row in live]
+
+
+class PackGone(FrostlineError):
+    """A pack of the batch is not pending: another process gave its uploader up for dead. Nothing was committed."""
+
+    def __init__(self, pack_no: int) -> None:
+        """Keep the pack's number."""
+        super().__init__(f"pack {pack_no} is not pending any more", now="nothing was committed")
+        self.pack_no = pack_no
+
+
+def pack_row(row: Iterable[object]) -> PackRow:
+    """Return a row of `select(packs)` as a PackRow."""
+    values = list(row)
+    values[5] = PackState(str(values[5]))
+    return PackRow(*values)  # type: ignore[arg-type]  # column for column
+
+
+def _is_used() -> ColumnElement[bool]:
+    """A pack is used while a refs row names one of its chunks, or while it holds a live recipe."""
+    used = select(literal(1)).select_from(chunks.join(refs, refs.c.chunk_no == chunks.c.chunk_no))
+    live = (
+        select(literal(1)).select_from(recipes).where(recipes.c.pack_no == packs.c.pack_no, recipes.c.state == "live")
+    )
+    return exists(used.where(chunks.c.pack_no == packs.c.pack_no)) | exists(live)
+
+
+def _waste_account(row: PackRow) -> str:
+    return accounts.BUCKET_DEAD if row.kind == "data" else accounts.BUCKET_METADATA
+
+
+def _book_framing(amounts: Amounts, row: PackRow, *, sign: int) -> None:
+    framing = sign * row.framing
+    amounts.add(accounts.STORE_LIVE, framing, row.tier)
+    amounts.add(accounts.STORE_OVERHEAD, -framing, row.tier)
+    amounts.add(accounts.BUCKET_LIVE, framing, row.tier)
+    amounts.add(accounts.BUCKET_DEAD, -framing, row.tier)
+
+
+def _doomed(tx: Tx, rows: Sequence[PackRow], amounts: Amounts, *, op_id: str, reason: str) -> list[PackRow]:
+    for batch in batches([row.pack_no for row in rows]):
+        tx.conn.execute(
+            update(packs).where(packs.c.pack_no.in_(batch)).values(state=PackState.DOOMED, doomed_ns=tx.now_ns)
+        )
+    now = list(by_numbers(tx, [row.pack_no for row in rows]).values())
+    outbox.append(tx, [records.pack(row) for row in now])
+    book(tx, amounts, op_id=op_id, kind="gc", reason=reason)
+    return now
+
+
+def _locations(tx: Tx, condition: ColumnElement[bool], *, of_recipe: bool) -> list[Location]:
+    source = chunks.join(packs, packs.c.pack_no == chunks.c.pack_no).join(
+        codecs, codecs.c.codec_no == chunks.c.codec_no
+    )
+    if of_recipe:
+        source = source.join(refs, refs.c.chunk_no == chunks.c.chunk_no)
+    query = (
+        select(
+            chunks.c.pack_no,
+            packs.c.key,
+            packs.c.tier,
+            chunks.c.offset,
+            chunks.c.stored_len,
+            chunks.c.raw_len,
+            codecs.c.name,
+            chunks.c.fingerprint,
+            chunks.c.digest,
+        )
+        .select_from(source)
+        .where(condition)
+        .order_by(chunks.c.pack_no, chunks.c.offset)
+    )
+    return [Location(*row) for row in tx.conn.execute(query)]
+
+
+def bytes_in_state(tx: Tx) -> dict[tuple[str, str, PackState], tuple[int, int, int]]:
+    """Return (tier, kind, state) -> (packs, their bytes, their framing)."""
+    query = select(
+        packs.c.tier, packs.c.kind, packs.c.state, func.count(), func.sum(packs.c.size), func.sum(packs.c.framing)
+    ).group_by(packs.c.tier, packs.c.kind, packs.c.state)
+    return {
+        (tier, kind, PackState(state)): (int(number), int(size), int(framing))
+        for tier, kind, state, number, size, framing in tx.conn.execute(query)
+    }

@@ -1,0 +1,340 @@
+"""The catalog's values: states, rows as the queries return them, and what callers hand in.
+
+Rows mirror tiering.catalog.tables column for column, in order. Times are ns since the epoch (UTC), sizes bytes, paths raw bytes.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from dedup.values import Digest, Fingerprint, PackEntry, Recipe
+
+
+class FileState(StrEnum):
+    """Where a file's bytes are."""
+
+    REGULAR = "regular"
+    """On the hot disk only. Entered by a scan, or when a stored copy no longer equals the file."""
+    MIGRATING = "migrating"
+    """Being copied out: a journal row of kind migrate exists. Entered and left by tiering.catalog.journal."""
+    DUAL = "dual"
+    """On the hot disk and stored. Entered by commit_stored or set_dual."""
+    OFFLINE = "offline"
+    """Stored only; a placeholder stands at the path. Entered by set_offline or adopt."""
+    RECALLING = "recalling"
+    """Offline, with a journal row of kind recall. Entered and left by tiering.catalog.journal."""
+    MISSING = "missing"
+    """Not seen by the last scan; a stored copy is kept for the retention time."""
+
+
+class PackState(StrEnum):
+    """Life of a pack. It only ever moves down this list."""
+
+    PENDING = "pending"
+    """Row written before the upload; in no book."""
+    LIVE = "live"
+    """Committed; may be referred to."""
+    DOOMED = "doomed"
+    """Referred to by nothing; waits out the grace period. Never adopted, never live again."""
+    DELETING = "deleting"
+    """Claimed by gc in one transaction; the object may or may not still stand."""
+    DELETED = "deleted"
+    """Gone from the store. The row stays so that the key is never used again."""
+
+
+class JournalKind(StrEnum):
+    """What is under way on a file."""
+
+    MIGRATE = "migrate"
+    RELEASE = "release"
+    RECALL = "recall"
+
+
+class Identity(Protocol):
+    """What tells one state of a file from another; tiering.hot.identity has the one that jobs use."""
+
+    @property
+    def dev(self) -> int:
+        """Device."""
+
+    @property
+    def ino(self) -> int:
+        """Inode, unsigned or signed 64 bit."""
+
+    @property
+    def size(self) -> int:
+        """Apparent size."""
+
+    @property
+    def mtime_ns(self) -> int:
+        """Modification time."""
+
+    @property
+    def ctime_ns(self) -> int:
+        """Change time."""
+
+
+@dataclass(frozen=True, slots=True)
+class RootRow:
+    """A directory under care."""
+
+    root_id: int
+    name: str
+    path: bytes
+    marker: str
+    state: str
+    added_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileRow:
+    """One name under a root."""
+
+    file_id: int
+    root_id: int
+    dir: bytes
+    name: bytes
+    state: FileState
+    leader_id: int | None
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    dev: int
+    ino: int
+    nlink: int
+    mode: int
+    uid: int
+    gid: int
+    recipe_no: int | None
+    tier: str | None
+    pinned: bool
+    first_seen_ns: int
+    last_access_ns: int | None
+    access_quality: str
+    missing_since_ns: int | None
+    missing_from: str | None
+    recalled_ns: int | None
+    stored_ns: int | None
+    stored_seq: int | None
+
+    @property
+    def path(self) -> bytes:
+        """Relative to the root."""
+        return self.dir + self.name
+
+    @property
+    def is_leader(self) -> bool:
+        """Whether the inode's bytes are counted on this name."""
+        return self.leader_id is None
+
+
+@dataclass(frozen=True, slots=True)
+class NewFile:
+    """A file that a scan met for the first time. Hard links find their leader by (dev, ino) on their own."""
+
+    root_id: int
+    dir: bytes
+    name: bytes
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    dev: int
+    ino: int
+    nlink: int
+    mode: int
+    uid: int
+    gid: int
+    last_access_ns: int | None
+    access_quality: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScannedFile:
+    """What a scan found at the path of a known row. For a placeholder, *size* is ignored."""
+
+    file_id: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    dev: int
+    ino: int
+    nlink: int
+    mode: int
+    uid: int
+    gid: int
+    last_access_ns: int | None
+    access_quality: str
+    is_placeholder: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptedFile:
+    """A placeholder found at a path without a row (a moved or copied one), already judged to be the owner's."""
+
+    root_id: int
+    dir: bytes
+    name: bytes
+    recipe_no: int
+    placeholder: Identity
+    mode: int
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedFile:
+    """A file after its swap: what stands at the path now."""
+
+    file_id: int
+    identity: Identity
+
+
+@dataclass(frozen=True, slots=True)
+class PackRow:
+    """One object in a store."""
+
+    pack_no: int
+    key: str
+    kind: str
+    tier: str
+    storage_class: str
+    state: PackState
+    size: int
+    framing: int
+    checksum: str
+    created_ns: int
+    doomed_ns: int | None
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class PendingPack:
+    """A pack about to be uploaded."""
+
+    key: str
+    kind: str
+    """data or recipes."""
+    tier: str
+    storage_class: str
+    size: int
+    framing: int
+    """size less the sum of the entries' stored_len."""
+    checksum: str
+    owner: str
+    """host:pid:boot of the uploading process: reconcile dooms what dead processes left pending."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewChunk:
+    """A chunk in a pack that is being committed."""
+
+    pack_no: int
+    entry: PackEntry
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file whose recipe and chunks are in the store and await the commit."""
+
+    file_id: int
+    identity: Identity
+    """The file that was read; its size equals the recipe's."""
+    recipe: Recipe
+    entry: PackEntry
+    """Of the encoded recipe in its recipe pack."""
+    pack_no: int
+    """The recipe pack."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBatch:
+    """One commit of a migrate: all or nothing, but for the files that are rejected by name."""
+
+    op_id: str
+    tier: str
+    tiers: tuple[str, ...]
+    """Tiers whose live chunks may be reused: *tier* and every warmer cold tier."""
+    pack_nos: tuple[int, ...]
+    """Pending packs that go live, data and recipes."""
+    chunks: tuple[NewChunk, ...]
+    files: tuple[StoredFile, ...]
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A file of a batch that was not committed; it is as it was."""
+
+    file_id: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where a chunk's coded payload is."""
+
+    pack_no: int
+    key: str
+    tier: str
+    offset: int
+    stored_len: int
+    raw_len: int
+    codec: str
+    fingerprint: Fingerprint
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeRow:
+    """One stored file version."""
+
+    recipe_no: int
+    recipe_id: str
+    state: str
+    """live or doomed."""
+    tier: str
+    digest: bytes
+    size: int
+    hole_bytes: int
+    owner_uid: int
+    pack_no: int
+    offset: int
+    stored_len: int
+    raw_len: int
+    recipe_digest: bytes
+    codec_no: int
+    created_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRow:
+    """A stored version that is no longer a path's current one."""
+
+    version_no: int
+    root_id: int
+    dir: bytes
+    name: bytes
+    recipe_no: int
+    from_ns: int
+    superseded_ns: int
+    keep_until_ns: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class JournalRow:
+    """One operation under way on one file."""
+
+    op_id: str
+    kind: JournalKind
+    file_id: int | None
+    step: str
+    detail: str
+    owner: str
+    lease_until_ns: int
+    created_ns: int
+
+
+def signed64(number: int) -> int:
+    """Return *number* (0 <= n < 2**64, or already signed) as the signed 64-bit integer that both databases hold."""
+    return number - (1 << 64) if number >= 1 << 63 else number

@@ -1,0 +1,47 @@
+"""Versions: stored copies that stopped being a path's current one and are kept for a time."""
+
+from collections.abc import Iterator
+
+from sqlalchemy import select
+
+from tiering.catalog.tables import versions
+from tiering.catalog.transaction import Tx
+from tiering.catalog.values import VersionRow
+
+
+def expired(tx: Tx, *, before_ns: int, limit: int = 500) -> list[VersionRow]:
+    """Return versions whose retention ended before that time, by number."""
+    query = select(versions).where(versions.c.keep_until_ns <= before_ns).order_by(versions.c.version_no).limit(limit)
+    return [VersionRow(*row) for row in tx.conn.execute(query)]
+
+
+def of_path(tx: Tx, root_id: int, dir: bytes, name: bytes) -> list[VersionRow]:
+    """Return the versions of a path, newest first."""
+    query = select(versions).where(versions.c.root_id == root_id, versions.c.dir == dir, versions.c.name == name)
+    query = query.order_by(versions.c.superseded_ns.desc(), versions.c.version_no.desc())
+    return [VersionRow(*row) for row in tx.conn.execute(query)]
+
+
+def at(tx: Tx, root_id: int, dir: bytes, name: bytes, *, at_ns: int) -> VersionRow | None:
+    """Return the version that was current at that time, if one is kept: from_ns <= at < superseded_ns."""
+    for row in of_path(tx, root_id, dir, name):
+        if row.from_ns <= at_ns < row.superseded_ns:
+            return row
+    return None
+
+
+def under(tx: Tx, root_id: int, folder: bytes, *, at_ns: int) -> Iterator[VersionRow]:
+    """Yield versions current at that time whose path is below *folder* ("a/b/", or b"" for all), in path order."""
+    query = select(versions).where(
+        versions.c.root_id == root_id, versions.c.from_ns <= at_ns, versions.c.superseded_ns > at_ns
+    )
+    if folder:
+        query = query.where(versions.c.dir >= folder, versions.c.dir < folder[:-1] + b"0")
+    for row in tx.conn.execute(query.order_by(versions.c.dir, versions.c.name, versions.c.version_no)):
+        yield VersionRow(*row)
+
+
+def every(tx: Tx, *, after_no: int = 0, limit: int = 1000) -> list[VersionRow]:
+    """Return up to *limit* versions numbered above *after_no*, by number."""
+    query = select(versions).where(versions.c.version_no > after_no).order_by(versions.c.version_no).limit(limit)
+    return [VersionRow(*row) for row in tx.conn.execute(query)]
