@@ -99,19 +99,27 @@ class Store(Protocol):
         """
 
     def get(self, key: str, span: Span | None = None) -> bytes:
-        """Return the object, or exactly *span* of it.
+        """Return the object, or exactly *span* of it. A span of length 0 is not sent to the store.
 
-        Raises ObjectMissing, ObjectArchived; a short read is StoreUnavailable.
+        Raises ObjectMissing; ObjectArchived; StoreUnavailable when the answer broke off; IntegrityError when the object
+        has no such bytes: it is shorter than what was stored.
         """
 
     def head(self, key: str) -> ObjectInfo:
         """Return what the store knows of *key*. Raises ObjectMissing."""
 
     def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[ObjectInfo]:
-        """Yield objects in ascending key order (UTF-8 bytes), paged; memory is bounded by a page."""
+        """Yield objects in ascending key order (UTF-8 bytes), paged; memory is bounded by a page.
+
+        Readability may read COLD for a restored object where the server does not list restores: head() is the
+        authority.
+        """
 
     def delete(self, key: str, *, etag: str = "") -> None:
-        """Delete *key*; with *etag*, only that version, where the store can tell. Absent is fine."""
+        """Delete *key*; with *etag*, only that version (else ObjectExists), where the store can tell.
+
+        Absent is fine.
+        """
 
     def list_uploads(self, prefix: str = "") -> Iterator[Upload]:
         """Yield unfinished multipart uploads (for a local store: leftover temporary files)."""
@@ -128,6 +136,13 @@ class ArchiveStore(Store, Protocol):
         """Ask for a readable copy for *days*; *speed* is bulk, standard or expedited. Idempotent meanwhile.
 
         Returns WARMING, WARM (already readable; extended) or INSTANT (nothing to do).
+        """
+
+    def change_class(self, key: str, storage_class: str) -> ObjectInfo:
+        """Move *key* to another class by a server-side copy onto itself; bytes and key stay, etag may change.
+
+        Billed as a transition, and as an early deletion where the old class has a minimum stay. Raises ObjectArchived
+        when the object would have to be restored first.
         """
 
 

@@ -1,0 +1,246 @@
+"""A store in an S3 bucket: AWS, or anything that speaks its protocol.
+
+Checksums are computed once, by the caller, and sent for the server to verify; over TLS the payload is not signed a
+second time (measured six times cheaper in CPU). botocore's own retries are off: tiering.stores.retry is the one place.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, BinaryIO
+
+import boto3
+from botocore.config import Config as ClientConfig
+
+from dedup.values import Span
+from tiering.clock import NS_PER_S
+from tiering.errors import ObjectMissing, StoreError
+from tiering.stores.base import ObjectInfo, Readability, Upload
+from tiering.stores.failures import cut_off, too_short
+from tiering.stores.keys import check_key
+from tiering.stores.options import StoreOptions
+from tiering.stores.s3_body import Window
+from tiering.stores.s3_errors import Call, translated
+from tiering.stores.s3_info import from_head, from_listing, from_put, put_checksum
+from tiering.stores.s3_restore import change_class, request_restore
+from tiering.stores.s3_upload import upload_in_parts
+
+# AWS answers within these or not at all; a hung connection must not outlive the retry deadline many times over.
+_CONNECT_TIMEOUT_S = 10
+_READ_TIMEOUT_S = 60
+
+
+class S3Store:
+    """See tiering.stores.base.ArchiveStore."""
+
+    def __init__(self, client: Any, *, bucket: str, prefix: str, endpoint: str, part_size: int) -> None:
+        """Keep the *client*; use open_s3(). *prefix* is "" or ends in a slash."""
+        self.url = f"s3://{bucket}/{prefix}".rstrip("/")
+        self._client = client
+        self._bucket = bucket
+        self._prefix = prefix
+        self._endpoint = endpoint
+        self._part_size = part_size
+        self._bucket_was_seen = False
+
+    def put(
+        self, key: str, body: BinaryIO, *, size_bytes: int, checksum: str, storage_class: str, if_absent: bool = True
+    ) -> ObjectInfo:
+        """See Store. Above part_size in parts, completed conditionally and aborted on any failure."""
+        request: dict[str, Any] = {"Bucket": self._bucket, "Key": self._full(key)}
+        condition = {"IfNoneMatch": "*"} if if_absent else {}
+        with translated(self._call(key, "store")):
+            window = Window(body, size_bytes)
+            if size_bytes > self._part_size:
+                answer = upload_in_parts(
+                    self._client,
+                    request,
+                    window,
+                    part_size=self._part_size,
+                    checksum=checksum,
+                    storage_class=storage_class,
+                    condition=condition,
+                )
+            else:
+                answer = self._client.put_object(
+                    **request,
+                    **condition,
+                    **put_checksum(checksum),
+                    Body=window,
+                    ContentLength=size_bytes,
+                    StorageClass=storage_class,
+                )
+        self._bucket_was_seen = True
+        return from_put(key, answer, size_bytes=size_bytes, storage_class=storage_class)
+
+    def get(self, key: str, span: Span | None = None) -> bytes:
+        """See Store."""
+        request: dict[str, Any] = {"Bucket": self._bucket, "Key": self._full(key)}
+        if span is not None:
+            if span.length == 0:
+                return b""
+            request["Range"] = f"bytes={span.start}-{span.end - 1}"
+        with translated(self._call(key, "read")):
+            answer = self._client.get_object(**request)
+            announced = int(answer["ContentLength"])
+            if span is not None and announced != span.length:
+                answer["Body"].close()
+                raise too_short(self.url, key, span, span.start + announced)
+            return self._receive(key, answer["Body"], announced)
+
+    def head(self, key: str) -> ObjectInfo:
+        """See Store."""
+        with translated(self._call(key, "look at")):
+            try:
+                answer = self._client.head_object(Bucket=self._bucket, Key=self._full(key), ChecksumMode="ENABLED")
+            except self._client.exceptions.ClientError:
+                # A HEAD answer has no body: a missing bucket looks like a missing object. Ask once which it is.
+                if not self._bucket_was_seen:
+                    self._see_bucket()
+                raise
+        self._bucket_was_seen = True
+        return from_head(key, answer)
+
+    def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[ObjectInfo]:
+        """See Store. A page is at most 1,000 objects."""
+        request: dict[str, Any] = {"Bucket": self._bucket, "Prefix": self._prefix + prefix}
+        request["OptionalObjectAttributes"] = ["RestoreStatus"]
+        if start_after:
+            request["StartAfter"] = self._prefix + start_after
+        while True:
+            with translated(self._call("", "list")):
+                page = self._client.list_objects_v2(**request)
+            self._bucket_was_seen = True
+            for item in page.get("Contents", []):
+                yield from_listing(item, prefix=self._prefix)
+            if not page.get("IsTruncated"):
+                return
+            request["ContinuationToken"] = page["NextContinuationToken"]
+            request.pop("StartAfter", None)
+
+    def delete(self, key: str, *, etag: str = "") -> None:
+        """See Store.
+
+        In a versioned bucket this leaves a noncurrent version, which is billed until a lifecycle rule ends it.
+        """
+        request: dict[str, Any] = {"Bucket": self._bucket, "Key": self._full(key)}
+        if etag:
+            request["IfMatch"] = etag
+        with translated(self._call(key, "delete")):
+            try:
+                self._client.delete_object(**request)
+            except self._client.exceptions.NoSuchKey:
+                return
+            except self._client.exceptions.ClientError as error:
+                # AWS answers a conditional delete of an absent key with 404, and others with 412.
+                if etag and _is_absent(self, key):
+                    return
+                raise error from None
+
+    def list_uploads(self, prefix: str = "") -> Iterator[Upload]:
+        """See Store."""
+        request: dict[str, Any] = {"Bucket": self._bucket, "Prefix": self._prefix + prefix}
+        while True:
+            with translated(self._call("", "list the unfinished uploads of")):
+                page = self._client.list_multipart_uploads(**request)
+            for item in page.get("Uploads", []):
+                key = str(item["Key"])
+                if key.startswith(self._prefix + prefix):  # not every server heeds Prefix here
+                    yield Upload(key.removeprefix(self._prefix), str(item["UploadId"]), _ns(item["Initiated"]))
+            if not page.get("IsTruncated"):
+                return
+            request["KeyMarker"] = page.get("NextKeyMarker", "")
+            request["UploadIdMarker"] = page.get("NextUploadIdMarker", "")
+
+    def abort_upload(self, upload: Upload) -> None:
+        """See Store."""
+        with translated(self._call(upload.key, "abort the upload of")):
+            try:
+                self._client.abort_multipart_upload(
+                    Bucket=self._bucket, Key=self._full(upload.key), UploadId=upload.upload_id
+                )
+            except self._client.exceptions.NoSuchUpload:
+                pass  # finished or aborted already
+
+    def request_restore(self, key: str, *, days: int, speed: str) -> Readability:
+        """See ArchiveStore. Raises StoreError where the server cannot restore."""
+        info = self.head(key)
+        if info.readability is Readability.INSTANT:
+            return Readability.INSTANT
+        with translated(self._call(key, "request the restore of")):
+            return request_restore(self._client, self._bucket, self._full(key), info=info, days=days, speed=speed)
+
+    def change_class(self, key: str, storage_class: str) -> ObjectInfo:
+        """See ArchiveStore. Objects up to 5 GiB (one CopyObject)."""
+        info = self.head(key)
+        with translated(self._call(key, "change the class of")):
+            change_class(self._client, self._bucket, self._full(key), info=info, storage_class=storage_class)
+        return self.head(key)
+
+    def _receive(self, key: str, stream: Any, announced: int) -> bytes:
+        buffer = bytearray(announced)
+        view = memoryview(buffer)
+        received = 0
+        try:
+            while received < announced and (count := stream.readinto(view[received:])):
+                received += count
+        finally:
+            stream.close()
+        if received != announced:
+            raise cut_off(self.url, key, expected=announced, received=received)
+        return bytes(buffer)
+
+    def _see_bucket(self) -> None:
+        with translated(self._call("", "look at")):
+            self._client.list_objects_v2(Bucket=self._bucket, Prefix=self._prefix, MaxKeys=1)
+        self._bucket_was_seen = True
+
+    def _full(self, key: str) -> str:
+        return check_key(self._prefix + key)
+
+    def _call(self, key: str, verb: str) -> Call:
+        return Call(self.url, self._bucket, key, verb, self._endpoint)
+
+
+def open_s3(bucket: str, prefix: str, options: StoreOptions) -> S3Store:
+    """Return the store in *bucket* under *prefix* ("" or with a trailing slash). Sends nothing.
+
+    Credentials come from the environment, the profile, or the machine's role; never from the configuration or the URL.
+    """
+    where = options.endpoint_url or "AWS"
+    with translated(Call(f"s3://{bucket}/{prefix}".rstrip("/"), bucket, "", "open", where)):
+        session = boto3.Session(profile_name=options.profile or None, region_name=options.region or None)
+        region = session.region_name or ("us-east-1" if options.endpoint_url else None)
+        is_plain = (options.endpoint_url or "").startswith("http://")
+        client = session.client(
+            "s3",
+            endpoint_url=options.endpoint_url or None,
+            region_name=region,
+            config=ClientConfig(
+                retries={"total_max_attempts": 1, "mode": "standard"},
+                connect_timeout=_CONNECT_TIMEOUT_S,
+                read_timeout=_READ_TIMEOUT_S,
+                max_pool_connections=max(options.max_concurrency, 1),
+                # Without TLS the signature over the payload is what protects it, so it stays.
+                s3={"addressing_style": "path" if options.path_style else "auto", "payload_signing_enabled": is_plain},
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
+                user_agent_appid="frostline",
+            ),
+        )
+    return S3Store(
+        client, bucket=bucket, prefix=prefix, endpoint=str(client.meta.endpoint_url), part_size=options.part_size
+    )
+
+
+def _is_absent(store: S3Store, key: str) -> bool:
+    try:
+        store.head(key)
+    except ObjectMissing:
+        return True
+    except StoreError:
+        return False
+    return False
+
+
+def _ns(moment: datetime) -> int:
+    return int(moment.timestamp()) * NS_PER_S
