@@ -1,0 +1,98 @@
+"""The configuration as one value, with the checks that need more than one section."""
+
+import os
+
+from pydantic import Field, field_validator, model_validator
+
+from tiering.config.sections import (
+    CatalogConfig,
+    ChunkingConfig,
+    GcConfig,
+    HotConfig,
+    LogsConfig,
+    MetadataConfig,
+    NotifyConfig,
+    PricesConfig,
+    RecallConfig,
+    ReleaseConfig,
+    RootConfig,
+    RuleConfig,
+    ScanConfig,
+    ScheduleConfig,
+    Section,
+    SegmentsConfig,
+    TierConfig,
+    VersionsConfig,
+    plain_name,
+)
+
+
+class Config(Section):
+    """Everything the operator decided. Immutable; the Python names carry units, the file's keys do not."""
+
+    act: bool = Field(
+        False,
+        description="false: the daemon scans, plans and reports, and moves nothing. true arms it. Commands with --yes "
+        "act in either case.",
+    )
+    catalog: CatalogConfig = CatalogConfig()
+    roots: tuple[RootConfig, ...] = Field((), description="Directories under care.")
+    hot: HotConfig = HotConfig()
+    tiers: dict[str, TierConfig] = Field(default_factory=dict, description="Cold tiers, the warmest first.")
+    metadata: MetadataConfig = MetadataConfig()
+    prices: PricesConfig = PricesConfig()
+    chunking: ChunkingConfig = ChunkingConfig()
+    release: ReleaseConfig = ReleaseConfig()
+    recall: RecallConfig = RecallConfig()
+    versions: VersionsConfig = VersionsConfig()
+    scan: ScanConfig = ScanConfig()
+    gc: GcConfig = GcConfig()
+    segments: SegmentsConfig = SegmentsConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    logs: LogsConfig = LogsConfig()
+    notify: NotifyConfig = NotifyConfig()
+    rules: tuple[RuleConfig, ...] = Field((), description="In order; none at all means the built-in rules.")
+
+    @field_validator("tiers")
+    @classmethod
+    def _tier_names(cls, tiers: dict[str, TierConfig]) -> dict[str, TierConfig]:
+        if not tiers:
+            raise ValueError("at least one [tiers.NAME] is needed")
+        for name in tiers:
+            plain_name(name)
+            if name == "hot":
+                raise ValueError('"hot" is the SSD itself: give the cold tier another name')
+        is_archive = [tier.is_archive for tier in tiers.values()]
+        if is_archive != sorted(is_archive):
+            raise ValueError("tiers must stand from the warmest to the coldest: archive classes come last")
+        return tiers
+
+    @model_validator(mode="after")
+    def _belongs_together(self) -> "Config":
+        names = [root.name for root in self.roots]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f'roots: two roots are called "{name}"')
+        if self.metadata.tier and self.metadata.tier not in self.tiers:
+            raise ValueError(
+                f'metadata.tier: there is no tier "{self.metadata.tier}" (there are {", ".join(self.tiers)})'
+            )
+        for number, rule in enumerate(self.rules):
+            if rule.tier != "hot" and rule.tier not in self.tiers:
+                known = ", ".join(["hot", *self.tiers])
+                raise ValueError(f'rules[{number}].tier: there is no tier "{rule.tier}" (there are {known})')
+        return self
+
+    @property
+    def metadata_tier(self) -> str:
+        """Name of the tier whose store keeps recipes and segments."""
+        return self.metadata.tier or next(iter(self.tiers))
+
+    @property
+    def spool_dir(self) -> str:
+        """Folder for packs under construction."""
+        return os.path.join(self.catalog.state_dir, "spool")
+
+    def rank(self, tier: str) -> int:
+        """Return 1 for the warmest cold tier, more for colder ones. KeyError where there is no such tier."""
+        return {name: rank for rank, name in enumerate(self.tiers, start=1)}[tier]

@@ -1,0 +1,416 @@
+"""The sections of the configuration, one model each.
+
+A field's description is its comment in the written sample and its line in the reference: it states what changing the
+value does. Python names carry units; the key in the file is the alias where the two differ.
+"""
+
+import os
+import re
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from policies.kinds import Kind
+from tiering.clock import NS_PER_DAY, NS_PER_S
+from tiering.config.quantities import Duration, OptionalDuration, Schedule, Size
+
+NANO = 1_000_000_000
+MIB = 2**20
+ARCHIVE_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
+"""Classes whose objects must be restored before they can be read."""
+LOCAL_SCHEMES = ("file://", "memory://")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str | int) and not isinstance(value, bool) else value
+
+
+Texts = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
+"""One text or a list of texts."""
+
+
+class Section(BaseModel):
+    """What all sections share: unknown keys are refused and nothing changes after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class CatalogConfig(Section):
+    """Where the state of this installation lives."""
+
+    url: str = Field(
+        "sqlite:////var/lib/frostline/catalog.db",
+        description="Database of the catalog and the ledger: sqlite:////absolute/path on a local disk, or "
+        "postgresql://user@host/name. Pointing it elsewhere is starting over: move the data first.",
+    )
+    state_dir: str = Field(
+        "/var/lib/frostline",
+        description="Folder for packs under construction and lock files; needs room for four packs per running job.",
+    )
+
+    @field_validator("state_dir")
+    @classmethod
+    def _absolute(cls, value: str) -> str:
+        return absolute_path(value)
+
+
+class PlaceholderKind(StrEnum):
+    """What stands at the path of an offline file."""
+
+    LINK = "link"
+    """A symlink that names the recipe; opening it fails, and it survives rename and copy."""
+    NONE = "none"
+    """Nothing: the name disappears, and the file is reached through frostline alone."""
+
+
+class RootConfig(Section):
+    """One directory under care."""
+
+    name: str = Field(
+        description="Name in reports, records and recipes. Renaming it makes frostline see a new root: keep it.",
+    )
+    path: str = Field(description="Absolute path. Never inside a store, nor a store inside it.")
+    placeholder: PlaceholderKind = Field(
+        PlaceholderKind.LINK,
+        description='What stands where a file was: "link" is a symlink that names its recipe, "none" is nothing.',
+    )
+    release_without_lease_ns: OptionalDuration = Field(
+        None,
+        alias="release_without_lease",
+        description="For file systems without leases (NFS, FUSE, cluster): release after no change for this long, with "
+        'the digest read twice. "" never releases there: files are migrated and stay.',
+    )
+    cross_mounts: bool = Field(
+        False, description="Follow other file systems mounted below the root. Off: they are left alone."
+    )
+    open_counter: bool = Field(
+        False,
+        description="Count opens with fanotify (needs CAP_SYS_ADMIN): better evidence of reading than atime, and a "
+        "small cost for every open on that mount.",
+    )
+    read_only: bool = Field(
+        False, description="Only scan, plan and report: no marker is written and nothing is ever moved here."
+    )
+
+    @field_validator("path")
+    @classmethod
+    def _absolute(cls, value: str) -> str:
+        return absolute_path(value)
+
+    @field_validator("name")
+    @classmethod
+    def _plain(cls, value: str) -> str:
+        return plain_name(value)
+
+    @property
+    def path_bytes(self) -> bytes:
+        """The path as raw bytes: absolute, normalised, no trailing slash."""
+        return os.fsencode(self.path)
+
+
+class HotConfig(Section):
+    """What the fast disks cost."""
+
+    usd_per_gib_month: float = Field(
+        0.08,
+        ge=0,
+        description="Price of one GiB (2**30 bytes) on the hot tier for a month. Every saving is measured by it.",
+    )
+    refundable: bool = Field(
+        False,
+        description="true: freed bytes come off a bill (an elastic volume), and are reported as realised savings. "
+        "false: the disk is paid for anyway, and the same bytes are reported as avoided cost.",
+    )
+
+    @property
+    def nano_per_gib_month(self) -> int:
+        """The price in nano-dollars."""
+        return round(self.usd_per_gib_month * NANO)
+
+
+class TierConfig(Section):
+    """One cold tier: a store and a storage class in it. Tiers stand in the file from the warmest to the coldest."""
+
+    store: str = Field(description="file:///absolute/dir or s3://bucket/prefix.")
+    storage_class: str = Field(
+        "STANDARD",
+        description="Class sent with every upload; ignored by local stores. GLACIER and DEEP_ARCHIVE must be restored "
+        "before reading, which takes minutes to days.",
+    )
+    endpoint_url: str = Field("", description='S3 server other than AWS; "" is AWS.')
+    region: str = Field("", description='"" takes what the environment or the profile says.')
+    profile: str = Field(
+        "", description="Profile of ~/.aws/config. Credentials never stand in this file; see docs/config.md."
+    )
+    path_style: bool = Field(
+        False, description="Bucket in the path instead of the host name, as most other servers want."
+    )
+    max_concurrency: int = Field(
+        16, ge=1, le=512, description="Requests at once. More is faster until the line or the server is full."
+    )
+    bandwidth_bytes_per_s: Size = Field(
+        0, alias="bandwidth", description="Bytes per second, up and down together; 0 is no limit."
+    )
+    usd_per_gib_month: float | None = Field(
+        None,
+        ge=0,
+        description="Your own price for storage here, where the price book does not apply (local or other stores).",
+    )
+
+    @field_validator("store")
+    @classmethod
+    def _scheme(cls, value: str) -> str:
+        if value.startswith("file://") and not value.startswith("file:///"):
+            raise ValueError("needs an absolute path: file:///dir")
+        if not value.startswith((*LOCAL_SCHEMES, "s3://")):
+            raise ValueError("must be file:///dir or s3://bucket/prefix")
+        return value.rstrip("/") if value != "file:///" else value
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a directory or memory of this machine."""
+        return self.store.startswith(LOCAL_SCHEMES)
+
+    @property
+    def is_archive(self) -> bool:
+        """Whether its objects must be restored before reading."""
+        return not self.is_local and self.storage_class in ARCHIVE_CLASSES
+
+    @property
+    def nano_per_gib_month(self) -> int | None:
+        """The operator's own storage price in nano-dollars; None: the price book's."""
+        return None if self.usd_per_gib_month is None else round(self.usd_per_gib_month * NANO)
+
+
+class MetadataConfig(Section):
+    """Where recipes, segments and the ownership file go."""
+
+    tier: str = Field(
+        "",
+        description='Tier whose store keeps recipes and segments; "" is the first. Moving it needs frostline rebuild.',
+    )
+    storage_class: str = Field(
+        "STANDARD", description="Class of recipes and segments: one that reads at once, or no recall could begin."
+    )
+
+    @field_validator("storage_class")
+    @classmethod
+    def _instant(cls, value: str) -> str:
+        if value in ARCHIVE_CLASSES:
+            raise ValueError("must be a class that reads at once")
+        return value
+
+
+class PricesConfig(Section):
+    """What the provider charges."""
+
+    book: str = Field(
+        "aws-us-east-1",
+        description="Price book: the name of a shipped one, or the path of your own .json. Ledger entries name it.",
+    )
+
+
+class ChunkingConfig(Section):
+    """How files are cut, compressed and packed."""
+
+    pack_bytes: Size = Field(
+        64 * MIB,
+        ge=64 * 1024,
+        le=4096 * MIB,
+        description="Size of a pack. Larger: fewer requests, cheaper archives; smaller: less to fetch for one file.",
+    )
+    effort: Literal["fast", "balanced", "small"] = Field(
+        "balanced", description="Compression effort: fast, balanced or small. Only what is stored from now on changes."
+    )
+
+
+class ReleaseConfig(Section):
+    """Freeing the hot tier."""
+
+    park_s: float = Field(
+        60,
+        ge=0,
+        le=86_400,
+        description="Seconds a released file stays parked beside its placeholder before its bytes are freed. A program "
+        "that opened it a moment before the swap has this long to be noticed. Lower it only where nobody else writes.",
+    )
+    max_files_per_cycle: int = Field(
+        100_000, ge=0, description="At most this many files are released per cycle, whatever the rules say."
+    )
+    max_bytes_per_cycle: Size = Field(
+        1024 * 1024 * MIB, description="At most this many bytes are released per cycle, whatever the rules say."
+    )
+    min_size_bytes: Size = Field(
+        4096,
+        alias="min_size",
+        description="Smaller files stay: a placeholder takes about as much room, and recalling one costs a request.",
+    )
+
+
+class RecallConfig(Section):
+    """Bringing back."""
+
+    reserve_fraction: float = Field(
+        0.02, ge=0, lt=1, description="Part of the file system that recall leaves free. Lower: a full disk sooner."
+    )
+    cool_off_ns: Duration = Field(
+        NS_PER_DAY,
+        alias="cool_off",
+        description="A recalled file stays at least this long, so that it does not shuttle.",
+    )
+    speed: Literal["bulk", "standard", "expedited"] = Field(
+        "standard", description="Speed of archive restores nobody asked a speed for. Faster costs more."
+    )
+    restore_days: int = Field(
+        7, ge=1, le=90, description="Days a restored copy of an archived object stays readable, and billed."
+    )
+
+
+class VersionsConfig(Section):
+    """How long what is no longer current can still be had."""
+
+    keep_days: int = Field(
+        30, ge=0, description="Days a replaced version is kept after its file changed. 0: gone with the next gc."
+    )
+    missing_days: int = Field(
+        30, ge=0, description="Days the stored copy of a file that disappeared is kept. 0: gone with the next gc."
+    )
+
+
+class ScanConfig(Section):
+    """When a scan refuses to believe what it sees."""
+
+    mass_missing_fraction: float = Field(
+        0.10, ge=0, le=1, description="More than this part of a root missing at once changes nothing until confirmed."
+    )
+    mass_missing_files: int = Field(
+        1000, ge=0, description="More than this many files missing at once change nothing until confirmed."
+    )
+
+
+class GcConfig(Section):
+    """Deleting from the store."""
+
+    grace_ns: Duration = Field(
+        72 * 3600 * NS_PER_S,
+        alias="grace",
+        description="How long an object nobody needs waits before it is deleted. Longer than your slowest job and your "
+        "catalog backups: a restored backup needs objects that were doomed since.",
+    )
+
+
+class SegmentsConfig(Section):
+    """The catalog's shadow in the store."""
+
+    max_age_ns: Duration = Field(
+        300 * NS_PER_S,
+        alias="max_age",
+        description="A segment is written at least this often while things change: what losing the catalog can cost.",
+    )
+
+
+class ScheduleConfig(Section):
+    """When the daemon does what: an interval ("24h"), five cron fields ("30 2 * * *"), or "" for never."""
+
+    scan: Schedule = Field("1h", description="Look at the trees. Rarer: evidence of reading gets coarser.")
+    cycle: Schedule = Field("24h", description="Scan, plan, migrate, release. Nothing moves unless act = true.")
+    tickets: Schedule = Field("5m", description="Follow archive restores and finish what they wait for.")
+    accrue: Schedule = Field("1h", description="Book the cost of storage. Missed hours are caught up.")
+    gc: Schedule = Field("24h", description="Reclaim what nobody needs. Never: the bucket only grows.")
+    timezone: str = Field("UTC", description="Zone in which cron fields are meant.")
+
+    @field_validator("timezone")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        return known_timezone(value)
+
+
+class LogsConfig(Section):
+    """What the daemon tells the journal."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least that is logged.")
+    format: Literal["text", "json"] = Field("text", description="text is key=value; json is one object a line.")
+
+
+class NotifyConfig(Section):
+    """Who is told when the daemon needs a person."""
+
+    command: tuple[str, ...] = Field(
+        (),
+        description="Program and arguments run on trouble, with one JSON object on its standard input; empty: nobody. "
+        "It has 30 seconds and the daemon's rights.",
+    )
+
+
+class RuleConfig(Section):
+    """One rule: all conditions named must hold, the first rule that matches decides, unmatched files stay hot."""
+
+    name: str = Field(description="Shown wherever the rule decided.")
+    match: Texts = Field((), description='Globs on the path below the root, any of which matches: "runs/**", "*.pt".')
+    kind: Annotated[tuple[Kind, ...], BeforeValidator(_as_list)] = Field(
+        (), description="checkpoint, dataset, archive, code, log or other, by name and suffix."
+    )
+    larger_than_bytes: Size | None = Field(None, alias="larger_than", description="Exclusive.")
+    smaller_than_bytes: Size | None = Field(None, alias="smaller_than", description="Exclusive.")
+    idle_ns: Duration | None = Field(
+        None, alias="idle", description="Not read or written for this long. Never matches where reading is unknown."
+    )
+    age_ns: Duration | None = Field(
+        None, alias="age", description="Not written for this long; needs no evidence of reading."
+    )
+    written_within_ns: Duration | None = Field(None, alias="written_within", description="Written less than this ago.")
+    recalled_within_ns: Duration | None = Field(
+        None, alias="recalled_within", description="Recalled less than this ago."
+    )
+    active_days_at_most: int | None = Field(
+        None, ge=0, description="Read on at most this many days of the window, which must have been watched in full."
+    )
+    window_ns: Duration = Field(
+        30 * NS_PER_DAY, alias="window", description="Window of active_days_at_most, whole days."
+    )
+    owner: Annotated[tuple[str | int, ...], BeforeValidator(_as_list)] = Field(
+        (), description="User names or numbers, any of which matches."
+    )
+    keep_newest: int | None = Field(
+        None,
+        ge=0,
+        description="The newest N of a folder that match stay hot; the others go on to the other conditions.",
+    )
+    pin: bool = Field(False, description="What matches stays hot: the same as tier = hot.")
+    must_save: bool = Field(False, description="Refuse moves that would cost more per month than they save.")
+    tier: str = Field("hot", description="Where what matches belongs: a tier's name, or hot.")
+    reason: str = Field("", description="A sentence for whoever asks why.")
+
+    @model_validator(mode="after")
+    def _pin_means_hot(self) -> "RuleConfig":
+        if self.pin and self.tier != "hot":
+            raise ValueError(f'pin = true keeps files hot, and tier = "{self.tier}" does not')
+        return self
+
+
+def absolute_path(value: str) -> str:
+    """Return *value* normalised; raises ValueError unless it is absolute."""
+    if not value.startswith("/"):
+        raise ValueError("must be an absolute path")
+    if "\0" in value:
+        raise ValueError("must not contain a NUL character")
+    return os.path.normpath("/" + value.lstrip("/"))
+
+
+def plain_name(value: str) -> str:
+    """Return *value*; raises ValueError unless it is 1-64 letters, digits, dots, dashes and underscores."""
+    if not _NAME.fullmatch(value):
+        raise ValueError("must be 1 to 64 letters, digits, dots, dashes or underscores")
+    return value
+
+
+def known_timezone(value: str) -> str:
+    """Return *value*; raises ValueError unless the machine knows the zone."""
+    try:
+        ZoneInfo(value)
+    except (KeyError, ValueError, OSError):
+        raise ValueError('must be a zone like "UTC" or "Europe/Berlin"') from None
+    return value
