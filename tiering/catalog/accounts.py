@@ -1,7 +1,7 @@
 """The ledger's accounts and the sum of lines that a change adds up before it is booked.
 
-Unit byte: each of the three books sums to zero in every entry. Unit nanousd: the two dollar books do. docs/ledger.md says what
-each account means and how it is recomputed.
+Unit byte: each of the three books sums to zero in every entry. Unit nanousd: the two dollar books do.
+docs/ledger.md says what each account means and how it is recomputed.
 """
 
 from collections import Counter

@@ -1,10 +1,13 @@
-"""Turns changes of rows into ledger lines: what a file, a holder of a recipe, a chunk and a pack weigh in each book.
+"""Turns changes of rows into ledger lines: what a file, a holder of a recipe, a chunk and a pack weigh in each
+book.
 
-Every function that changes rows which weigh something does it between FileChange.begin() and .finish(): the lines are the
-difference between the rows before and after, so that books and rows cannot part. Who the callers are: files, commit, versions, packs.
+Every function that changes rows which weigh something does it between FileChange.begin() and .finish(): the
+lines are the difference between the rows before and after, so that books and rows cannot part. Who the callers
+are: files, commit, versions, packs.
 
-Weights. A leader row weighs its size on files.hot_only, .dual or .offline by state. A *holder* of a recipe is a leader row with a
-recipe (held.current; held.retained while missing) or a versions row (held.retained). A chunk is live while a refs row names it.
+Weights. A leader row weighs its size on files.hot_only, .dual or .offline by state. A *holder* of a recipe is a
+leader row with a recipe (held.current; held.retained while missing) or a versions row (held.retained). A chunk
+is live while a refs row names it.
 """
 
 from collections import Counter
@@ -12,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import and_, delete, exists, func, insert, literal, select, update
+from sqlalchemy.sql.elements import ColumnElement
 
 from tiering.catalog import accounts, ledger, outbox, records
 from tiering.catalog.accounts import Amounts
@@ -80,7 +84,8 @@ class FileChange:
         return cls(tx, load_files(tx, file_ids))
 
     def finish(self, *, op_id: str, kind: str, reason: str, new_recipes: Sequence[int] = ()) -> int | None:
-        """Book the difference, doom recipes that lost their last holder, write records; return the entry, None if nothing weighs.
+        """Book the difference, doom recipes that lost their last holder, write records; return the entry, None
+        if nothing weighs.
 
         *new_recipes* have their refs in place already; the chunks those brought to life are booked here.
         """
@@ -132,8 +137,9 @@ class FileChange:
 def book(tx: Tx, amounts: Amounts, *, op_id: str, kind: str, reason: str) -> int | None:
     """Post *amounts* as one entry; None when there is nothing to post.
 
-    The amounts come from rows changed in this very transaction, so a second call under one op_id is a second change (a batch in
-    parts, a step resumed) and gets "#2", "#3" ...: nothing can be counted twice, for the rows were only changed once.
+    The amounts come from rows changed in this very transaction, so a second call under one op_id is a second
+    change (a batch in parts, a step resumed) and gets "#2", "#3" ...: nothing can be counted twice, for the
+    rows were only changed once.
     """
     lines = amounts.lines()
     if not lines:
@@ -142,13 +148,14 @@ def book(tx: Tx, amounts: Amounts, *, op_id: str, kind: str, reason: str) -> int
 
 
 def book_chunks(tx: Tx, amounts: Amounts, recipe_nos: Sequence[int], *, sign: int, upto: int | None = None) -> None:
-    """Book the chunks that only *recipe_nos* (at most 500) refer to: +1 once their refs are in place, -1 before they go.
+    """Book the chunks that only *recipe_nos* (at most 500) refer to: +1 once their refs are in place, -1 before
+    they go.
 
     With *upto*, references of recipes above that number do not count: those are booked by a later call.
     """
     mine = refs.c.recipe_no.in_(recipe_nos)
     others = refs.alias("others")
-    counts = others.c.recipe_no.not_in(recipe_nos)
+    counts: ColumnElement[bool] = others.c.recipe_no.not_in(recipe_nos)
     if upto is not None:
         counts = and_(counts, others.c.recipe_no <= upto)
     query = (

@@ -1,6 +1,8 @@
-"""The state changes of migrate, release, recall and gc: rows, ledger entry and outbox records in one transaction each.
+"""The state changes of migrate, release, recall and gc: rows, ledger entry and outbox records in one
+transaction each.
 
-Every function may run twice: it changes only rows that are in the state it starts from, and books only what it changed.
+Every function may run twice: it changes only rows that are in the state it starts from, and books only what it
+changed.
 """
 
 from collections import Counter
@@ -10,7 +12,7 @@ from sqlalchemy import bindparam, delete, insert, select, update
 
 from dedup.values import ChunkPart, Digest, Fingerprint
 from tiering.catalog import hardlinks, ledger, outbox, packs, recipes, records
-from tiering.catalog.booking import FileChange, insert_versions, load_files, recipe_ids, root_names
+from tiering.catalog.booking import FileChange, insert_versions, recipe_ids, root_names
 from tiering.catalog.files import version_of
 from tiering.catalog.tables import chunks, files, refs, versions
 from tiering.catalog.tables import packs as packs_table
@@ -38,11 +40,12 @@ _STORABLE = {FileState.REGULAR, FileState.MIGRATING, FileState.DUAL}
 
 
 def commit_stored(tx: Tx, batch: StoredBatch) -> list[Rejected]:
-    """Commit files whose chunks and recipes are in the store: packs live, files dual, all booked. Return the files left out.
+    """Commit files whose chunks and recipes are in the store: packs live, files dual, all booked. Return the
+    files left out.
 
-    A file is rejected when its row is gone, missing or offline, or when a chunk it reuses is in no live pack any more; it keeps its
-    state. A batch already committed (same op_id) changes nothing. Raises packs.PackGone, with nothing done, when a pack of the
-    batch is not pending.
+    A file is rejected when its row is gone, missing or offline, or when a chunk it reuses is in no live pack
+    any more; it keeps its state. A batch already committed (same op_id) changes nothing. Raises packs.PackGone,
+    with nothing done, when a pack of the batch is not pending.
     """
     if ledger.is_booked(tx, batch.op_id):
         return []
@@ -72,7 +75,7 @@ def set_offline(tx: Tx, placed: Sequence[PlacedFile], *, op_id: str, reason: str
 
     Each name of a hard-linked inode is placed on its own.
     """
-    values = {"state": FileState.OFFLINE}
+    values: dict[str, object] = {"state": FileState.OFFLINE}
     return _set_placed(tx, placed, {FileState.DUAL}, values, f"release|{op_id}|{reason}")
 
 
@@ -83,14 +86,17 @@ def set_dual(tx: Tx, placed: Sequence[PlacedFile], *, op_id: str, reason: str = 
 
 
 def refresh_identity(tx: Tx, placed: Sequence[PlacedFile], *, op_id: str) -> list[int]:
-    """Note another identity of dual files whose bytes are proven the same (a release undone: ctime moved). Return ids changed."""
+    """Note another identity of dual files whose bytes are proven the same (a release undone: ctime moved).
+    Return ids changed.
+    """
     return _set_placed(tx, placed, {FileState.DUAL}, {}, f"release|{op_id}|identity after an undone swap")
 
 
 def supersede(tx: Tx, file_ids: Sequence[int], *, op_id: str, keep_until_ns: int | None, reason: str) -> list[int]:
     """Part files on the hot disk (dual) from their stored copies: regular again. Return the ids that changed.
 
-    The copies are versions until *keep_until_ns*; None keeps none. *reason* is changed, deleted or replaced for a version.
+    The copies are versions until *keep_until_ns*; None keeps none. *reason* is changed, deleted or replaced for
+    a version.
     """
     change = FileChange.begin(tx, hardlinks.with_links(tx, file_ids))
     parted = [
@@ -115,27 +121,26 @@ def supersede(tx: Tx, file_ids: Sequence[int], *, op_id: str, keep_until_ns: int
 
 
 def adopt(tx: Tx, adopted: Sequence[AdoptedFile], *, op_id: str, reason: str = "") -> list[int]:
-    """Insert or update rows for placeholders that name a live recipe: one more holder each. Return file ids; doomed recipes are skipped.
+    """Insert or update rows for placeholders that name a live recipe: one more holder each. Return file ids;
+    doomed recipes are skipped.
 
-    The caller has judged that whoever owns the placeholder may have the recipe's content. A row that stands at the path must be
-    missing or without a stored copy.
+    The caller has judged that whoever owns the placeholder may have the recipe's content. A row that stands at
+    the path must be missing or without a stored copy.
     """
     rows = recipes.by_numbers(tx, {item.recipe_no for item in adopted})
     wanted = [item for item in adopted if item.recipe_no in rows and rows[item.recipe_no].state == "live"]
     standing = [_at_path(tx, item) for item in wanted]
     change = FileChange.begin(tx, hardlinks.with_links(tx, [file_id for file_id in standing if file_id is not None]))
     ids: list[int] = []
-    for item, file_id in zip(wanted, standing, strict=True):
+    for item, stood in zip(wanted, standing, strict=True):
         values = _adopted_row(tx, item, rows[item.recipe_no].size, rows[item.recipe_no].tier)
-        if file_id is None:
-            values |= {"root_id": item.root_id, "dir": item.dir, "name": item.name, "first_seen_ns": tx.now_ns}
-            values |= {"pinned": False, "access_quality": "none"}
-            file_id = int(tx.conn.execute(insert(files).values(values).returning(files.c.file_id)).scalar_one())
-            change.created.append(file_id)
-        elif change.before[file_id].recipe_no is None:
-            hardlinks.hand_over(tx, [file_id])
-            tx.conn.execute(update(files).where(files.c.file_id == file_id).values(**values, leader_id=None))
-        ids.append(file_id)
+        if stood is None:
+            ids.append(_insert_adopted(tx, item, values))
+            change.created.append(ids[-1])
+        elif change.before[stood].recipe_no is None:
+            hardlinks.hand_over(tx, [stood])
+            tx.conn.execute(update(files).where(files.c.file_id == stood).values(**values, leader_id=None))
+            ids.append(stood)
     change.finish(op_id=op_id, kind="adopt", reason=reason)
     note_durable_at(tx, ids)
     return ids
@@ -211,7 +216,9 @@ def _insert_chunks(tx: Tx, new: Sequence[NewChunk]) -> None:
 
 
 def _resolve(tx: Tx, batch: StoredBatch) -> dict[ChunkName, int]:
-    """Return (fingerprint, digest) -> chunk_no in a live pack of the allowed tiers; the oldest where there are several."""
+    """Return (fingerprint, digest) -> chunk_no in a live pack of the allowed tiers; the oldest where there are
+    several.
+    """
     wanted = {_name(p) for file in batch.files for p in file.recipe.parts if isinstance(p, ChunkPart)}
     known: dict[ChunkName, int] = {}
     found = packs.lookup(tx, {Fingerprint(fingerprint) for fingerprint, _ in wanted}, batch.tiers)
@@ -247,7 +254,7 @@ def _insert_recipes(tx: Tx, batch: StoredBatch, accepted: Sequence[StoredFile]) 
             }
             for file in part
         ]
-        numbers.update({recipe_id: number for recipe_id, number in tx.conn.execute(statement, rows)})
+        numbers.update({row.recipe_id: row.recipe_no for row in tx.conn.execute(statement, rows)})
     return numbers
 
 
@@ -269,17 +276,18 @@ def _place(tx: Tx, batch: StoredBatch, stored: Sequence[tuple[int, StoredFile]])
             "recipe_no": bindparam("to_recipe"),
         }
         if identity:
-            columns |= {name: bindparam(f"to_{name}") for name in _IDENTITY}
+            columns |= {name: bindparam(f"to_{name}") for name in (*_IDENTITY, "size")}
         statement = update(files).where(condition == bindparam("of_id"), files.c.state.in_([str(s) for s in _STORABLE]))
         for part in batches(stored):
             rows = [
-                {"of_id": file.file_id, "to_recipe": number} | (_identity_params(file.identity) if identity else {})
+                {"of_id": file.file_id, "to_recipe": number}
+                | (_identity_params(file.identity) | {"to_size": file.identity.size} if identity else {})
                 for number, file in part
             ]
             tx.conn.execute(statement.values(columns), rows)
 
 
-_IDENTITY = ("dev", "ino", "size", "mtime_ns", "ctime_ns")
+_IDENTITY = ("dev", "ino", "mtime_ns", "ctime_ns")
 
 
 def _identity_params(identity: Identity) -> dict[str, object]:
@@ -304,13 +312,11 @@ def _set_placed(
         for item in placed
         if (row := change.before.get(item.file_id)) and row.state in states and row.recipe_no is not None
     ]
-    columns = {**values, **{name: bindparam(f"to_{name}") for name in _IDENTITY if name != "size"}}
+    columns = {**values, **{name: bindparam(f"to_{name}") for name in _IDENTITY}}
     statement = update(files).where(files.c.file_id == bindparam("of_id")).values(columns)
     for batch in batches(fit):
-        rows = [{"of_id": item.file_id} | _identity_params(item.identity) for item in batch]
-        for row in rows:
-            del row["to_size"]  # apparent size of the file, whatever stands at the path
-        tx.conn.execute(statement, rows)
+        # Not the size: it is the file's, whatever stands at the path.
+        tx.conn.execute(statement, [{"of_id": item.file_id} | _identity_params(item.identity) for item in batch])
     change.finish(op_id=op_id, kind=kind, reason=reason)
     return [item.file_id for item in fit]
 
@@ -340,6 +346,12 @@ def _adopted_row(tx: Tx, item: AdoptedFile, size: int, tier: str) -> dict[str, o
         "missing_since_ns": None,
         "missing_from": None,
     }
+
+
+def _insert_adopted(tx: Tx, item: AdoptedFile, values: dict[str, object]) -> int:
+    place = {"root_id": item.root_id, "dir": item.dir, "name": item.name, "first_seen_ns": tx.now_ns}
+    new = {**values, **place, "pinned": False, "access_quality": "none"}
+    return int(tx.conn.execute(insert(files).values(new).returning(files.c.file_id)).scalar_one())
 
 
 def packs_live(tx: Tx, pack_nos: Sequence[int]) -> bool:

@@ -1,6 +1,7 @@
 """Files: every name under a root, in walk order, with its state; and what a scan may change of them.
 
-Scan's writes (add_new, update_scanned, mark_missing) post their ledger entry in the same transaction, under the caller's op_id.
+Scan's writes (add_new, update_scanned, mark_missing) post their ledger entry in the same transaction, under the
+caller's op_id.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -32,7 +33,9 @@ class StateTotal:
 def page(
     tx: Tx, root_id: int, *, after: tuple[bytes, bytes] | None = None, limit: int = 1000, under: bytes = b""
 ) -> list[FileRow]:
-    """Return up to *limit* rows of a root in (dir, name) order, after the given one; only below the folder *under* ("a/b/")."""
+    """Return up to *limit* rows of a root in (dir, name) order, after the given one; only below the folder
+    *under* ("a/b/").
+    """
     query = select(files).where(files.c.root_id == root_id)
     if after is not None:
         query = query.where(
@@ -123,9 +126,9 @@ def update_scanned(
 ) -> dict[int, FileRow]:
     """Bring known rows to what the scan saw, and return them as they were.
 
-    A dual, offline or returning file whose identity is another becomes regular, its stored copy a version kept until
-    *keep_until_ns*. A placeholder (which the caller has found to name this row's recipe) makes the row offline. A missing file seen
-    again with its identity is what it was. Rows being migrated or recalled keep that state.
+    A dual or offline file in whose place another file stands becomes regular, its stored copy a version kept until
+    *keep_until_ns*. A placeholder (which the caller has found to name this row's recipe) makes the row offline. A
+    missing file seen again with its identity is what it was. Rows being migrated or recalled keep that state.
     """
     change = FileChange.begin(tx, hardlinks.with_links(tx, [row.file_id for row in rows]))
     hardlinks.split(tx, {row.file_id: (row.dev, row.ino) for row in rows if not row.is_placeholder})
@@ -152,7 +155,9 @@ def update_scanned(
 
 
 def mark_missing(tx: Tx, file_ids: Sequence[int], *, op_id: str, reason: str = "") -> None:
-    """Note that the files were not seen; a stored copy is retained. Of a hard-linked inode another name takes the lead."""
+    """Note that the files were not seen; a stored copy is retained. Of a hard-linked inode another name takes
+    the lead.
+    """
     change = FileChange.begin(tx, hardlinks.with_links(tx, file_ids))
     hardlinks.hand_over(tx, file_ids)
     for batch in batches(file_ids):
@@ -239,7 +244,9 @@ def _superseded(tx: Tx, change: FileChange, known: FileRow, keep_until_ns: int) 
 
 
 def version_of(tx: Tx, change: FileChange, row: FileRow, keep_until_ns: int, reason: str) -> dict[str, object]:
-    """Return the versions row that keeps the recipe of *row* from now on, counted in *change* as a retained holder."""
+    """Return the versions row that keeps the recipe of *row* from now on, counted in *change* as a retained
+    holder.
+    """
     if row.recipe_no is None:
         raise ValueError(f"file {row.file_id} has no stored version")
     change.held[row.recipe_no, "held.retained"] += 1

@@ -1,7 +1,7 @@
 """Names of one inode: one row leads and weighs in the books, the others follow it.
 
-Used by tiering.catalog.files inside a FileChange that has loaded every row touched here. Offline names keep their grouping though
-each placeholder is an inode of its own.
+Used by tiering.catalog.files inside a FileChange that has loaded every row touched here. Offline names keep
+their grouping though each placeholder is an inode of its own.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -50,8 +50,8 @@ def group(tx: Tx, file_ids: Sequence[int]) -> None:
 def split(tx: Tx, inodes: Mapping[int, tuple[int, int]]) -> None:
     """Part names that no longer share an inode: *inodes* has what each file id stands on now.
 
-    A follower found elsewhere leads itself again, without a stored copy. A leader found elsewhere hands its lead, and the stored
-    copy, to a name that still stands on the old inode.
+    A follower found elsewhere leads itself again, without a stored copy. A leader found elsewhere hands its
+    lead, and the stored copy, to a name that still stands on the old inode.
     """
     rows = load_files(tx, with_links(tx, inodes))
     for file_id, (dev, ino) in inodes.items():
@@ -111,7 +111,7 @@ def _hand_over_one(tx: Tx, row: FileRow, heirs: Sequence[FileRow]) -> None:
     tx.conn.execute(update(files).where(files.c.leader_id == row.file_id).values(leader_id=heir.file_id))
     taken = {"recipe_no": row.recipe_no, "tier": row.tier, "stored_ns": row.stored_ns, "stored_seq": row.stored_seq}
     tx.conn.execute(update(files).where(files.c.file_id == heir.file_id).values(leader_id=None, size=row.size, **taken))
-    left = {"recipe_no": None, "tier": None, "stored_ns": None, "stored_seq": None}
+    left: dict[str, object] = {"recipe_no": None, "tier": None, "stored_ns": None, "stored_seq": None}
     if row.state in _ON_DISK:
         left |= {"state": FileState.MIGRATING if row.state == FileState.MIGRATING else FileState.REGULAR}
     tx.conn.execute(update(files).where(files.c.file_id == row.file_id).values(leader_id=None, **left))

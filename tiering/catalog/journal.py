@@ -1,8 +1,8 @@
 """The journal: what is under way on which file, by which process, until when.
 
-One row per file. A claim also moves the file's state (regular or dual -> migrating, offline -> recalling) and finish moves it back
-if the job's commit did not; neither weighs in the books. A row outlives its process: reconcile takes it over and finishes or
-undoes the step that `detail` describes.
+One row per file. A claim also moves the file's state (regular or dual -> migrating, offline -> recalling) and
+finish moves it back if the job's commit did not; neither weighs in the books. A row outlives its process:
+reconcile takes it over and finishes or undoes the step that `detail` describes.
 """
 
 from collections.abc import Sequence
@@ -37,7 +37,9 @@ _CLAIMED = {JournalKind.MIGRATE: FileState.MIGRATING, JournalKind.RECALL: FileSt
 
 
 def claim(tx: Tx, claims: Sequence[Claim], *, owner: str, until_ns: int) -> list[Claim]:
-    """Return those of *claims* that were granted: the file is in a fitting state and nobody has a row for it, expired or not."""
+    """Return those of *claims* that were granted: the file is in a fitting state and nobody has a row for it,
+    expired or not.
+    """
     granted: list[Claim] = []
     dialect = sqlite if tx.is_sqlite else postgresql
     for batch in batches(claims):
@@ -102,7 +104,9 @@ def finish(tx: Tx, op_ids: Sequence[str]) -> None:
 
 
 def take_over(tx: Tx, op_id: str, *, owner: str, until_ns: int) -> bool:
-    """Make an expired row, or one of a process known dead, the caller's. False if it is gone or someone was faster."""
+    """Make an expired row, or one of a process known dead, the caller's. False if it is gone or someone was
+    faster.
+    """
     result = tx.conn.execute(
         update(journal)
         .where(journal.c.op_id == op_id, journal.c.owner != owner)

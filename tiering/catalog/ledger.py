@@ -1,16 +1,18 @@
 """The ledger: append-only double entry in bytes and nano-dollars, hash-chained.
 
-An entry's hash is BLAKE3 (hex) over the canonical JSON (sorted keys, no spaces, ASCII) of
-{at_ns, entry_no, kind, lines: [[account, tier, unit, amount], ...] in line order, op_id, prev_hash, price_book, reason}; the first
-entry's prev_hash is "". Entries and lines cannot be updated, replaced or deleted: triggers of both engines refuse it.
+An entry's hash is BLAKE3 (hex) over the canonical JSON (sorted keys, no spaces, ASCII) of {at_ns, entry_no,
+kind, lines: [[account, tier, unit, amount], ...] in line order, op_id, prev_hash, price_book, reason}; the
+first entry's prev_hash is "". Entries and lines cannot be updated, replaced or deleted: triggers of both
+engines refuse it.
 """
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import blake3
-from sqlalchemy import insert, select
+from sqlalchemy import Row, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from tiering.catalog import outbox
@@ -55,7 +57,8 @@ class PostedEntry:
 
 
 def post(tx: Tx, entry: Entry) -> int:
-    """Book *entry* and its outbox record; return its number. With the same op_id and lines again: the first one's number.
+    """Book *entry* and its outbox record; return its number. With the same op_id and lines again: the first
+    one's number.
 
     Raises Unbalanced, and Discrepancy when the op_id is taken by other lines.
     """
@@ -216,13 +219,26 @@ def _add_to_balances(tx: Tx, lines: Sequence[Line]) -> None:
     )
 
 
-def _with_lines(tx: Tx, heads: Sequence[object]) -> Iterator[PostedEntry]:
+def _with_lines(tx: Tx, heads: Sequence[Row[*tuple[Any, ...]]]) -> Iterator[PostedEntry]:
     for batch in batches(heads):
-        numbers = [head.entry_no for head in batch]  # type: ignore[attr-defined]  # rows of ledger_entries
+        numbers = [head.entry_no for head in batch]
         query = select(ledger_lines).where(ledger_lines.c.entry_no.in_(numbers))
         by_entry: dict[int, list[Line]] = {number: [] for number in numbers}
         for row in tx.conn.execute(query.order_by(ledger_lines.c.entry_no, ledger_lines.c.line_no)):
             by_entry[row.entry_no].append(Line(row.account, row.tier, row.unit, row.amount))
         for head in batch:
-            fields = head._mapping  # type: ignore[attr-defined]
-            yield PostedEntry(**fields, lines=tuple(by_entry[fields["entry_no"]]))
+            yield _posted(head, tuple(by_entry[head.entry_no]))
+
+
+def _posted(head: Row[*tuple[Any, ...]], lines: tuple[Line, ...]) -> PostedEntry:
+    return PostedEntry(
+        entry_no=head.entry_no,
+        op_id=head.op_id,
+        at_ns=head.at_ns,
+        kind=head.kind,
+        reason=head.reason,
+        price_book=head.price_book,
+        prev_hash=head.prev_hash,
+        hash=head.hash,
+        lines=lines,
+    )

@@ -3,7 +3,7 @@
 import ctypes
 import os
 
-# statfs(2) f_type values of file systems whose locking or mmap coherence SQLite's WAL cannot rely on; linux/magic.h and statfs(2).
+# f_type values of file systems on whose locks and shared memory SQLite's WAL cannot rely; linux/magic.h, statfs(2).
 NETWORK_MAGIC = {
     0x6969: "NFS",
     0x517B: "SMB",

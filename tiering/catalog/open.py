@@ -1,8 +1,9 @@
 """Open a catalog: the one place that knows which database is behind the URL, its settings and its locks.
 
-SQLite: WAL, synchronous=FULL, foreign keys, BEGIN IMMEDIATE for writes, 30 s of patience. PostgreSQL: every writing transaction
-takes one advisory lock, which gives the ledger's chain and the state machines the same serial order that SQLite has by nature;
-transactions hold no I/O and stay far under a second. Raises CatalogBusy when the lock cannot be had, NoSpace when the disk is full.
+SQLite: WAL, synchronous=FULL, foreign keys, BEGIN IMMEDIATE for writes, 30 s of patience. PostgreSQL: every
+writing transaction takes one advisory lock, which gives the ledger's chain and the state machines the same
+serial order that SQLite has by nature; transactions hold no I/O and stay far under a second. Raises CatalogBusy
+when the lock cannot be had, NoSpace when the disk is full.
 """
 
 import os
@@ -73,16 +74,10 @@ class Catalog:
 def open_catalog(url: str, *, clock: Clock, create: bool = False) -> Catalog:
     """Open the catalog at *url*; with *create*, make it first where the database is empty or absent.
 
-    Raises SchemaError (unsupported, foreign, older or newer database), ConfigError (malformed URL, SQLite state on a network
-    file system, no catalog there), CatalogBusy (locked, or the server cannot be reached).
+    Raises SchemaError (unsupported, foreign, older or newer database), ConfigError (malformed URL, SQLite state
+    on a network file system, no catalog there), CatalogBusy (locked, or the server cannot be reached).
     """
-    parsed = _parsed(url)
-    shown = parsed.render_as_string(hide_password=True)
-    if parsed.get_backend_name() == "sqlite":
-        _prepare_file(parsed, create=create)
-        engine = _sqlite_engine(parsed)
-    else:
-        engine = _postgres_engine(parsed)
+    engine, shown = open_engine(url, create=create)
     try:
         catalog_id = _identity(engine, shown, create=create)
     except DBAPIError as error:
@@ -92,6 +87,20 @@ def open_catalog(url: str, *, clock: Clock, create: bool = False) -> Catalog:
         engine.dispose()
         raise
     return Catalog(engine, clock, catalog_id, shown)
+
+
+def open_engine(url: str, *, create: bool) -> tuple[Engine, str]:
+    """Return the engine for *url*, set up but not connected, and the URL as it may be shown.
+
+    With *create*, an absent SQLite file is made, empty and closed to others. Raises as open_catalog does.
+    """
+    parsed = _parsed(url)
+    if parsed.get_backend_name() == "sqlite":
+        _prepare_file(parsed, create=create)
+        engine = _sqlite_engine(parsed)
+    else:
+        engine = _postgres_engine(parsed)
+    return engine, parsed.render_as_string(hide_password=True)
 
 
 def _parsed(url: str) -> URL:
@@ -197,8 +206,6 @@ def _identity(engine: Engine, shown: str, *, create: bool) -> str:
             if not create:
                 raise ConfigError(f"there is no catalog in {shown}", hint="run: frostline init, or: frostline rebuild")
             schema.create(conn)
-            if conn.dialect.name == "sqlite":
-                conn.exec_driver_sql(f"PRAGMA application_id = {schema.APPLICATION_ID}")
             conn.execute(meta.insert(), [{"key": "catalog_id", "value": secrets.token_hex(16)}])
         found = conn.execute(select(meta.c.value).where(meta.c.key == "catalog_id")).scalar()
     if found is None:

@@ -1,7 +1,7 @@
 """The outbox: records of state changes, written in the same transaction as the change, that await a segment.
 
-A record is one JSON object with a `record` key that names its kind; docs/records.md lists them. Numbers are integers, paths are
-str by os.fsdecode (surrogateescape), everything is ASCII on the wire.
+A record is one JSON object with a `record` key that names its kind; docs/records.md lists them. Numbers are
+integers, paths are str by os.fsdecode (surrogateescape), everything is ASCII on the wire.
 """
 
 import json
@@ -27,5 +27,7 @@ def append(tx: Tx, records: Iterable[Record]) -> None:
 
 
 def last_seq(tx: Tx) -> int:
-    """Return the number of the newest waiting record, 0 if none waits. Inside a write: of this transaction or before."""
+    """Return the number of the newest waiting record, 0 if none waits. Inside a write: of this transaction or
+    before.
+    """
     return int(tx.conn.execute(select(func.max(outbox.c.seq))).scalar() or 0)

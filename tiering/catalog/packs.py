@@ -1,6 +1,7 @@
 """Packs and the chunks in them: pending rows, look-ups for deduplication and for reading, doom and deletion.
 
-A chunk is found only in live packs. doom, claim_for_deletion and mark_deleted are gc's three steps, each one transaction.
+A chunk is found only in live packs. doom, claim_for_deletion and mark_deleted are gc's three steps, each one
+transaction.
 """
 
 from collections.abc import Iterable, Sequence
@@ -61,7 +62,9 @@ def in_state(
 def lookup(
     tx: Tx, fingerprints: Iterable[Fingerprint], tiers: Sequence[str]
 ) -> dict[Fingerprint, list[tuple[Digest, int]]]:
-    """Return fingerprint -> [(digest, chunk_no)] for chunks in live data packs of *tiers*. Unknown ones are absent."""
+    """Return fingerprint -> [(digest, chunk_no)] for chunks in live data packs of *tiers*. Unknown ones are
+    absent.
+    """
     found: dict[Fingerprint, list[tuple[Digest, int]]] = {}
     for batch in batches(set(fingerprints)):
         query = (
@@ -126,7 +129,9 @@ def doom_pending(tx: Tx, sizes: Sequence[tuple[int, int]], *, op_id: str, reason
 
 
 def correct_size(tx: Tx, pack_no: int, size: int, *, op_id: str, reason: str) -> None:
-    """Book what a doomed pack was found to weigh in the store (an upload that landed after its process was given up)."""
+    """Book what a doomed pack was found to weigh in the store (an upload that landed after its process was
+    given up).
+    """
     row = get(tx, pack_no)
     if row is None or row.state not in {PackState.DOOMED, PackState.DELETING} or row.size == size:
         return
@@ -139,7 +144,9 @@ def correct_size(tx: Tx, pack_no: int, size: int, *, op_id: str, reason: str) ->
 
 
 def claim_for_deletion(tx: Tx, pack_nos: Sequence[int], *, doomed_before_ns: int) -> list[PackRow]:
-    """Move doomed packs whose grace is over, and that still nothing refers to, to deleting; return those that are deleting now."""
+    """Move doomed packs whose grace is over, and that still nothing refers to, to deleting; return those that
+    are deleting now.
+    """
     for batch in batches(pack_nos):
         tx.conn.execute(
             update(packs)
@@ -157,7 +164,9 @@ def claim_for_deletion(tx: Tx, pack_nos: Sequence[int], *, doomed_before_ns: int
 
 
 def mark_deleted(tx: Tx, pack_nos: Sequence[int], *, op_id: str, reason: str) -> None:
-    """Note that the objects of deleting packs are gone from the store; their chunks and doomed recipes are forgotten."""
+    """Note that the objects of deleting packs are gone from the store; their chunks and doomed recipes are
+    forgotten.
+    """
     amounts = Amounts()
     gone = [row for row in by_numbers(tx, pack_nos).values() if row.state == PackState.DELETING]
     for row in gone:
@@ -172,7 +181,9 @@ def mark_deleted(tx: Tx, pack_nos: Sequence[int], *, op_id: str, reason: str) ->
 
 
 def go_live(tx: Tx, amounts: Amounts, pack_nos: Sequence[int]) -> list[outbox.Record]:
-    """Move pending packs to live inside a commit; return their records. Raises PackGone when one is not pending any more."""
+    """Move pending packs to live inside a commit; return their records. Raises PackGone when one is not pending
+    any more.
+    """
     rows = by_numbers(tx, pack_nos)
     for pack_no in pack_nos:
         if pack_no not in rows or rows[pack_no].state != PackState.PENDING:

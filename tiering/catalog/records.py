@@ -1,10 +1,12 @@
-"""The records that segments carry: what rebuild needs of each state change, as plain JSON objects. docs/records.md is their prose.
+"""The records that segments carry: what rebuild needs of each state change, as plain JSON objects.
+docs/records.md is their prose.
 
-Rows are named by what survives the catalog: roots by name, files by root and path, packs by key, recipes by id; never by number.
+Rows are named by what survives the catalog: roots by name, files by root and path, packs by key, recipes by id;
+never by number.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tiering.catalog.outbox import Record
 from tiering.catalog.values import FileRow, PackRow, RecipeRow, RootRow
@@ -128,3 +130,12 @@ def _bytes(value: object) -> bytes:
     if not isinstance(value, bytes):
         raise TypeError(f"{value!r} is not bytes")
     return value
+
+
+def ticket(row: object, *, paths: Sequence[tuple[str, bytes]]) -> Record:
+    """A restore ticket as it is now, with (root name, path) of its files; *row* has the columns of the tickets
+    table.
+    """
+    columns = ("ticket_no", "state", "speed", "reason", "requested_by", "created_ns", "deadline_ns", "quote", "note")
+    values = {column: getattr(row, column) for column in columns}
+    return {"record": "ticket", **values, "files": [[root_name, os.fsdecode(path)] for root_name, path in paths]}

@@ -42,7 +42,7 @@ def by_name(tx: Tx, name: str) -> RootRow | None:
 
 def names(tx: Tx) -> dict[int, str]:
     """Return root id -> name."""
-    return {root_id: name for root_id, name in tx.conn.execute(select(roots.c.root_id, roots.c.name))}
+    return {row.root_id: row.name for row in tx.conn.execute(select(roots.c.root_id, roots.c.name))}
 
 
 def _record(tx: Tx, root_id: int) -> None:

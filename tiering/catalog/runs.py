@@ -50,6 +50,8 @@ def recent(tx: Tx, *, limit: int = 50) -> list[RunRow]:
 
 
 def abandon(tx: Tx) -> int:
-    """Mark runs that a dead process left as running as failed; return how many. For start-up, under the reconcile lease."""
+    """Mark runs that a dead process left as running as failed; return how many. For start-up, under the
+    reconcile lease.
+    """
     values = {"finished_ns": tx.now_ns, "outcome": "failed"}
     return int(tx.conn.execute(update(runs).where(runs.c.outcome == "running").values(values)).rowcount)

@@ -1,7 +1,8 @@
 """The schema's version, its creation, and the triggers that make the ledger append-only.
 
-Used by open_catalog and by the migrations. SQLite's `INSERT OR REPLACE` deletes without firing a delete trigger (unless
-recursive triggers are on), hence the BEFORE INSERT guards; PostgreSQL can TRUNCATE, hence that guard there.
+Used by open_catalog and by the migrations. SQLite's `INSERT OR REPLACE` deletes without firing a delete trigger
+(unless recursive triggers are on), hence the BEFORE INSERT guards; PostgreSQL can TRUNCATE, hence that guard
+there.
 """
 
 from sqlalchemy import Connection, inspect, text
@@ -16,9 +17,9 @@ APPLICATION_ID = 0x46524C4E  # "FRLN": SQLite's file header says whose database 
 
 _REFUSAL = "the ledger is append-only"
 
-_KEYS = {
-    "ledger_entries": ("entry_no = NEW.entry_no OR op_id = NEW.op_id",),
-    "ledger_lines": ("entry_no = NEW.entry_no AND line_no = NEW.line_no",),
+_SAME_KEY = {
+    "ledger_entries": "entry_no = NEW.entry_no OR op_id = NEW.op_id",
+    "ledger_lines": "entry_no = NEW.entry_no AND line_no = NEW.line_no",
 }
 
 
@@ -34,6 +35,13 @@ def create(conn: Connection) -> None:
         conn.exec_driver_sql(statement)
     conn.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"))
     conn.execute(text("INSERT INTO alembic_version (version_num) VALUES (:v)"), {"v": REVISION})
+    mark(conn)
+
+
+def mark(conn: Connection) -> None:
+    """Write into an SQLite file's header whose database it is."""
+    if conn.dialect.name == "sqlite":
+        conn.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
 
 
 def check(conn: Connection, shown_url: str) -> bool:
@@ -67,28 +75,22 @@ def check(conn: Connection, shown_url: str) -> bool:
 
 
 def _sqlite_guards() -> list[str]:
+    refuse = f"BEGIN SELECT RAISE(ABORT, '{_REFUSAL}'); END"
     statements = []
-    for table, (same_key,) in _KEYS.items():
-        statements += [
-            f"CREATE TRIGGER {table}_no_update BEFORE UPDATE ON {table} BEGIN SELECT RAISE(ABORT, '{_REFUSAL}'); END",
-            f"CREATE TRIGGER {table}_no_delete BEFORE DELETE ON {table} BEGIN SELECT RAISE(ABORT, '{_REFUSAL}'); END",
-            f"CREATE TRIGGER {table}_no_replace BEFORE INSERT ON {table} "
-            f"WHEN EXISTS (SELECT 1 FROM {table} WHERE {same_key}) "
-            f"BEGIN SELECT RAISE(ABORT, '{_REFUSAL}'); END",
-        ]
+    for table, same_key in _SAME_KEY.items():
+        taken = f"WHEN EXISTS (SELECT 1 FROM {table} WHERE {same_key})"  # noqa: S608  # our own constants
+        statements.append(f"CREATE TRIGGER {table}_no_update BEFORE UPDATE ON {table} {refuse}")
+        statements.append(f"CREATE TRIGGER {table}_no_delete BEFORE DELETE ON {table} {refuse}")
+        statements.append(f"CREATE TRIGGER {table}_no_replace BEFORE INSERT ON {table} {taken} {refuse}")
     return statements
 
 
 def _postgres_guards() -> list[str]:
-    statements = [
-        "CREATE FUNCTION ledger_refuse() RETURNS trigger LANGUAGE plpgsql AS $$ "
-        f"BEGIN RAISE EXCEPTION '{_REFUSAL}'; END $$"
-    ]
-    for table in _KEYS:
-        statements += [
-            f"CREATE TRIGGER {table}_no_change BEFORE UPDATE OR DELETE ON {table} "
-            "FOR EACH ROW EXECUTE FUNCTION ledger_refuse()",
-            f"CREATE TRIGGER {table}_no_truncate BEFORE TRUNCATE ON {table} "
-            "FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse()",
-        ]
+    raise_it = f"BEGIN RAISE EXCEPTION '{_REFUSAL}'; END"
+    statements = [f"CREATE FUNCTION ledger_refuse() RETURNS trigger LANGUAGE plpgsql AS $$ {raise_it} $$"]
+    for table in _SAME_KEY:
+        rows, all_rows = f"{table}_no_change BEFORE UPDATE OR DELETE", f"{table}_no_truncate BEFORE TRUNCATE"
+        refuse = "EXECUTE FUNCTION ledger_refuse()"
+        statements.append(f"CREATE TRIGGER {rows} ON {table} FOR EACH ROW {refuse}")
+        statements.append(f"CREATE TRIGGER {all_rows} ON {table} FOR EACH STATEMENT {refuse}")
     return statements

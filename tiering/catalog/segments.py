@@ -1,8 +1,8 @@
 """Segments: which records of the outbox are in the store, and which come next.
 
-next_batch -> encode -> mark_pending -> upload -> mark_durable. A pending segment is resumed with exactly its records, so the same
-bytes are made again and a crash between upload and mark_durable leaves no second segment of that number. One flusher at a time:
-callers hold the lease "segments".
+next_batch -> encode -> mark_pending -> upload -> mark_durable. A pending segment is resumed with exactly its
+records, so the same bytes are made again and a crash between upload and mark_durable leaves no second segment
+of that number. One flusher at a time: callers hold the lease "segments".
 """
 
 import json

@@ -14,7 +14,9 @@ IN_LIST = 500  # SQLite's default limit on bound parameters was 999 until 3.32; 
 
 @dataclass(frozen=True, slots=True)
 class Tx:
-    """One transaction. Made by Catalog.read() and Catalog.write(); commits when the caller's block ends without an error."""
+    """One transaction. Made by Catalog.read() and Catalog.write(); commits when the caller's block ends without
+    an error.
+    """
 
     conn: Connection
     now_ns: int

@@ -1,6 +1,7 @@
 """The catalog's values: states, rows as the queries return them, and what callers hand in.
 
-Rows mirror tiering.catalog.tables column for column, in order. Times are ns since the epoch (UTC), sizes bytes, paths raw bytes.
+Rows mirror tiering.catalog.tables column for column, in order. Times are ns since the epoch (UTC), sizes bytes,
+paths raw bytes.
 """
 
 from dataclasses import dataclass

@@ -1,0 +1,1 @@
+"""Tests of the catalog, each on SQLite and on PostgreSQL."""

@@ -1,0 +1,218 @@
+"""Restore tickets: which archived files somebody waits for, and which packs must be readable for it.
+
+A ticket has files; its files need packs; one restores row per pack is shared by all tickets that want it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Select, bindparam, func, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from tiering.catalog import outbox
+from tiering.catalog.booking import load_files, root_names
+from tiering.catalog.records import ticket as ticket_record
+from tiering.catalog.tables import packs, restores, ticket_files, ticket_packs, tickets
+from tiering.catalog.transaction import Tx, batches
+
+
+@dataclass(frozen=True, slots=True)
+class TicketRow:
+    """One request to bring files back from an archive."""
+
+    ticket_no: int
+    state: str
+    """open, done, cancelled or failed."""
+    speed: str
+    """bulk, standard or expedited."""
+    reason: str
+    requested_by: str
+    created_ns: int
+    deadline_ns: int | None
+    quote: str
+    """JSON: bytes, usd_nano, hours, objects."""
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewTicket:
+    """A ticket to be opened."""
+
+    speed: str
+    reason: str
+    requested_by: str
+    deadline_ns: int | None
+    quote: str
+    file_ids: tuple[int, ...]
+    pack_nos: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TicketFile:
+    """A file of a ticket."""
+
+    ticket_no: int
+    file_id: int
+    state: str
+    """waiting, done or failed."""
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreRow:
+    """How far the restore of one archived pack is."""
+
+    pack_no: int
+    state: str
+    """wanted, warming, warm or done."""
+    speed: str
+    requested_ns: int | None
+    warm_until_ns: int | None
+    key: str
+    tier: str
+
+
+def open_ticket(tx: Tx, new: NewTicket) -> int:
+    """Write a ticket with its files and packs; packs already on the way are shared. Return its number."""
+    values = {
+        "state": "open",
+        "speed": new.speed,
+        "reason": new.reason,
+        "requested_by": new.requested_by,
+        "created_ns": tx.now_ns,
+        "deadline_ns": new.deadline_ns,
+        "quote": new.quote,
+        "note": "",
+    }
+    ticket_no = int(tx.conn.execute(insert(tickets).values(values).returning(tickets.c.ticket_no)).scalar_one())
+    for batch in batches(new.file_ids):
+        rows = [{"ticket_no": ticket_no, "file_id": file_id, "state": "waiting", "note": ""} for file_id in batch]
+        tx.conn.execute(insert(ticket_files), rows)
+    for batch in batches(new.pack_nos):
+        tx.conn.execute(insert(ticket_packs), [{"ticket_no": ticket_no, "pack_no": pack_no} for pack_no in batch])
+        _want(tx, batch, new.speed)
+    _record(tx, ticket_no)
+    return ticket_no
+
+
+def get(tx: Tx, ticket_no: int) -> TicketRow | None:
+    """Return the ticket of that number."""
+    row = tx.conn.execute(select(tickets).where(tickets.c.ticket_no == ticket_no)).one_or_none()
+    return None if row is None else TicketRow(*row)
+
+
+def in_state(tx: Tx, state: str = "open") -> list[TicketRow]:
+    """Return the tickets in a state, oldest first."""
+    query = select(tickets).where(tickets.c.state == state).order_by(tickets.c.ticket_no)
+    return [TicketRow(*row) for row in tx.conn.execute(query)]
+
+
+def waiting_on_file(tx: Tx, file_id: int) -> list[int]:
+    """Return the open tickets that wait for a file."""
+    query = (
+        select(ticket_files.c.ticket_no)
+        .join(tickets, tickets.c.ticket_no == ticket_files.c.ticket_no)
+        .where(ticket_files.c.file_id == file_id, ticket_files.c.state == "waiting", tickets.c.state == "open")
+        .order_by(ticket_files.c.ticket_no)
+    )
+    return list(tx.conn.execute(query).scalars())
+
+
+def files_of(tx: Tx, ticket_no: int, *, state: str | None = None) -> list[TicketFile]:
+    """Return the files of a ticket, in that state where given, by id."""
+    query = select(ticket_files).where(ticket_files.c.ticket_no == ticket_no)
+    if state is not None:
+        query = query.where(ticket_files.c.state == state)
+    return [TicketFile(*row) for row in tx.conn.execute(query.order_by(ticket_files.c.file_id))]
+
+
+def packs_of(tx: Tx, ticket_no: int) -> list[RestoreRow]:
+    """Return how far the packs of a ticket are, by number."""
+    wanted = select(ticket_packs.c.pack_no).where(ticket_packs.c.ticket_no == ticket_no)
+    query = _restores().where(restores.c.pack_no.in_(wanted))
+    return [RestoreRow(*row) for row in tx.conn.execute(query.order_by(restores.c.pack_no))]
+
+
+def restores_in(tx: Tx, states: Sequence[str], *, limit: int = 10_000) -> list[RestoreRow]:
+    """Return packs whose restore is in any of *states*, by number."""
+    query = _restores().where(restores.c.state.in_(states)).order_by(restores.c.pack_no).limit(limit)
+    return [RestoreRow(*row) for row in tx.conn.execute(query)]
+
+
+def note_restore(
+    tx: Tx, pack_no: int, *, state: str, requested_ns: int | None = None, warm_until_ns: int | None = None
+) -> None:
+    """Move a pack's restore on; times that are None stay as they are."""
+    values: dict[str, object] = {"state": state}
+    if requested_ns is not None:
+        values["requested_ns"] = requested_ns
+    if warm_until_ns is not None:
+        values["warm_until_ns"] = warm_until_ns
+    tx.conn.execute(update(restores).where(restores.c.pack_no == pack_no).values(values))
+
+
+def close_files(tx: Tx, ticket_no: int, outcomes: Sequence[tuple[int, str, str]]) -> None:
+    """Note (file id, done or failed, note) for files of a ticket."""
+    statement = (
+        update(ticket_files)
+        .where(ticket_files.c.ticket_no == ticket_no, ticket_files.c.file_id == bindparam("of_id"))
+        .values(state=bindparam("to_state"), note=bindparam("to_note"))
+    )
+    for batch in batches(outcomes):
+        rows = [{"of_id": file_id, "to_state": state, "to_note": note} for file_id, state, note in batch]
+        tx.conn.execute(statement, rows)
+
+
+def close_ticket(tx: Tx, ticket_no: int, *, state: str, note: str = "") -> None:
+    """End a ticket; restores that no other open ticket wants are done."""
+    tx.conn.execute(update(tickets).where(tickets.c.ticket_no == ticket_no).values(state=state, note=note))
+    still = (
+        select(ticket_packs.c.pack_no)
+        .join(tickets, tickets.c.ticket_no == ticket_packs.c.ticket_no)
+        .where(tickets.c.state == "open")
+    )
+    mine = select(ticket_packs.c.pack_no).where(ticket_packs.c.ticket_no == ticket_no)
+    tx.conn.execute(
+        update(restores).where(restores.c.pack_no.in_(mine), restores.c.pack_no.not_in(still)).values(state="done")
+    )
+    _record(tx, ticket_no)
+
+
+def count_waiting(tx: Tx, ticket_no: int) -> int:
+    """Return how many files of a ticket still wait."""
+    query = select(func.count()).where(ticket_files.c.ticket_no == ticket_no, ticket_files.c.state == "waiting")
+    return int(tx.conn.execute(query).scalar_one())
+
+
+def _want(tx: Tx, pack_nos: Sequence[int], speed: str) -> None:
+    dialect = sqlite if tx.is_sqlite else postgresql
+    statement = dialect.insert(restores)
+    statement = statement.on_conflict_do_update(
+        index_elements=["pack_no"],
+        set_={"state": "wanted", "speed": statement.excluded.speed, "requested_ns": None, "warm_until_ns": None},
+        where=restores.c.state == "done",
+    )
+    tx.conn.execute(statement, [{"pack_no": pack_no, "state": "wanted", "speed": speed} for pack_no in pack_nos])
+
+
+def _restores() -> Select[*tuple[Any, ...]]:
+    return select(
+        restores.c.pack_no,
+        restores.c.state,
+        restores.c.speed,
+        restores.c.requested_ns,
+        restores.c.warm_until_ns,
+        packs.c.key,
+        packs.c.tier,
+    ).join(packs, packs.c.pack_no == restores.c.pack_no)
+
+
+def _record(tx: Tx, ticket_no: int) -> None:
+    row = get(tx, ticket_no)
+    if row is None:
+        return
+    names = root_names(tx)
+    found = load_files(tx, [file.file_id for file in files_of(tx, ticket_no)])
+    paths = [(names[file.root_id], file.path) for file in found.values()]
+    outbox.append(tx, [ticket_record(row, paths=paths)])
