@@ -1,0 +1,35 @@
+"""How sizes, durations and nano-dollars are written in reasons and verdicts.
+
+One spelling for the whole plan, so that a reader can redo the arithmetic.
+"""
+
+from policies.values import NS_PER_DAY, NS_PER_HOUR
+
+GIB = 2**30
+NANO = 1_000_000_000
+"""Nano-dollars in a dollar."""
+
+_UNITS = ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
+
+
+def say_bytes(size_bytes: int) -> str:
+    """Return e.g. "1.50 GiB"; below 1 KiB the exact bytes."""
+    for unit, name in _UNITS:
+        if abs(size_bytes) >= unit:
+            return f"{size_bytes / unit:.2f} {name}"
+    return f"{size_bytes} B"
+
+
+def say_time(duration_ns: int) -> str:
+    """Return e.g. "47.2 d" or, below two days, hours."""
+    if duration_ns < 2 * NS_PER_DAY:
+        return f"{duration_ns / NS_PER_HOUR:.1f} h"
+    return f"{duration_ns / NS_PER_DAY:.1f} d"
+
+
+def say_usd(nano: int) -> str:
+    """Return dollars with as many digits as carry meaning: cents above a dollar, three significant digits below."""
+    dollars = nano / NANO
+    if abs(dollars) >= 1:
+        return f"${dollars:,.2f}"
+    return f"${dollars:.3g}"

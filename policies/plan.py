@@ -1,0 +1,322 @@
+"""A plan as a plain value: what would be done, to exactly which files, why, and for how much.
+
+What `plan` prints is this value, and what `apply` does is this value: it goes to JSON and back unchanged. Each action
+carries the identity of the file it was decided for, so that whoever carries it out can refuse a file that has moved on.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from policies.amounts import NANO
+from policies.values import FileIdentity, Residency, raw, text
+
+FORMAT = 1
+
+
+class PlanError(ValueError):
+    """A saved plan is not one, or was written by another version. The message names the field."""
+
+
+class ActionKind(StrEnum):
+    """What is done to a file."""
+
+    MIGRATE = "migrate"
+    """Copy it out to the target, then release the hot bytes once the copy is proven."""
+    RELEASE = "release"
+    """It is stored already: release the hot bytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """One step for one file (or one inode with several names)."""
+
+    kind: ActionKind
+    root: str
+    dir: bytes
+    name: bytes
+    identity: FileIdentity
+    """Of the file judged; another identity means the plan is out of date for it."""
+    residency: Residency
+    target: str
+    """Cold tier that holds, or will hold, the bytes."""
+    rule: str
+    reason: str
+    """Facts -> rule -> arithmetic."""
+    saved_nano_month: int
+    """Nano-dollars per month of 730 h, before dedup and compression; negative when it costs more."""
+    once_nano: int
+
+    @property
+    def size_bytes(self) -> int:
+        """Apparent size."""
+        return self.identity.size_bytes
+
+    @property
+    def path(self) -> str:
+        """Root-relative, for display."""
+        return text(self.dir + self.name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A file that a rule would move, and why it is left alone."""
+
+    root: str
+    dir: bytes
+    name: bytes
+    size_bytes: int
+    target: str
+    rule: str
+    cause: str
+    """For counting: hard-links, special-mode, no-saving."""
+    reason: str
+    """A sentence."""
+
+    @property
+    def path(self) -> str:
+        """Root-relative, for display."""
+        return text(self.dir + self.name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """Sums over all decisions, also over those beyond a plan's limit."""
+
+    files_seen: int = 0
+    migrate_files: int = 0
+    migrate_bytes: int = 0
+    release_files: int = 0
+    """Dual files whose hot bytes go; migrated files are released as well and not counted here."""
+    release_bytes: int = 0
+    refused_files: int = 0
+    refused_bytes: int = 0
+    unknown_access_files: int = 0
+    """Files whose reading nobody recorded; only rules by age move them."""
+    saved_nano_month: int = 0
+    once_nano: int = 0
+    bytes_to: Mapping[str, int] = field(default_factory=dict)
+    """Bytes by target tier."""
+    refused_by_cause: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """See the module docstring."""
+
+    made_ns: int
+    catalog_id: str
+    """The catalog whose facts it was made from; apply refuses another's."""
+    price_book: str
+    refundable: bool
+    """Whether freed hot bytes come off a bill; else the saving is avoided cost."""
+    actions: tuple[Action, ...]
+    refused: tuple[Refusal, ...]
+    totals: Totals
+    notes: tuple[str, ...] = ()
+    """Sentences on the whole: mounts without evidence, roots that will not release, lists cut short."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values; from_json() of them equals this plan. The usd_ fields are for readers."""
+        return {
+            "format": FORMAT,
+            "made_ns": self.made_ns,
+            "catalog_id": self.catalog_id,
+            "price_book": self.price_book,
+            "refundable": self.refundable,
+            "actions": [_action_to_json(action) for action in self.actions],
+            "refused": [_refusal_to_json(refusal) for refusal in self.refused],
+            "totals": _totals_to_json(self.totals),
+            "notes": list(self.notes),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Plan":
+        """Return the plan that to_json() wrote. Raises PlanError."""
+        try:
+            if data["format"] != FORMAT:
+                raise PlanError(f"the plan has format {data['format']!r}; this program reads {FORMAT}")
+            return cls(
+                made_ns=int(data["made_ns"]),
+                catalog_id=str(data["catalog_id"]),
+                price_book=str(data["price_book"]),
+                refundable=bool(data["refundable"]),
+                actions=tuple(_action_from_json(item) for item in data["actions"]),
+                refused=tuple(_refusal_from_json(item) for item in data["refused"]),
+                totals=_totals_from_json(data["totals"]),
+                notes=tuple(str(note) for note in data["notes"]),
+            )
+        except KeyError as error:
+            raise PlanError(f"not a saved plan: {error.args[0]} is missing") from error
+        except (TypeError, ValueError) as error:
+            raise error if isinstance(error, PlanError) else PlanError(f"not a saved plan: {error}") from error
+
+
+class PlanBuilder:
+    """Collects decisions into a plan with bounded lists and complete totals."""
+
+    def __init__(self, *, limit: int) -> None:
+        """Keep at most *limit* actions and as many refusals; totals count all."""
+        self._limit = limit
+        self._actions: list[Action] = []
+        self._refused: list[Refusal] = []
+        self._sums: Counter[str] = Counter()
+        self._bytes_to: Counter[str] = Counter()
+        self._causes: Counter[str] = Counter()
+
+    def see(self, *, files: int, unknown_access_files: int) -> None:
+        """Count files that were judged."""
+        self._sums["files_seen"] += files
+        self._sums["unknown_access_files"] += unknown_access_files
+
+    def add(self, decisions: Iterable[Action | Refusal]) -> None:
+        """Take decisions in walk order."""
+        for decision in decisions:
+            if isinstance(decision, Action):
+                self._add_action(decision)
+            else:
+                self._add_refusal(decision)
+
+    def build(
+        self, *, made_ns: int, catalog_id: str, price_book: str, refundable: bool, notes: Iterable[str] = ()
+    ) -> Plan:
+        """Return the plan of all that was added."""
+        said = list(notes)
+        for word, kept, total in (
+            ("actions", len(self._actions), self._sums["migrate_files"] + self._sums["release_files"]),
+            ("refused files", len(self._refused), self._sums["refused_files"]),
+        ):
+            if kept < total:
+                said.append(
+                    f"the first {kept:,} of {total:,} {word} are listed; totals count all; plan again for the rest"
+                )
+        totals = Totals(
+            **self._sums,
+            bytes_to=dict(sorted(self._bytes_to.items())),
+            refused_by_cause=dict(sorted(self._causes.items())),
+        )
+        return Plan(
+            made_ns=made_ns,
+            catalog_id=catalog_id,
+            price_book=price_book,
+            refundable=refundable,
+            actions=tuple(self._actions),
+            refused=tuple(self._refused),
+            totals=totals,
+            notes=tuple(said),
+        )
+
+    def _add_action(self, action: Action) -> None:
+        self._sums[f"{action.kind}_files"] += 1
+        self._sums[f"{action.kind}_bytes"] += action.size_bytes
+        self._sums["saved_nano_month"] += action.saved_nano_month
+        self._sums["once_nano"] += action.once_nano
+        self._bytes_to[action.target] += action.size_bytes
+        if len(self._actions) < self._limit:
+            self._actions.append(action)
+
+    def _add_refusal(self, refusal: Refusal) -> None:
+        self._sums["refused_files"] += 1
+        self._sums["refused_bytes"] += refusal.size_bytes
+        self._causes[refusal.cause] += 1
+        if len(self._refused) < self._limit:
+            self._refused.append(refusal)
+
+
+def _action_to_json(action: Action) -> dict[str, Any]:
+    identity = action.identity
+    return {
+        "path": action.path,
+        "action": str(action.kind),
+        "target": action.target,
+        "reason": action.reason,
+        "size_bytes": action.size_bytes,
+        "usd_per_month_saved": action.saved_nano_month / NANO,
+        "usd_once": action.once_nano / NANO,
+        "root": action.root,
+        "dir": text(action.dir),
+        "name": text(action.name),
+        "residency": str(action.residency),
+        "rule": action.rule,
+        "saved_nano_month": action.saved_nano_month,
+        "once_nano": action.once_nano,
+        "identity": {
+            "dev": identity.dev, "ino": identity.ino, "mtime_ns": identity.mtime_ns, "ctime_ns": identity.ctime_ns,
+        },
+    }  # fmt: skip
+
+
+def _action_from_json(item: Mapping[str, Any]) -> Action:
+    found = item["identity"]
+    return Action(
+        kind=ActionKind(item["action"]),
+        root=str(item["root"]),
+        dir=raw(item["dir"]),
+        name=raw(item["name"]),
+        identity=FileIdentity(
+            dev=int(found["dev"]),
+            ino=int(found["ino"]),
+            size_bytes=int(item["size_bytes"]),
+            mtime_ns=int(found["mtime_ns"]),
+            ctime_ns=int(found["ctime_ns"]),
+        ),
+        residency=Residency(item["residency"]),
+        target=str(item["target"]),
+        rule=str(item["rule"]),
+        reason=str(item["reason"]),
+        saved_nano_month=int(item["saved_nano_month"]),
+        once_nano=int(item["once_nano"]),
+    )
+
+
+def _refusal_to_json(refusal: Refusal) -> dict[str, Any]:
+    return {
+        "path": refusal.path,
+        "root": refusal.root,
+        "dir": text(refusal.dir),
+        "name": text(refusal.name),
+        "size_bytes": refusal.size_bytes,
+        "target": refusal.target,
+        "rule": refusal.rule,
+        "cause": refusal.cause,
+        "reason": refusal.reason,
+    }
+
+
+def _refusal_from_json(item: Mapping[str, Any]) -> Refusal:
+    return Refusal(
+        root=str(item["root"]),
+        dir=raw(item["dir"]),
+        name=raw(item["name"]),
+        size_bytes=int(item["size_bytes"]),
+        target=str(item["target"]),
+        rule=str(item["rule"]),
+        cause=str(item["cause"]),
+        reason=str(item["reason"]),
+    )
+
+
+_SUMS = (
+    "files_seen", "migrate_files", "migrate_bytes", "release_files", "release_bytes", "refused_files", "refused_bytes",
+    "unknown_access_files", "saved_nano_month", "once_nano",
+)  # fmt: skip
+
+
+def _totals_to_json(totals: Totals) -> dict[str, Any]:
+    return {
+        **{name: getattr(totals, name) for name in _SUMS},
+        "usd_per_month_saved": totals.saved_nano_month / NANO,
+        "usd_once": totals.once_nano / NANO,
+        "bytes_to": dict(totals.bytes_to),
+        "refused_by_cause": dict(totals.refused_by_cause),
+    }
+
+
+def _totals_from_json(item: Mapping[str, Any]) -> Totals:
+    return Totals(
+        **{name: int(item[name]) for name in _SUMS},
+        bytes_to={str(tier): int(size) for tier, size in item["bytes_to"].items()},
+        refused_by_cause={str(cause): int(count) for cause, count in item["refused_by_cause"].items()},
+    )

@@ -1,0 +1,296 @@
+"""The price book: what a provider charges, with dates and sources, as exact integers.
+
+parse_book() turns the mapping of policies/data/*.json into values and refuses a book with holes in it: a price that
+is silently zero would make every plan look good. Prices are integer nano-dollars: per GiB (2**30 bytes) and month of
+730 h for storage, per request, per GiB retrieved.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from policies.amounts import GIB, NANO
+
+MONTH_HOURS = 730  # what AWS calls a month; also stands in the book, and must agree
+FORMAT = 1
+LOCAL = "LOCAL"
+"""Price class of a directory on the operator's own disks; the book's price is an assumption."""
+
+KNOWN_CLASSES = frozenset({
+    "STANDARD", "INTELLIGENT_TIERING", "STANDARD_IA", "ONEZONE_IA", "GLACIER_IR", "GLACIER", "DEEP_ARCHIVE", LOCAL,
+})  # fmt: skip
+SPEEDS = ("bulk", "standard", "expedited")
+
+
+class PriceBookError(ValueError):
+    """The book is incomplete, contradicts itself, or is asked for what it does not hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a graduated price: it applies to the bytes up to *up_to_bytes*, above the step before."""
+
+    up_to_bytes: int | None
+    """None on the last step: no end."""
+    nano_per_gib: int
+
+
+@dataclass(frozen=True, slots=True)
+class RestorePrice:
+    """What making an archived object readable costs and takes."""
+
+    nano_per_gib: int
+    nano_per_request: int
+    latency_h: tuple[float, float]
+    """From, to."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClassPrice:
+    """All prices of one storage class."""
+
+    name: str
+    storage: tuple[Step, ...]
+    put_nano: int
+    """Per PUT, COPY or multipart request."""
+    get_nano: int
+    transition_nano: int | None
+    """Per object moved in by lifecycle; None: cannot be moved into."""
+    retrieval_nano_per_gib: int
+    min_days: int
+    min_billed_bytes: int
+    """Smaller objects are billed as this."""
+    overhead: tuple[tuple[str, int], ...] = ()
+    """(class, bytes) billed on top for each object, at that class's price."""
+    restore: Mapping[str, RestorePrice] | None = None
+    """By speed; None for a class that reads at once."""
+    monitor_nano_per_object_month: int = 0
+    monitor_min_bytes: int = 0
+    """Objects below this are not monitored (and never move)."""
+
+    @property
+    def is_archive(self) -> bool:
+        """Whether it must be restored before reading."""
+        return self.restore is not None
+
+
+@dataclass(frozen=True, slots=True)
+class PriceBook:
+    """A dated set of prices."""
+
+    book_id: str
+    """Stands on every ledger entry that was computed with it."""
+    as_of: str
+    region: str
+    classes: Mapping[str, ClassPrice]
+    hot: Mapping[str, int]
+    """Nano-dollars per GiB-month of disks one can rent, by name ("gp3")."""
+    egress: tuple[Step, ...]
+    """To the internet."""
+    restored_copy_class: str
+    """The class at which the temporary copy of a restored object is billed."""
+    sources: tuple[str, ...]
+
+    def price(self, storage_class: str) -> ClassPrice:
+        """Return the prices of a class; raises PriceBookError naming those there are."""
+        try:
+            return self.classes[storage_class]
+        except KeyError:
+            known = ", ".join(sorted(self.classes))
+            raise PriceBookError(f'price book {self.book_id} has no class "{storage_class}" (it has {known})') from None
+
+
+def parse_book(data: Mapping[str, Any]) -> PriceBook:
+    """Return the book in *data* (parsed JSON; numbers may be int, float, Decimal or str).
+
+    Raises PriceBookError naming the field: unknown or missing keys and classes, negative prices, prices finer than a
+    nano-dollar, graduated steps that leave a gap or do not end open.
+    """
+    top = _Fields("book", data)
+    if top.integer("format") != FORMAT:
+        raise PriceBookError(f"book.format: this program reads format {FORMAT}")
+    if top.take("currency") != "USD":
+        raise PriceBookError("book.currency: must be USD")
+    if top.integer("month_hours") != MONTH_HOURS:
+        raise PriceBookError(f"book.month_hours: must be {MONTH_HOURS}")
+    top.take("units")
+    classes = {name: _parse_class(name, fields) for name, fields in top.mapping("classes").items()}
+    book = PriceBook(
+        book_id=top.text("id"),
+        as_of=top.text("as_of"),
+        region=top.text("region"),
+        classes=classes,
+        hot={name: _hot_price(name, fields) for name, fields in top.mapping("hot").items()},
+        egress=_steps("book.egress_internet_gib", top.take("egress_internet_gib")),
+        restored_copy_class=top.text("restored_copy_billed_at"),
+        sources=tuple(_source(i, source) for i, source in enumerate(top.sequence("sources"))),
+    )
+    top.done()
+    _check_references(book)
+    return book
+
+
+def _parse_class(name: str, data: Any) -> ClassPrice:
+    where = f"classes.{name}"
+    if name not in KNOWN_CLASSES:
+        raise PriceBookError(f"{where}: unknown storage class (known: {', '.join(sorted(KNOWN_CLASSES))})")
+    fields = _Fields(where, data)
+    transition = fields.take("transition_in_1k")
+    restore = fields.optional("restore", None)
+    fields.optional("access_tiers_gib_month", None)  # read by the simulator's model of INTELLIGENT_TIERING
+    price = ClassPrice(
+        name=name,
+        storage=_steps(f"{where}.storage_gib_month", fields.take("storage_gib_month")),
+        put_nano=fields.nano("put_1k", per=1000),
+        get_nano=fields.nano("get_1k", per=1000),
+        transition_nano=None if transition is None else _nano(f"{where}.transition_in_1k", transition, per=1000),
+        retrieval_nano_per_gib=fields.nano("retrieval_gib"),
+        min_days=fields.integer("min_days"),
+        min_billed_bytes=fields.integer("min_bill_kib") * 1024,
+        overhead=tuple(
+            (other, _integer(f"{where}.overhead_kib.{other}", kib) * 1024)
+            for other, kib in sorted(fields.optional("overhead_kib", {}).items())
+        ),
+        restore=None if restore is None else _parse_restore(f"{where}.restore", restore),
+        monitor_nano_per_object_month=_nano(
+            f"{where}.monitor_1k_month", fields.optional("monitor_1k_month", 0), per=1000
+        ),
+        monitor_min_bytes=_integer(f"{where}.monitor_min_kib", fields.optional("monitor_min_kib", 0)) * 1024,
+    )
+    fields.done()
+    return price
+
+
+def _parse_restore(where: str, data: Any) -> Mapping[str, RestorePrice]:
+    speeds = _as_mapping(where, data)
+    if not speeds or not set(speeds) <= set(SPEEDS):
+        raise PriceBookError(f"{where}: must hold some of {', '.join(SPEEDS)} and nothing else")
+    parsed: dict[str, RestorePrice] = {}
+    for speed, values in speeds.items():
+        fields = _Fields(f"{where}.{speed}", values)
+        latency = fields.sequence("latency_h")
+        if len(latency) != 2 or not 0 <= latency[0] <= latency[1]:
+            raise PriceBookError(f"{where}.{speed}.latency_h: must be [from, to] in hours")
+        parsed[speed] = RestorePrice(
+            nano_per_gib=fields.nano("usd_gib"),
+            nano_per_request=fields.nano("usd_1k", per=1000),
+            latency_h=(float(latency[0]), float(latency[1])),
+        )
+        fields.done()
+    return parsed
+
+
+def _steps(where: str, data: Any) -> tuple[Step, ...]:
+    if not isinstance(data, Sequence) or isinstance(data, str) or not data:
+        raise PriceBookError(f"{where}: must be a list of steps that ends open")
+    steps: list[Step] = []
+    floor = 0
+    for i, raw in enumerate(data):
+        fields = _Fields(f"{where}[{i}]", raw)
+        up_to = fields.take("up_to_gib")
+        is_last = i == len(data) - 1
+        if (up_to is None) != is_last:
+            raise PriceBookError(f"{where}[{i}].up_to_gib: null on the last step, and on no other")
+        end = None if up_to is None else _integer(f"{where}[{i}].up_to_gib", up_to) * GIB
+        if end is not None and end <= floor:
+            raise PriceBookError(f"{where}[{i}].up_to_gib: must be above the step before")
+        steps.append(Step(end, fields.nano("usd")))
+        fields.done()
+        floor = end or floor
+    return tuple(steps)
+
+
+def _hot_price(name: str, data: Any) -> int:
+    fields = _Fields(f"hot.{name}", data)
+    fields.text("as_of")
+    fields.optional("note", "")
+    nano = fields.nano("usd_per_gib_month")
+    fields.done()
+    return nano
+
+
+def _source(index: int, data: Any) -> str:
+    fields = _Fields(f"sources[{index}]", data)
+    said = f"{fields.text('what')}: {fields.text('from')} ({fields.text('as_of')})"
+    fields.done()
+    return said
+
+
+def _check_references(book: PriceBook) -> None:
+    if not book.classes:
+        raise PriceBookError("book.classes: must not be empty")
+    if not book.sources:
+        raise PriceBookError("book.sources: a price without a source is a guess")
+    book.price(book.restored_copy_class)
+    for price in book.classes.values():
+        for other, _ in price.overhead:
+            book.price(other)
+
+
+class _Fields:
+    """Takes keys out of a mapping, and refuses what is missing or left over."""
+
+    def __init__(self, where: str, data: Any) -> None:
+        self._where = where
+        self._rest = dict(_as_mapping(where, data))
+
+    def take(self, key: str) -> Any:
+        if key not in self._rest:
+            raise PriceBookError(f"{self._where}.{key}: missing")
+        return self._rest.pop(key)
+
+    def optional(self, key: str, default: Any) -> Any:
+        return self._rest.pop(key, default)
+
+    def text(self, key: str) -> str:
+        value = self.take(key)
+        if not isinstance(value, str) or not value:
+            raise PriceBookError(f"{self._where}.{key}: must be a text (got {value!r})")
+        return value
+
+    def integer(self, key: str) -> int:
+        return _integer(f"{self._where}.{key}", self.take(key))
+
+    def nano(self, key: str, *, per: int = 1) -> int:
+        return _nano(f"{self._where}.{key}", self.take(key), per=per)
+
+    def mapping(self, key: str) -> Mapping[str, Any]:
+        return _as_mapping(f"{self._where}.{key}", self.take(key))
+
+    def sequence(self, key: str) -> Sequence[Any]:
+        value = self.take(key)
+        if not isinstance(value, Sequence) or isinstance(value, str):
+            raise PriceBookError(f"{self._where}.{key}: must be a list")
+        return value
+
+    def done(self) -> None:
+        if self._rest:
+            raise PriceBookError(f"{self._where}.{min(self._rest)}: unknown key")
+
+
+def _as_mapping(where: str, data: Any) -> Mapping[str, Any]:
+    if not isinstance(data, Mapping):
+        raise PriceBookError(f"{where}: must be a table")
+    return data
+
+
+def _integer(where: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise PriceBookError(f"{where}: must be a whole number, 0 or more (got {value!r})")
+    return value
+
+
+def _nano(where: str, value: Any, *, per: int = 1) -> int:
+    """Return dollars as nano-dollars, exactly: 0.023 is 23,000,000 whatever float makes of it."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
+        raise PriceBookError(f"{where}: must be a price (got {value!r})")
+    try:
+        nano = Decimal(str(value)) * NANO / per
+    except InvalidOperation:
+        raise PriceBookError(f"{where}: must be a price (got {value!r})") from None
+    if not nano.is_finite() or nano < 0:
+        raise PriceBookError(f"{where}: must not be negative (got {value!r})")
+    if nano != nano.to_integral_value():
+        raise PriceBookError(f"{where}: finer than a nano-dollar (got {value!r})")
+    return int(nano)
