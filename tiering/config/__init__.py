@@ -6,10 +6,10 @@ need them are in tiering.app. The models are values: nothing here changes after 
 
 from tiering.config.load import Loaded, find_config, load_config, parse_config
 from tiering.config.models import Config
+from tiering.config.rule import RuleConfig
 from tiering.config.sections import (
     PlaceholderKind,
     RootConfig,
-    RuleConfig,
     TierConfig,
 )
 

@@ -126,11 +126,9 @@ def _meant(location: tuple[int | str, ...]) -> str:
     """Return a suggestion where the unknown key is close to a known one."""
     model: Any = Config
     for part in location[:-1]:
-        if isinstance(part, str) and isinstance(model, type) and issubclass(model, BaseModel):
-            field = next((info for name, info in model.model_fields.items() if part in {name, info.alias}), None)
-            model = _inner_model(field.annotation) if field is not None else None
-    if not (isinstance(model, type) and issubclass(model, BaseModel)):
-        return ""
+        field = next((info for name, info in model.model_fields.items() if part in {name, info.alias}), None)
+        if field is not None:  # else the number of a list or the name of a table: the model stays
+            model = _inner_model(field.annotation) or model
     known = [info.alias or name for name, info in model.model_fields.items()]
     close = difflib.get_close_matches(str(location[-1]), known, n=1)
     return f' (did you mean "{close[0]}"?)' if close else ""

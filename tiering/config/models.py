@@ -4,6 +4,8 @@ import os
 
 from pydantic import Field, field_validator, model_validator
 
+from tiering.config.rule import RuleConfig
+from tiering.config.section import Section, plain_name
 from tiering.config.sections import (
     CatalogConfig,
     ChunkingConfig,
@@ -16,14 +18,11 @@ from tiering.config.sections import (
     RecallConfig,
     ReleaseConfig,
     RootConfig,
-    RuleConfig,
     ScanConfig,
     ScheduleConfig,
-    Section,
     SegmentsConfig,
     TierConfig,
     VersionsConfig,
-    plain_name,
 )
 
 

@@ -5,37 +5,20 @@ value does. Python names carry units; the key in the file is the alias where the
 """
 
 import os
-import re
 from enum import StrEnum
-from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo
+from typing import Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
-from policies.kinds import Kind
 from tiering.clock import NS_PER_DAY, NS_PER_S
 from tiering.config.quantities import Duration, OptionalDuration, Schedule, Size
+from tiering.config.section import Section, absolute_path, known_timezone, plain_name
 
 NANO = 1_000_000_000
 MIB = 2**20
 ARCHIVE_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 """Classes whose objects must be restored before they can be read."""
 LOCAL_SCHEMES = ("file://", "memory://")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-
-
-def _as_list(value: Any) -> Any:
-    return [value] if isinstance(value, str | int) and not isinstance(value, bool) else value
-
-
-Texts = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
-"""One text or a list of texts."""
-
-
-class Section(BaseModel):
-    """What all sections share: unknown keys are refused and nothing changes after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
 class CatalogConfig(Section):
@@ -343,74 +326,3 @@ class NotifyConfig(Section):
         description="Program and arguments run on trouble, with one JSON object on its standard input; empty: nobody. "
         "It has 30 seconds and the daemon's rights.",
     )
-
-
-class RuleConfig(Section):
-    """One rule: all conditions named must hold, the first rule that matches decides, unmatched files stay hot."""
-
-    name: str = Field(description="Shown wherever the rule decided.")
-    match: Texts = Field((), description='Globs on the path below the root, any of which matches: "runs/**", "*.pt".')
-    kind: Annotated[tuple[Kind, ...], BeforeValidator(_as_list)] = Field(
-        (), description="checkpoint, dataset, archive, code, log or other, by name and suffix."
-    )
-    larger_than_bytes: Size | None = Field(None, alias="larger_than", description="Exclusive.")
-    smaller_than_bytes: Size | None = Field(None, alias="smaller_than", description="Exclusive.")
-    idle_ns: Duration | None = Field(
-        None, alias="idle", description="Not read or written for this long. Never matches where reading is unknown."
-    )
-    age_ns: Duration | None = Field(
-        None, alias="age", description="Not written for this long; needs no evidence of reading."
-    )
-    written_within_ns: Duration | None = Field(None, alias="written_within", description="Written less than this ago.")
-    recalled_within_ns: Duration | None = Field(
-        None, alias="recalled_within", description="Recalled less than this ago."
-    )
-    active_days_at_most: int | None = Field(
-        None, ge=0, description="Read on at most this many days of the window, which must have been watched in full."
-    )
-    window_ns: Duration = Field(
-        30 * NS_PER_DAY, alias="window", description="Window of active_days_at_most, whole days."
-    )
-    owner: Annotated[tuple[str | int, ...], BeforeValidator(_as_list)] = Field(
-        (), description="User names or numbers, any of which matches."
-    )
-    keep_newest: int | None = Field(
-        None,
-        ge=0,
-        description="The newest N of a folder that match stay hot; the others go on to the other conditions.",
-    )
-    pin: bool = Field(False, description="What matches stays hot: the same as tier = hot.")
-    must_save: bool = Field(False, description="Refuse moves that would cost more per month than they save.")
-    tier: str = Field("hot", description="Where what matches belongs: a tier's name, or hot.")
-    reason: str = Field("", description="A sentence for whoever asks why.")
-
-    @model_validator(mode="after")
-    def _pin_means_hot(self) -> "RuleConfig":
-        if self.pin and self.tier != "hot":
-            raise ValueError(f'pin = true keeps files hot, and tier = "{self.tier}" does not')
-        return self
-
-
-def absolute_path(value: str) -> str:
-    """Return *value* normalised; raises ValueError unless it is absolute."""
-    if not value.startswith("/"):
-        raise ValueError("must be an absolute path")
-    if "\0" in value:
-        raise ValueError("must not contain a NUL character")
-    return os.path.normpath("/" + value.lstrip("/"))
-
-
-def plain_name(value: str) -> str:
-    """Return *value*; raises ValueError unless it is 1-64 letters, digits, dots, dashes and underscores."""
-    if not _NAME.fullmatch(value):
-        raise ValueError("must be 1 to 64 letters, digits, dots, dashes or underscores")
-    return value
-
-
-def known_timezone(value: str) -> str:
-    """Return *value*; raises ValueError unless the machine knows the zone."""
-    try:
-        ZoneInfo(value)
-    except (KeyError, ValueError, OSError):
-        raise ValueError('must be a zone like "UTC" or "Europe/Berlin"') from None
-    return value
