@@ -18,3 +18,7 @@ class CorruptChunk(DedupError):
 
 class UnknownName(DedupError):
     """A stored algorithm name (chunker, codec, fingerprint) is not in the registry."""
+
+
+class ShortRead(DedupError):
+    """A source ended before the size it announced: it is being changed."""

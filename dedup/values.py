@@ -32,6 +32,14 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
+class Extent:
+    """A stretch of a file as its file system lays it out: data, or a hole that reads as zeros."""
+
+    span: Span
+    is_hole: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ChunkPart:
     """A stretch of a file that is stored as one chunk."""
 
@@ -89,6 +97,8 @@ class Recipe:
     """Stored name of the chunker, for the record."""
     meta: FileMeta
     parts: tuple[Part, ...] = field(default=())
+    stored_ns: int = 0
+    """When this version was stored, ns since the epoch; 0 = not recorded. Orders versions where no segment does."""
 
     @property
     def hole_bytes(self) -> int:

@@ -1,0 +1,82 @@
+"""Fingerprints find candidates, digests confirm them.
+
+Used by dedup.ingest, dedup.assemble and the jobs that verify. XXH3-128 is fast and forgeable; BLAKE3 decides (P2).
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import xxhash
+from blake3 import blake3
+
+from dedup.errors import UnknownName
+from dedup.values import Digest, Fingerprint
+
+Buffer = bytes | bytearray | memoryview
+FingerprintFunction = Callable[[Buffer], Fingerprint]
+
+DEFAULT_FINGERPRINT = "xxh3-128"
+FINGERPRINT_LEN = 16
+DIGEST_LEN = 32
+_ZEROS = bytes(1 << 20)
+
+
+class Hasher(Protocol):
+    """What FileDigest needs of an incremental hash."""
+
+    def update(self, data: Buffer, /) -> object:
+        """Add *data*."""
+
+    def digest(self) -> bytes:
+        """Return the digest so far."""
+
+
+def fingerprint(data: Buffer) -> Fingerprint:
+    """Return XXH3-128 of *data*, seed 0, in the canonical (big-endian) form."""
+    return Fingerprint(xxhash.xxh3_128_digest(data))
+
+
+def digest(data: Buffer) -> Digest:
+    """Return BLAKE3-256 of *data*."""
+    return Digest(blake3(data).digest())
+
+
+class FileDigest:
+    """BLAKE3 of a file that arrives in pieces. One thread at a time."""
+
+    __slots__ = ("_hasher",)
+
+    def __init__(self) -> None:
+        """Start with nothing."""
+        self._hasher: Hasher = blake3()
+
+    def update(self, data: Buffer) -> None:
+        """Add *data*; releases the GIL."""
+        self._hasher.update(data)
+
+    def update_zeros(self, length: int) -> None:
+        """Add *length* zero bytes, from one shared buffer of 1 MiB."""
+        for _ in range(length // len(_ZEROS)):
+            self._hasher.update(_ZEROS)
+        self._hasher.update(memoryview(_ZEROS)[: length % len(_ZEROS)])
+
+    def digest(self) -> Digest:
+        """Return the digest of what was added so far."""
+        return Digest(self._hasher.digest())
+
+
+_functions: dict[str, FingerprintFunction] = {DEFAULT_FINGERPRINT: fingerprint}
+
+
+def resolve_fingerprint(name: str) -> FingerprintFunction:
+    """Return the function of that *name*. Raises UnknownName."""
+    try:
+        return _functions[name]
+    except KeyError:
+        raise UnknownName(f"fingerprint {name!r} is not known") from None
+
+
+def register_fingerprint(name: str, function: FingerprintFunction) -> None:
+    """Add a function with results of FINGERPRINT_LEN bytes; a name keeps its first meaning (ValueError otherwise)."""
+    if _functions.setdefault(name, function) is not function:
+        raise ValueError(f"fingerprint {name!r} is already registered")

@@ -1,0 +1,143 @@
+"""Recipes: every version of a file comes back as it was written, compactly, or not at all."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dedup.errors import DedupError, FormatError
+from dedup.fingerprint import digest, fingerprint
+from dedup.recipe import decode_recipe, encode_recipe, new_recipe_id, recipe_key
+from dedup.values import ChunkPart, Digest, FileMeta, Fingerprint, HolePart, Part, Recipe, RecipeId
+from tests.dedup.samples import EMPTY_RECIPE, PLAIN_RECIPE, RECIPE, part
+
+CHUNKS = [part(bytes([i]) * (i + 1)) for i in range(8)]
+PARTS = st.lists(st.one_of(st.sampled_from(CHUNKS), st.builds(HolePart, st.integers(1, 1 << 50))), max_size=30)
+TIMES = st.integers(-(1 << 63), (1 << 63) - 1)
+NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+METAS = st.builds(
+    FileMeta,
+    mode=st.integers(0, (1 << 32) - 1),
+    uid=st.integers(0, (1 << 32) - 1),
+    gid=st.integers(0, (1 << 32) - 1),
+    mtime_ns=TIMES,
+    atime_ns=TIMES,
+    xattrs=st.lists(st.tuples(st.binary(max_size=20), st.binary(max_size=200)), max_size=3).map(tuple),
+    user=NAMES,
+    group=NAMES,
+)
+
+
+@st.composite
+def recipes(draw: st.DrawFn) -> Recipe:
+    parts: list[Part] = draw(PARTS)
+    return Recipe(
+        recipe_id=new_recipe_id(draw(st.binary(min_size=16, max_size=16))),
+        root=draw(NAMES),
+        path=draw(st.binary(max_size=100)),
+        links=tuple(draw(st.lists(st.binary(max_size=30), max_size=3))),
+        size=sum(p.length for p in parts),
+        digest=Digest(draw(st.binary(min_size=32, max_size=32))),
+        chunker=draw(NAMES),
+        meta=draw(METAS),
+        parts=tuple(parts),
+        stored_ns=draw(TIMES),
+    )
+
+
+@settings(max_examples=100)
+@given(recipe=recipes())
+def test_a_recipe_comes_back(recipe: Recipe) -> None:
+    encoded = encode_recipe(recipe)
+
+    assert decode_recipe(encoded) == recipe
+    assert encode_recipe(decode_recipe(encoded)) == encoded
+
+
+@settings(max_examples=200)
+@given(
+    recipe=st.sampled_from([RECIPE, PLAIN_RECIPE, EMPTY_RECIPE]),
+    cut=st.integers(0, 400),
+    flips=st.lists(st.integers(0, 8 * 600), max_size=4),
+    junk=st.binary(max_size=10),
+)
+def test_damaged_recipes_raise_dedup_errors_only(recipe: Recipe, cut: int, flips: list[int], junk: bytes) -> None:
+    encoded = encode_recipe(recipe)
+    damaged = bytearray(encoded[: len(encoded) - cut] + junk)
+    for flip in flips:
+        if damaged:
+            damaged[flip // 8 % len(damaged)] ^= 1 << flip % 8
+    try:
+        found = decode_recipe(bytes(damaged))
+        assert sum(p.length for p in found.parts) == found.size
+    except DedupError:
+        pass
+
+
+@given(data=st.binary(max_size=300))
+def test_random_bytes_are_not_a_recipe(data: bytes) -> None:
+    with pytest.raises(DedupError):
+        decode_recipe(data)
+
+
+@given(recipe=st.sampled_from([RECIPE, PLAIN_RECIPE]), at=st.integers(100, 115), value=st.integers(0, 255))
+def test_forged_counts_allocate_nothing(recipe: Recipe, at: int, value: int) -> None:
+    """Bytes 100..115 are the counts: links, attributes, distinct chunks, parts."""
+    forged = bytearray(encode_recipe(recipe))
+    forged[at] = value
+    try:
+        assert decode_recipe(bytes(forged)) == recipe
+    except DedupError:
+        pass
+
+
+@given(random16=st.binary(min_size=16, max_size=16))
+def test_ids_are_26_letters_that_give_back_their_bytes(random16: bytes) -> None:
+    recipe_id = new_recipe_id(random16)
+
+    assert len(recipe_id) == 26
+    assert set(recipe_id) <= set("0123456789abcdefghjkmnpqrstvwxyz")
+    assert recipe_key(recipe_id) == random16
+
+
+@pytest.mark.parametrize("text", ["", "0" * 25, "0" * 27, "z" * 26, "I" * 26, "u" * 26, "0" * 25 + "O"])
+def test_what_is_not_an_id_is_refused(text: str) -> None:
+    with pytest.raises(FormatError):
+        recipe_key(RecipeId(text))
+
+
+def test_a_long_recipe_is_compact() -> None:
+    parts = tuple(
+        ChunkPart(Fingerprint(fingerprint(i.to_bytes(4, "big"))), digest(i.to_bytes(4, "big")), 65536)
+        for i in range(20_000)
+    )
+    recipe = replace(PLAIN_RECIPE, parts=parts, size=20_000 * 65536)
+
+    encoded = encode_recipe(recipe)
+
+    assert len(encoded) < 52 * 20_000 + 500
+    assert decode_recipe(encoded) == recipe
+
+
+def test_a_chunk_that_repeats_is_listed_once() -> None:
+    parts = (part(bytes(4096)),) * 10_000
+    recipe = replace(PLAIN_RECIPE, parts=parts, size=10_000 * 4096)
+
+    assert len(encode_recipe(recipe)) < 4 * 10_000 + 500
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        replace(PLAIN_RECIPE, size=1),
+        replace(PLAIN_RECIPE, stored_ns=1 << 63),
+        replace(PLAIN_RECIPE, digest=Digest(b"short")),
+        replace(PLAIN_RECIPE, path=b"x" * 70_000),
+        replace(EMPTY_RECIPE, parts=(HolePart(0),)),
+        replace(EMPTY_RECIPE, parts=(ChunkPart(Fingerprint(b""), Digest(b""), 0),)),
+    ],
+)
+def test_what_the_format_cannot_hold_is_refused(wrong: Recipe) -> None:
+    with pytest.raises(FormatError):
+        encode_recipe(wrong)
