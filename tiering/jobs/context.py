@@ -13,6 +13,7 @@ from tiering.clock import Clock
 from tiering.config import Config
 from tiering.errors import UsageError
 from tiering.stores.base import Capabilities, Store
+from tiering.stores.metered import Meter
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,8 @@ class OpenTier:
     rank: int
     """1 is the warmest cold tier; larger is colder."""
     capabilities: Capabilities
+    meter: Meter = field(default_factory=Meter)
+    """What its store was asked, not yet booked; shared by tiers on one store only if they share the store object."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""Tests of the jobs, in this process, on a fake clock."""
