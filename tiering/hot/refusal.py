@@ -1,0 +1,127 @@
+"""Which files are not tiered, and why: those whose bytes or metadata could not be put back exactly, or that the
+system is using.
+
+Asked before a file is read for storing, and again before it is released.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Iterable
+
+from tiering.hot import syscalls
+from tiering.hot.meta import read_xattrs
+
+# Effective capabilities by bit number, include/uapi/linux/capability.h
+_CAP_SYS_ADMIN = 21
+_CAP_SETFCAP = 31
+# Signed over the inode's own number and metadata: worthless on any other inode.
+_BOUND_TO_INODE = frozenset({b"security.ima", b"security.evm"})
+_LABELS = frozenset({b"security.selinux", b"security.SMACK64"})
+_ACLS = frozenset({b"system.posix_acl_access"})
+
+
+def refusal(fd: int, status: os.stat_result, *, names_known: int | None = None) -> str:
+    """Return why the open file may not be tiered, as the end of a sentence ("is immutable"); "" if it may.
+
+    With *names_known*, a file that has more hard links than that is refused: releasing some of its names would free
+    nothing and part them.
+    """
+    reason = refusal_by_stat(status, names_known=names_known)
+    if reason:
+        return reason
+    flags = syscalls.inode_flags(fd)
+    if flags & syscalls.FS_IMMUTABLE_FL:
+        return "is immutable (chattr +i)"
+    if flags & syscalls.FS_APPEND_FL:
+        return "is append-only (chattr +a)"
+    if flags & syscalls.FS_VERITY_FL:
+        return "is sealed with fs-verity"
+    if status.st_mode & 0o111 and _is_executing(status):
+        return "is being executed"
+    if (status.st_dev, status.st_ino) in swap_files():
+        return "is a swap file in use"
+    try:
+        xattrs = read_xattrs(fd)
+    except OSError as error:
+        return f"has extended attributes that cannot be read ({error.strerror})"
+    return _refused_attribute(name for name, _ in xattrs)
+
+
+def refusal_by_stat(status: os.stat_result, *, names_known: int | None = None) -> str:
+    """The part of refusal() that needs no open file."""
+    if not stat.S_ISREG(status.st_mode):
+        return "is not a regular file"
+    if status.st_mode & stat.S_ISUID:
+        return "is setuid"
+    if status.st_mode & stat.S_ISGID and status.st_mode & stat.S_IXGRP:
+        return "is setgid"
+    if names_known is not None and status.st_nlink != names_known:
+        return f"has {status.st_nlink} hard links, of which {names_known} are known under the roots"
+    return ""
+
+
+def swap_files() -> frozenset[tuple[int, int]]:
+    """Return (dev, ino) of the files that are swapped to now."""
+    found = set()
+    try:
+        with open("/proc/swaps", "rb") as table:
+            lines = table.read().splitlines()[1:]
+    except OSError:
+        return frozenset()
+    for line in lines:
+        path = line.split()[0].decode("unicode_escape").encode("latin-1")  # the kernel escapes blanks as \040
+        try:
+            status = os.stat(path)
+        except OSError:
+            continue
+        found.add((status.st_dev, status.st_ino))
+    return frozenset(found)
+
+
+def _is_executing(status: os.stat_result) -> bool:
+    """Whether a process that we may look at runs this very file. Others are found out by the write lease of
+    release.
+    """
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        try:
+            program = os.stat(f"/proc/{name}/exe")
+        except OSError:
+            continue
+        if (program.st_dev, program.st_ino) == (status.st_dev, status.st_ino):
+            return True
+    return False
+
+
+def _refused_attribute(names: Iterable[bytes]) -> str:
+    capabilities = _effective_capabilities()
+    for name in names:
+        shown = os.fsdecode(name)
+        if name in _BOUND_TO_INODE:
+            return f"carries {shown}, which is valid on this very inode only"
+        namespace = name.split(b".", 1)[0]
+        if name == b"security.capability":
+            needed = _CAP_SETFCAP
+        elif namespace in {b"user", b"btrfs"} or name in _ACLS or name in _LABELS:
+            continue
+        elif namespace in {b"trusted", b"security"}:
+            needed = _CAP_SYS_ADMIN
+        else:
+            return f"carries {shown}, a kind of attribute that cannot be written back"
+        if not capabilities >> needed & 1:
+            return f"carries {shown}, which this process has no capability to write back"
+    return ""
+
+
+def _effective_capabilities() -> int:
+    try:
+        with open("/proc/self/status", "rb") as status:
+            for line in status:
+                if line.startswith(b"CapEff:"):
+                    return int(line.split()[1], 16)
+    except OSError as error:
+        if error.errno != errno.ENOENT:
+            raise
+    return 0

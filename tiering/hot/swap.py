@@ -1,0 +1,178 @@
+"""Steps that exchange two names of one directory and can be repeated, verified and taken back.
+
+A rename over a file is not safe for its writers: one that resolved the path before and opens after it writes into an
+unlinked inode. So names are exchanged, what came out is looked at, and exchanged back if it was not what was meant.
+The sequence of a release is in tiering.hot.parking; recall uses swap_in().
+"""
+
+import errno
+import os
+import stat
+
+from dedup.values import FileMeta
+from tiering.errors import SourceBusy, SourceChanged
+from tiering.hot import names, syscalls
+from tiering.hot.identity import Identity
+from tiering.hot.kept_times import KeptTimes
+from tiering.hot.lease import LeaseUnavailable, write_lease
+from tiering.hot.placeholder import read_link
+
+_CANNOT_EXCHANGE = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
+
+
+def status_of(dir_fd: int, name: bytes) -> os.stat_result | None:
+    """Return the stat of *name* itself; None if nothing is there."""
+    try:
+        return os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+def is_inode(dir_fd: int, name: bytes, inode: tuple[int, int]) -> bool:
+    """Return whether *name* is the regular file with that (dev, ino)."""
+    status = status_of(dir_fd, name)
+    return status is not None and stat.S_ISREG(status.st_mode) and (status.st_dev, status.st_ino) == inode
+
+
+def is_placeholder(dir_fd: int, name: bytes, target: bytes) -> bool:
+    """Return whether *name* is a link with exactly that target."""
+    return read_link(dir_fd, name) == target
+
+
+def unlink_if_there(dir_fd: int, name: bytes) -> None:
+    """Unlink; absent is fine."""
+    try:
+        os.unlink(name, dir_fd=dir_fd)
+    except FileNotFoundError:
+        pass
+
+
+def remove_own_link(dir_fd: int, hidden: bytes) -> None:
+    """Remove the hidden name if it is a symbolic link; anything else, or nothing, is left."""
+    if read_link(dir_fd, hidden) is not None:
+        unlink_if_there(dir_fd, hidden)
+
+
+def put_back(dir_fd: int, name: bytes, hidden: bytes, *, target: bytes | None, op: str) -> str:
+    """Give the inode under *hidden* its name again. Return where it stands: *name*'s word "path", or "conflict".
+
+    *target* is the placeholder that may be standing at *name* and then goes; None if none was put there. A free name
+    is taken. What a user has put at *name* meanwhile stays, and the inode gets the conflict name beside it. Nothing
+    is ever overwritten. Durable after an fsync of the directory, which is the caller's: it must not happen while a
+    lease makes writers wait.
+    """
+    times = KeptTimes(dir_fd)
+    where = "conflict"
+    if target is not None and is_placeholder(dir_fd, name, target):
+        times.before()
+        syscalls.rename_exchange(dir_fd, name, hidden)
+        if is_placeholder(dir_fd, hidden, target):
+            unlink_if_there(dir_fd, hidden)
+            where = "path"
+        else:  # a user replaced it in this very moment: give theirs back
+            syscalls.rename_exchange(dir_fd, name, hidden)
+        times.after()
+    if where == "conflict":
+        where = _take_free_name(dir_fd, name, hidden, op, times)
+    times.put_back()
+    return where
+
+
+def _take_free_name(dir_fd: int, name: bytes, hidden: bytes, op: str, times: KeptTimes) -> str:
+    for candidate, where in ((name, "path"), (names.conflict(name, op), "conflict")):
+        times.before()
+        try:
+            syscalls.rename_no_replace(dir_fd, hidden, candidate)
+        except FileExistsError:
+            continue
+        finally:
+            times.after()
+        return where
+    raise SourceChanged(
+        f"both {os.fsdecode(name)} and its conflict name are taken",
+        now=f"the other version is kept as {os.fsdecode(hidden)}",
+        hint="rename one of them; the next start goes on from there",
+    )
+
+
+def swap_in(dir_fd: int, name: bytes, temp: bytes, *, fd: int, target: bytes | None, meta: FileMeta) -> Identity:
+    """Put the finished file *temp*, open as *fd* and already durable, at *name*, in place of the placeholder
+    *target*.
+
+    With *target* None nothing may stand at *name*. Return the identity of the file as it is known to hold the bytes
+    written: if somebody changed it in the same moment, an identity that it has no more, so that the next scan sees a
+    changed file. Raises SourceChanged, with everything as it was, if something else stands at *name*.
+    """
+    times = KeptTimes(dir_fd)
+    before = Identity.of(os.fstat(fd))
+    try:
+        with write_lease(fd, os.fsdecode(name)):
+            _exchange_in(dir_fd, name, temp, target, times)
+            status = os.fstat(fd)
+    except (LeaseUnavailable, SourceBusy):
+        _exchange_in(dir_fd, name, temp, target, times)
+        status = os.fstat(fd)
+    if target is not None:
+        times.before()
+        remove_own_link(dir_fd, temp)
+        times.after()
+    os.fsync(dir_fd)
+    times.put_back()
+    after = Identity.of(status)
+    is_untouched = stat.S_IMODE(status.st_mode) == stat.S_IMODE(meta.mode) and (status.st_uid, status.st_gid) == (
+        meta.uid,
+        meta.gid,
+    )
+    return after if is_untouched and after.same_content_stamps(before) else before
+
+
+def _exchange_in(dir_fd: int, name: bytes, temp: bytes, target: bytes | None, times: KeptTimes) -> None:
+    times.before()
+    try:
+        if target is None:
+            _rename_in(dir_fd, name, temp)
+            return
+        if not is_placeholder(dir_fd, name, target):
+            raise _replaced(name)
+        try:
+            syscalls.rename_exchange(dir_fd, name, temp)
+        except OSError as error:
+            if error.errno in _CANNOT_EXCHANGE:
+                _move_aside_in(dir_fd, name, temp, target)
+                return
+            raise
+        if not is_placeholder(dir_fd, temp, target):
+            syscalls.rename_exchange(dir_fd, name, temp)
+            raise _replaced(name)
+    except FileNotFoundError as error:
+        raise _replaced(name) from error
+    finally:
+        times.after()
+
+
+def _rename_in(dir_fd: int, name: bytes, temp: bytes) -> None:
+    try:
+        syscalls.rename_no_replace(dir_fd, temp, name)
+    except FileExistsError as error:
+        raise _replaced(name) from error
+
+
+def _move_aside_in(dir_fd: int, name: bytes, temp: bytes, target: bytes) -> None:
+    """Do it on file systems without exchange: for two system calls nothing stands at *name*; nothing is
+    overwritten.
+    """
+    aside = temp + b".aside"
+    os.rename(name, aside, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
+    if not is_placeholder(dir_fd, aside, target):
+        syscalls.rename_no_replace(dir_fd, aside, name)
+        raise _replaced(name)
+    _rename_in(dir_fd, name, temp)
+    unlink_if_there(dir_fd, aside)
+
+
+def _replaced(name: bytes) -> SourceChanged:
+    return SourceChanged(
+        f"{os.fsdecode(name)} is no longer the placeholder of this file",
+        now="what stands there was left alone",
+        hint="if the stored version is wanted as well: frostline restore",
+    )

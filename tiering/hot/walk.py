@@ -1,0 +1,172 @@
+"""Walks a root in the catalog's order, reading nothing but names and stat.
+
+Depth first, in ascending (dir, name) byte order where a dir ends in a slash: the order of the files table, so that a
+scan is a merge. Never follows a link, never leaves the mount unless told, skips what is the file system's or
+frostline's own. Memory is bounded by the names of the directories on the way down; no descriptor is kept open
+between directories, so depth is not limited.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+from tiering.errors import RootMissing
+from tiering.hot import names, paths
+from tiering.hot.placeholder import parse_target
+
+
+class Kind(Enum):
+    """What stands at a path."""
+
+    FILE = "file"
+    SYMLINK = "symlink"
+    """A symbolic link that is not a placeholder."""
+    PLACEHOLDER = "placeholder"
+    """A link whose target has the form of a placeholder; whether it is a true one, the catalog knows."""
+    OTHER = "other"
+    """A device, a FIFO or a socket."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One name that is not a directory."""
+
+    dir: bytes
+    name: bytes
+    kind: Kind
+    stat: os.stat_result
+    target: bytes | None
+    """Of a symlink or placeholder."""
+
+    @property
+    def path(self) -> bytes:
+        """Relative to the root."""
+        return self.dir + self.name
+
+
+@dataclass(frozen=True, slots=True)
+class WalkProblem:
+    """A path that could not be looked at; what is below it is unknown, not absent."""
+
+    dir: bytes
+    """The directory concerned, or the one that holds *name*."""
+    name: bytes
+    """b"" if the directory itself is meant."""
+    reason: str
+    is_mount: bool = False
+    """It is another mount, left out because the root does not say cross_mounts."""
+
+
+def walk(
+    root: bytes, *, cross_mounts: bool = False, start_after: tuple[bytes, bytes] | None = None
+) -> Iterator[Entry | WalkProblem]:
+    """Yield every file, link and special file under the absolute path *root*, and every directory that could not be
+    read.
+
+    With *start_after* only what sorts behind that (dir, name). What is created, renamed or deleted meanwhile may or
+    may not be seen. Raises RootMissing if the root itself cannot be opened.
+    """
+    try:
+        root_fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise RootMissing(
+            f"the root {os.fsdecode(root)} cannot be opened: {error.strerror}", hint="mount it"
+        ) from error
+    try:
+        pending = [b""]
+        while pending:
+            directory = pending.pop()
+            if start_after is not None and directory < start_after[0] and not start_after[0].startswith(directory):
+                continue
+            below = yield from _list(root_fd, directory, cross_mounts=cross_mounts, start_after=start_after)
+            pending.extend(reversed(below))
+    finally:
+        os.close(root_fd)
+
+
+def find_ours(root: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield (dir, name) of every file that frostline itself left below *root*, the root's marker aside.
+
+    For reconcile, doctor and leave: parked and half-built files of operations that did not end.
+    """
+    root_fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        pending = [b""]
+        while pending:
+            directory = pending.pop()
+            found, below = _names_below(root_fd, directory)
+            pending.extend(below)
+            for name in found:
+                if names.is_ours(name) and (directory, name) != (b"", names.ROOT_MARKER):
+                    yield directory, name
+    finally:
+        os.close(root_fd)
+
+
+def _names_below(root_fd: int, directory: bytes) -> tuple[list[bytes], list[bytes]]:
+    try:
+        fd = paths.open_dir(root_fd, directory, cross_mounts=False)
+    except OSError:
+        return [], []
+    try:
+        return _names(fd, directory)
+    finally:
+        os.close(fd)
+
+
+def _names(fd: int, directory: bytes) -> tuple[list[bytes], list[bytes]]:
+    found, below = [], []
+    with os.scandir(fd) as listing:
+        for item in listing:
+            name = os.fsencode(item.name)
+            if not item.is_dir(follow_symlinks=False):
+                found.append(name)
+            elif name not in names.FOREIGN_DIRS and not names.is_ours(name):
+                below.append(directory + name + b"/")
+    return sorted(found), sorted(below)
+
+
+def _list(
+    root_fd: int, directory: bytes, *, cross_mounts: bool, start_after: tuple[bytes, bytes] | None
+) -> Generator[Entry | WalkProblem, None, list[bytes]]:
+    """Yield the entries of one directory; return its subdirectories in order."""
+    fd = -1
+    try:
+        fd = paths.open_dir(root_fd, directory, cross_mounts=cross_mounts)
+        found, below = _names(fd, directory)
+        for name in found:
+            if names.is_ours(name) or (start_after is not None and (directory, name) <= start_after):
+                continue
+            entry = _entry(fd, directory, name)
+            if entry is not None:
+                yield entry
+    except OSError as error:
+        is_mount = error.errno == errno.EXDEV
+        reason = "is another mount" if is_mount else error.strerror or str(error)
+        yield WalkProblem(directory, b"", reason, is_mount=is_mount)
+        return []
+    finally:
+        if fd >= 0:
+            os.close(fd)
+    return below
+
+
+def _entry(fd: int, directory: bytes, name: bytes) -> Entry | WalkProblem | None:
+    try:
+        status = os.stat(name, dir_fd=fd, follow_symlinks=False)
+        if stat.S_ISREG(status.st_mode):
+            return Entry(directory, name, Kind.FILE, status, None)
+        if stat.S_ISLNK(status.st_mode):
+            target = os.readlink(name, dir_fd=fd)
+            kind = Kind.SYMLINK if parse_target(target) is None else Kind.PLACEHOLDER
+            return Entry(directory, name, kind, status, target)
+    except FileNotFoundError:
+        return None  # deleted since it was listed
+    except OSError as error:
+        return WalkProblem(directory, name, error.strerror or str(error))
+    if stat.S_ISDIR(status.st_mode):
+        return None  # a directory since it was listed: the next scan goes in
+    return Entry(directory, name, Kind.OTHER, status, None)
