@@ -108,7 +108,7 @@ def open_lab(base: Path, **changes: Any) -> Iterator[Lab]:
     ignore_sigio()
     (base / "root").mkdir(parents=True)
     (base / "state" / "spool").mkdir(parents=True)
-    clock = FakeClock(1_780_000_000 * 10**9)
+    clock = FakeClock(1_800_000_000 * 10**9)
     config = settings(base, **changes)
     catalog = open_catalog(config.catalog.url, clock=clock, create=True)
     try:
