@@ -1,0 +1,100 @@
+"""Opens an installation: from a checked configuration to the Context that jobs are handed."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Event
+
+from tiering.app.placement import check_placement
+from tiering.app.process import process_owner
+from tiering.app.stores import open_tiers
+from tiering.catalog import roots as root_rows
+from tiering.catalog.open import Catalog, open_catalog
+from tiering.clock import Clock
+from tiering.config import Config
+from tiering.errors import ConfigError
+from tiering.jobs.context import Context, NoProgress, OpenRoot, OpenTier, Progress, no_step
+from tiering.stores import ownership
+
+
+@contextmanager
+def open_context(
+    config: Config,
+    *,
+    clock: Clock,
+    progress: Progress | None = None,
+    stop: Event | None = None,
+    step: Callable[[str], None] = no_step,
+    check_owner: bool = True,
+) -> Iterator[Context]:
+    """Give a Context on the installation that *config* describes; closes the catalog at the end.
+
+    With *check_owner* every store is asked whose it is (one small request each); without it nothing is sent to a store
+    until a job does. Raises ConfigError and SchemaError (2), CatalogBusy and StoreUnavailable (75), NotOwner (1).
+    """
+    check_placement(config)
+    catalog = open_catalog(config.catalog.url, clock=clock)
+    try:
+        context = build_context(config, catalog, clock=clock, progress=progress, stop=stop, step=step)
+        if check_owner:
+            check_ownership(context)
+        yield context
+    finally:
+        catalog.close()
+
+
+def build_context(
+    config: Config,
+    catalog: Catalog,
+    *,
+    clock: Clock,
+    progress: Progress | None = None,
+    stop: Event | None = None,
+    step: Callable[[str], None] = no_step,
+) -> Context:
+    """Return the Context on an open *catalog*. Sends no request. Raises ConfigError for what init has not prepared."""
+    tiers, store_id, epoch = open_tiers(config, catalog, clock=clock)
+    home = tiers[config.metadata_tier]
+    return Context(
+        config=config,
+        catalog=catalog,
+        tiers=tiers,
+        metadata=OpenTier(
+            home.name, home.store, config.metadata.storage_class, home.rank, home.capabilities, home.meter
+        ),
+        roots=open_roots(config, catalog),
+        clock=clock,
+        store_id=store_id,
+        catalog_id=catalog.catalog_id,
+        epoch=epoch,
+        owner=process_owner(),
+        progress=progress or NoProgress(),
+        stop=stop or Event(),
+        step=step,
+    )
+
+
+def check_ownership(context: Context) -> None:
+    """Raise NotOwner unless every store is this catalog's, at this epoch."""
+    asked: set[str] = set()
+    for tier in context.tiers.values():
+        if tier.store.url not in asked:
+            ownership.check(tier.store, context.catalog_id, context.epoch)
+            asked.add(tier.store.url)
+
+
+def open_roots(config: Config, catalog: Catalog) -> tuple[OpenRoot, ...]:
+    """Return the configured roots with their ids and markers; raises ConfigError for one that init does not know."""
+    with catalog.read() as tx:
+        known = {row.name: row for row in root_rows.all_roots(tx) if row.state == "active"}
+    opened: list[OpenRoot] = []
+    for root in config.roots:
+        row = known.get(root.name)
+        if row is None or row.path != root.path_bytes:
+            was = "is not known to the catalog" if row is None else "stands elsewhere in the catalog"
+            raise ConfigError(
+                f"root {root.name} ({root.path}) {was}",
+                now="nothing was read or written there",
+                hint=f"look whether the right tree is mounted, then run: frostline init --root {root.path}",
+            )
+        opened.append(OpenRoot(row.root_id, row.name, row.path, "" if root.read_only else row.marker))
+    return tuple(opened)

@@ -1,0 +1,103 @@
+"""Turns the paths of a command line into names the catalog knows."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from tiering.catalog import files
+from tiering.catalog.transaction import Tx
+from tiering.catalog.values import FileRow
+from tiering.errors import UsageError
+from tiering.jobs.context import Context, OpenRoot
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What one path means: a whole root, a folder below it, or one file."""
+
+    root: OpenRoot
+    dir: bytes
+    """b"" or "a/b/": of a folder the folder itself, of a file the one it is in."""
+    name: bytes
+    """b"" for a folder."""
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether everything below is meant."""
+        return not self.name
+
+    def rows(self, tx: Tx) -> Iterator[FileRow]:
+        """Yield the catalog's rows at or below the target, in (dir, name) order."""
+        if self.is_folder:
+            yield from files.every(tx, self.root.root_id, under=self.dir)
+        elif (row := files.get(tx, self.root.root_id, self.dir, self.name)) is not None:
+            yield row
+
+
+def find_targets(context: Context, paths: Sequence[str]) -> list[Target]:
+    """Return what *paths* (relative to the working directory, or absolute) mean; each lies under a root.
+
+    A path that is neither on the disk nor in the catalog is a UsageError naming it and the roots there are.
+    """
+    return [_find(context, os.fsencode(os.path.abspath(path))) for path in paths]
+
+
+def whole_roots(context: Context) -> list[Target]:
+    """Return every root as a target."""
+    return [Target(root, b"", b"") for root in context.roots]
+
+
+def roots_of(targets: Sequence[Target]) -> list[OpenRoot]:
+    """Return the roots that *targets* lie under, each once, in order."""
+    return list({target.root.root_id: target.root for target in targets}.values())
+
+
+def _find(context: Context, path: bytes) -> Target:
+    root = _root_of(context, path)
+    if root is None:
+        shown = ", ".join(os.fsdecode(known.path) for known in context.roots) or "none"
+        raise UsageError(
+            f"{os.fsdecode(path)} is not under any root", now="nothing was done", hint=f"the roots are: {shown}"
+        )
+    relative = _below(path, root.path)
+    if not relative:
+        return Target(root, b"", b"")
+    if os.path.isdir(path) and not os.path.islink(path):
+        return Target(root, relative + b"/", b"")
+    folder, _, name = relative.rpartition(b"/")
+    folder = folder + b"/" if folder else b""
+    with context.catalog.read() as tx:
+        if files.get(tx, root.root_id, folder, name) is not None:
+            return Target(root, folder, name)
+        if files.page(tx, root.root_id, under=relative + b"/", limit=1):
+            return Target(root, relative + b"/", b"")  # a folder whose files are all offline without placeholders
+    if os.path.lexists(path):
+        return Target(root, folder, name)  # not scanned yet
+    raise UsageError(
+        f"{os.fsdecode(path)} is neither on the disk nor in the catalog",
+        now="nothing was done",
+        hint="check the spelling; frostline ls lists what is known",
+    )
+
+
+def _root_of(context: Context, path: bytes) -> OpenRoot | None:
+    # The folder's symlinks are resolved, the last name's are not: a placeholder is a symlink.
+    real = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+    for candidate in (path, real, os.path.realpath(path)):
+        for root in context.roots:
+            if _is_within(candidate, root.path) or _is_within(candidate, os.path.realpath(root.path)):
+                return root
+    return None
+
+
+def _below(path: bytes, root: bytes) -> bytes:
+    real = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+    for candidate in (path, real, os.path.realpath(path)):
+        for top in (root, os.path.realpath(root)):
+            if _is_within(candidate, top):
+                return candidate[len(top) :].strip(b"/")
+    return b""
+
+
+def _is_within(inner: bytes, outer: bytes) -> bool:
+    return inner == outer or inner.startswith(outer.rstrip(b"/") + b"/")
