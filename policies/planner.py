@@ -83,7 +83,9 @@ def explain(
     judgement = next(judged for other, judged in judge_folder(folder, rules, now_ns) if other == facts)
     decision = _decision(facts, judgement, tiers, prices, now_ns)
     cold = judgement.target if judgement.target != HOT else facts.tier
-    arithmetic = "it stays hot: nothing to reckon" if cold is None else _reckon(facts, tiers[cold], tiers, prices).said
+    arithmetic = (
+        "it stays hot: nothing to reckon" if cold is None else _reckon(facts, _tier(cold, tiers), tiers, prices).said
+    )
     if decision is not None:
         verdict = Verdict(isinstance(decision, Action), (decision.reason,))
     else:
@@ -116,10 +118,10 @@ def _decision(
     facts: FileFacts, judgement: Judgement, tiers: Mapping[str, TierFacts], prices: PriceBook, now_ns: int
 ) -> Action | Refusal | None:
     rule = judgement.rule
-    if rule is None or judgement.target == HOT or facts.residency is Residency.OFFLINE:
+    if rule is None or judgement.target == HOT or facts.residency in {Residency.OFFLINE, Residency.BUSY}:
         return None
     is_stored = facts.residency is Residency.DUAL and facts.tier is not None
-    target = tiers[facts.tier if is_stored and facts.tier is not None else judgement.target]
+    target = _tier(facts.tier, tiers) if is_stored and facts.tier is not None else tiers[judgement.target]
     sums = _reckon(facts, target, tiers, prices)
     objection = _objection(facts, rule, sums)
     said = f"{', '.join(_facts(facts, now_ns))} -> {_rule_said(rule)} -> {sums.said}"
@@ -135,6 +137,11 @@ def _decision(
         target=target.name, rule=rule.name, reason=said,
         saved_nano_month=sums.saved_nano_month, once_nano=sums.once_nano,
     )  # fmt: skip
+
+
+def _tier(name: str, tiers: Mapping[str, TierFacts]) -> TierFacts:
+    """Return a tier; one that is no longer configured still holds what was stored on it, at a price unknown here."""
+    return tiers.get(name) or TierFacts(name, max(tier.rank for tier in tiers.values()), price_class="")
 
 
 def _objection(facts: FileFacts, rule: Rule, sums: "_Sums") -> tuple[str, str] | None:
@@ -162,7 +169,7 @@ def _reckon(facts: FileFacts, target: TierFacts, tiers: Mapping[str, TierFacts],
     hot_nano = month_nano(tiers[HOT], facts.size_bytes, prices)
     cold_nano = month_nano(target, facts.size_bytes, prices)
     size = say_bytes(facts.size_bytes)
-    if facts.residency is not Residency.REGULAR:
+    if facts.residency in {Residency.DUAL, Residency.OFFLINE}:
         said = f"{size}: {say_usd(hot_nano)} a month hot, and the copy on {target.name} is paid for already"
         return _Sums(hot_nano, 0, said)
     once_nano = packed_put_usd(prices, target.price_class, facts.size_bytes, pack_bytes=PACK_BYTES)
@@ -193,7 +200,7 @@ def _facts(facts: FileFacts, now_ns: int) -> list[str]:
         f"reading unknown ({facts.access_quality})" if idle_ns is None else
         f"idle at least {say_time(idle_ns)} ({facts.access_quality})",
     ]  # fmt: skip
-    if facts.residency is not Residency.REGULAR:
+    if facts.residency in {Residency.DUAL, Residency.OFFLINE}:
         said.append(f"{facts.residency} on {facts.tier}")
     if facts.is_pinned:
         said.append("pinned")
@@ -207,5 +214,9 @@ def _rule_said(rule: Rule | None) -> str:
 
 
 def _staying(facts: FileFacts, judgement: Judgement, now_ns: int) -> str:
-    where = f"it stays on {facts.tier}" if facts.residency is Residency.OFFLINE else "it stays hot"
+    where = "it stays hot"
+    if facts.residency is Residency.OFFLINE:
+        where = f"it stays on {facts.tier}"
+    elif facts.residency is Residency.BUSY:
+        where = "an operation is under way on it"
     return f"{', '.join(_facts(facts, now_ns))} -> {_rule_said(judgement.rule)} -> {where}"

@@ -41,7 +41,7 @@ class AccessQuality(StrEnum):
 
 
 class Residency(StrEnum):
-    """Where a file's bytes are, as far as plans care. Other catalog states (migrating, ...) are not planned for."""
+    """Where a file's bytes are, as far as plans care. Missing files are not planned for."""
 
     REGULAR = "regular"
     """On the hot tier only."""
@@ -49,6 +49,8 @@ class Residency(StrEnum):
     """On the hot tier and stored."""
     OFFLINE = "offline"
     """Stored only."""
+    BUSY = "busy"
+    """An operation is under way on it (migrating, recalling): it is decided about when that has ended."""
 
 
 class StepFolder(StrEnum):

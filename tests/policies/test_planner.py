@@ -53,6 +53,13 @@ def test_a_stored_file_is_released_and_saves_all_of_its_hot_bytes() -> None:
     assert (action.saved_nano_month, action.once_nano) == (80_000_000, 0)
 
 
+def test_a_file_stored_on_a_tier_that_is_no_longer_configured_can_still_be_released() -> None:
+    (action,) = decisions(fact(residency=Residency.DUAL, tier="former"))
+
+    assert isinstance(action, Action)
+    assert (action.kind, action.target) == (ActionKind.RELEASE, "former")
+
+
 def test_hot_and_offline_files_yield_nothing() -> None:
     assert decisions(fact(read=1), fact("data/b.npy", residency=Residency.OFFLINE, tier="standard")) == []
 
@@ -131,7 +138,7 @@ def some_facts(draw: st.DrawFn) -> FileFacts:
             mtime_ns=NOW_NS - days(draw(st.integers(-10, 1000))), ctime_ns=draw(INT64),
         ),
         residency=residency,
-        tier=None if residency is Residency.REGULAR else draw(st.sampled_from(["standard", "archive"])),
+        tier=None if residency in {Residency.REGULAR, Residency.BUSY} else draw(st.sampled_from(["standard", "archive"])),
         is_pinned=draw(st.booleans()),
         is_link_target=draw(st.booleans()),
         nlink=draw(st.integers(1, 3)),
@@ -164,7 +171,7 @@ def test_no_default_decision_moves_what_is_pinned_linked_or_unknown(folder: list
         assert not facts.is_pinned
         assert not facts.is_link_target
         assert facts.idle_ns(NOW_NS) is not None
-        assert facts.residency is not Residency.OFFLINE
+        assert facts.residency in {Residency.REGULAR, Residency.DUAL}
 
 
 @given(FOLDERS)
