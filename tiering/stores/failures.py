@@ -1,7 +1,7 @@
 """The errors that every provider words alike: what failed on which object, how things stand, what to do next."""
 
 from dedup.values import Span
-from tiering.errors import IntegrityError, ObjectExists, ObjectMissing, StoreUnavailable
+from tiering.errors import ChecksumRefused, IntegrityError, ObjectExists, ObjectMissing, StoreUnavailable
 
 
 def missing(url: str, key: str) -> ObjectMissing:
@@ -33,4 +33,13 @@ def cut_off(url: str, key: str, *, expected: int, received: int) -> StoreUnavail
         f"reading {key} from {url} ended after {received} of {expected} bytes",
         now="nothing was changed",
         hint="try again; if it persists, check the network to the store",
+    )
+
+
+def cut_short(url: str, key: str, *, size_bytes: int, missing_bytes: int) -> ChecksumRefused:
+    """Return the error for a body that ends before the size it was announced with."""
+    return ChecksumRefused(
+        f"{key} was to be {size_bytes} bytes, {missing_bytes} of them are missing from what was to be sent to {url}",
+        now="nothing was stored under that key",
+        hint="run the command again; the file in the spool was cut short",
     )

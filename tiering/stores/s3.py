@@ -15,7 +15,7 @@ from dedup.values import Span
 from tiering.clock import NS_PER_S
 from tiering.errors import ObjectMissing, StoreError
 from tiering.stores.base import ObjectInfo, Readability, Upload
-from tiering.stores.failures import cut_off, too_short
+from tiering.stores.failures import cut_off, cut_short, too_short
 from tiering.stores.keys import check_key
 from tiering.stores.options import StoreOptions
 from tiering.stores.s3_body import Window
@@ -50,6 +50,8 @@ class S3Store:
         condition = {"IfNoneMatch": "*"} if if_absent else {}
         with translated(self._call(key, "store")):
             window = Window(body, size_bytes)
+            if window.missing_bytes():  # the server would wait for them until its timeout
+                raise cut_short(self.url, key, size_bytes=size_bytes, missing_bytes=window.missing_bytes())
             if size_bytes > self._part_size:
                 answer = upload_in_parts(
                     self._client,
@@ -195,7 +197,7 @@ class S3Store:
         self._bucket_was_seen = True
 
     def _full(self, key: str) -> str:
-        return check_key(self._prefix + key)
+        return check_key(self._prefix + check_key(key))
 
     def _call(self, key: str, verb: str) -> Call:
         return Call(self.url, self._bucket, key, verb, self._endpoint)

@@ -1,7 +1,7 @@
 """A stretch of a seekable stream that looks like a file of its own, which is what boto3 wants to send."""
 
 import io
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 
 class Window(io.RawIOBase):
@@ -21,6 +21,11 @@ class Window(io.RawIOBase):
     def __len__(self) -> int:
         """Return the whole length, whatever the position."""
         return self._length
+
+    def missing_bytes(self) -> int:
+        """Return by how much *body* ends before the window does; 0 if it holds all of it."""
+        end = self._body.seek(0, io.SEEK_END)
+        return max(0, self._start + self._length - end)
 
     def readable(self) -> bool:
         """See io.IOBase."""
@@ -50,6 +55,13 @@ class Window(io.RawIOBase):
         data = self._body.read(count)
         self._position += len(data)
         return data
+
+    def readinto(self, buffer: Any, /) -> int:
+        """See io.RawIOBase. botocore signs through awscrt, which reads this way; *buffer* is any writable buffer."""
+        view = memoryview(buffer).cast("B")
+        data = self.read(len(view))
+        view[: len(data)] = data
+        return len(data)
 
     def part(self, start: int, length: int) -> "Window":
         """Return a window of *length* bytes from *start* of this one."""

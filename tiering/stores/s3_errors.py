@@ -37,6 +37,9 @@ class Call:
     endpoint: str
 
 
+PROVIDER_ERRORS = (boto.BotoCoreError, boto.ClientError, OSError)
+"""What a call through boto3 raises when it fails."""
+
 _MISSING = frozenset({"NoSuchKey", "404", "NotFound", "NoSuchVersion"})
 _NO_BUCKET = frozenset({"NoSuchBucket", "InvalidBucketName"})
 _TAKEN = frozenset({"PreconditionFailed", "412"})
@@ -79,7 +82,7 @@ def translated(call: Call) -> Iterator[None]:
     """Turn what boto3 raises inside the block into the project's errors."""
     try:
         yield
-    except (boto.BotoCoreError, boto.ClientError, OSError, ValueError) as error:
+    except (*PROVIDER_ERRORS, ValueError) as error:
         raise translate(error, call) from error
 
 

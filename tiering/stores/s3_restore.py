@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from tiering.errors import StoreError
 from tiering.stores.base import ObjectInfo, Readability
 from tiering.stores.s3_errors import code_of
@@ -21,7 +19,7 @@ def request_restore(client: Any, bucket: str, key: str, *, info: ObjectInfo, day
         order["Days"] = days
     try:
         answer = client.restore_object(Bucket=bucket, Key=key, RestoreRequest=order)
-    except ClientError as error:
+    except client.exceptions.ClientError as error:
         if code_of(error) == "RestoreAlreadyInProgress":
             return Readability.WARMING
         if code_of(error) == "InvalidObjectState":  # not archived (any more)

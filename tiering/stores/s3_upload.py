@@ -2,11 +2,10 @@
 
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from tiering.errors import ChecksumRefused
 from tiering.stores.checksum import checksum_of
 from tiering.stores.s3_body import Window
+from tiering.stores.s3_errors import PROVIDER_ERRORS
 from tiering.stores.s3_info import checksum_text
 
 
@@ -64,7 +63,7 @@ def _send(client: Any, upload: dict[str, Any], number: int, part: Window) -> dic
 def _abort(client: Any, upload: dict[str, Any]) -> None:
     try:
         client.abort_multipart_upload(**upload)
-    except (ClientError, BotoCoreError, OSError):
+    except PROVIDER_ERRORS:
         # The failure that led here is the one to report; what stays behind is listed and aborted by gc.
         pass
 

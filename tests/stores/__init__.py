@@ -1,0 +1,1 @@
+"""Tests of the stores: one conformance suite, and what each provider and wrapper does beyond it."""

@@ -1,0 +1,143 @@
+"""Counts what a store is asked, for the ledger: requests by kind and class, and bytes up and down.
+
+Closest to the provider, under retry: an attempt that fails is billed too.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import BinaryIO, TypeVar
+
+from dedup.values import Span
+from tiering.stores.base import ArchiveStore, ObjectInfo, Store
+from tiering.stores.wrapper import Operation, RestoreOperations, Wrapper
+
+T = TypeVar("T")
+
+_PAGE = 1000  # objects in one answer of ListObjectsV2
+
+# What a provider bills each operation as. Deletes and aborts are free on S3 and counted all the same.
+_BILLED_AS = {"list_uploads": "list", "abort_upload": "delete"}
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What was asked of a store over some time."""
+
+    requests: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """(kind, storage class) -> how many; kinds are put, get, head, list, delete, restore, copy. The class is "" where
+    the operation does not name one: then it is that of the tier.
+    """
+    bytes_up: int = 0
+    bytes_down: int = 0
+
+    def count(self, kind: str) -> int:
+        """Return the requests of one kind, of all classes."""
+        return sum(times for (name, _), times in self.requests.items() if name == kind)
+
+    @property
+    def is_empty(self) -> bool:
+        """Return whether nothing was asked at all."""
+        return not self.requests and not self.bytes_up and not self.bytes_down
+
+
+class Meter:
+    """Adds up what the stores it was given to are asked. Thread-safe."""
+
+    def __init__(self) -> None:
+        """Start at zero."""
+        self._lock = Lock()
+        self._requests: Counter[tuple[str, str]] = Counter()
+        self._up = 0
+        self._down = 0
+
+    def add(self, kind: str, *, storage_class: str = "", times: int = 1, up: int = 0, down: int = 0) -> None:
+        """Count *times* requests of *kind* and the bytes they moved."""
+        with self._lock:
+            if times:
+                self._requests[_BILLED_AS.get(kind, kind), storage_class] += times
+            self._up += up
+            self._down += down
+
+    def snapshot(self) -> Usage:
+        """Return what was counted so far, and go on."""
+        with self._lock:
+            return Usage(dict(self._requests), self._up, self._down)
+
+    def take(self) -> Usage:
+        """Return what was counted since the last take() and start again at zero, in one step."""
+        with self._lock:
+            usage = Usage(dict(self._requests), self._up, self._down)
+            self._requests.clear()
+            self._up = self._down = 0
+            return usage
+
+    def give_back(self, usage: Usage) -> None:
+        """Add *usage* again: it was taken, but could not be booked."""
+        for (kind, storage_class), times in usage.requests.items():
+            self.add(kind, storage_class=storage_class, times=times)
+        self.add("", times=0, up=usage.bytes_up, down=usage.bytes_down)
+
+
+class MeteredStore(Wrapper):
+    """See the module docstring."""
+
+    def __init__(self, inner: Store, *, meter: Meter, part_size: int) -> None:
+        """Count into *meter*. *part_size* is above what size a put goes up in parts, each of them a request; 0:
+        never.
+        """
+        super().__init__(inner)
+        self._meter = meter
+        self._part_size = part_size
+
+    def run(self, operation: Operation, call: Callable[[], T]) -> T:
+        """See Wrapper."""
+        self._meter.add(operation.kind, storage_class=operation.storage_class)
+        return call()
+
+    def put(
+        self, key: str, body: BinaryIO, *, size_bytes: int, checksum: str, storage_class: str, if_absent: bool = True
+    ) -> ObjectInfo:
+        """See Store."""
+        self._meter.add("put", storage_class=storage_class, times=self._put_requests(size_bytes), up=size_bytes)
+        return self.inner.put(
+            key,
+            body,
+            size_bytes=size_bytes,
+            checksum=checksum,
+            storage_class=storage_class,
+            if_absent=if_absent,
+        )
+
+    def get(self, key: str, span: Span | None = None) -> bytes:
+        """See Store."""
+        data = super().get(key, span)
+        self._meter.add("get", times=0, down=len(data))
+        return data
+
+    def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[ObjectInfo]:
+        """See Store."""
+        for number, item in enumerate(self._pages(prefix, start_after)):
+            if number % _PAGE == 0 and number:
+                self._meter.add("list")
+            yield item
+
+    def _pages(self, prefix: str, start_after: str) -> Iterator[ObjectInfo]:
+        self._meter.add("list")
+        yield from self.inner.list(prefix, start_after=start_after)
+
+    def _put_requests(self, size_bytes: int) -> int:
+        if not self._part_size or size_bytes <= self._part_size:
+            return 1
+        return 2 + -(-size_bytes // self._part_size)  # begin, the parts, complete
+
+
+class MeteredArchive(RestoreOperations, MeteredStore):
+    """The same over an ArchiveStore."""
+
+
+def metered(store: Store, *, meter: Meter, part_size: int = 0) -> Store:
+    """Return *store*, counting into *meter*."""
+    kind = MeteredArchive if isinstance(store, ArchiveStore) else MeteredStore
+    return kind(store, meter=meter, part_size=part_size)
