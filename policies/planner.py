@@ -167,11 +167,11 @@ class _Sums:
 def _reckon(facts: FileFacts, target: TierFacts, tiers: Mapping[str, TierFacts], prices: PriceBook) -> _Sums:
     """Return the arithmetic of holding the file on *target* instead of hot, before dedup and compression."""
     hot_nano = month_nano(tiers[HOT], facts.size_bytes, prices)
-    cold_nano = month_nano(target, facts.size_bytes, prices)
     size = say_bytes(facts.size_bytes)
     if facts.residency in {Residency.DUAL, Residency.OFFLINE}:
         said = f"{size}: {say_usd(hot_nano)} a month hot, and the copy on {target.name} is paid for already"
         return _Sums(hot_nano, 0, said)
+    cold_nano = month_nano(target, facts.size_bytes, prices)
     once_nano = packed_put_usd(prices, target.price_class, facts.size_bytes, pack_bytes=PACK_BYTES)
     saved_nano = hot_nano - cold_nano
     min_days = prices.price(target.price_class).min_days

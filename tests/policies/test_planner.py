@@ -125,6 +125,9 @@ def test_totals_count_everything_and_lists_stop_at_the_limit() -> None:
     assert any("first 2 of 5 actions" in note for note in plan.notes)
 
 
+STORED = {Residency.DUAL, Residency.OFFLINE}
+
+
 @st.composite
 def some_facts(draw: st.DrawFn) -> FileFacts:
     residency = draw(st.sampled_from(list(Residency)))
@@ -138,7 +141,7 @@ def some_facts(draw: st.DrawFn) -> FileFacts:
             mtime_ns=NOW_NS - days(draw(st.integers(-10, 1000))), ctime_ns=draw(INT64),
         ),
         residency=residency,
-        tier=None if residency in {Residency.REGULAR, Residency.BUSY} else draw(st.sampled_from(["standard", "archive"])),
+        tier=draw(st.sampled_from(["standard", "archive"])) if residency in STORED else None,
         is_pinned=draw(st.booleans()),
         is_link_target=draw(st.booleans()),
         nlink=draw(st.integers(1, 3)),
