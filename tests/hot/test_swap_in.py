@@ -11,7 +11,7 @@ from tiering.hot import syscalls
 from tiering.hot.identity import Identity
 from tiering.hot.meta import apply_meta_exactly, read_meta
 from tiering.hot.placeholder import format_target, parse_target, write_placeholder
-from tiering.hot.swap import swap_in
+from tiering.hot.swap import Place, swap_in
 
 TARGET = format_target("storeid0", "0" * 26, b"f")
 TEMP = b".frostline-new-1"
@@ -29,7 +29,7 @@ class Recall:
         apply_meta_exactly(self.fd, self.meta, "f")
 
     def go(self, target: bytes | None = TARGET) -> Identity:
-        return swap_in(self.dir_fd, b"f", TEMP, fd=self.fd, target=target, meta=self.meta)
+        return swap_in([Place(self.dir_fd, b"f", TEMP, target)], fd=self.fd, meta=self.meta).identity
 
 
 @pytest.fixture
@@ -144,3 +144,19 @@ def test_a_placeholder_says_where_its_bytes_are() -> None:
     assert (parsed.store_id, parsed.recipe_id, parsed.name) == ("storeid0", "0" * 26, b"f")
     with pytest.raises(ValueError, match="not a store id"):
         format_target("x", "0" * 26, b"f")
+
+
+def test_every_name_of_a_hard_link_is_placed_but_those_a_user_took(recall: Recall) -> None:
+    for index, name in enumerate((b"a", b"b", b"c")):
+        write_placeholder(recall.dir_fd, name, TARGET, owner=(os.getuid(), os.getgid()), times=(5, 6))
+        os.link(TEMP, b"%s.%d" % (TEMP, index), src_dir_fd=recall.dir_fd, dst_dir_fd=recall.dir_fd)
+    os.unlink(TEMP, dir_fd=recall.dir_fd)
+    (recall.folder / "b").unlink()
+    (recall.folder / "b").write_bytes(b"mine")
+    places = [Place(recall.dir_fd, name, b"%s.%d" % (TEMP, i), TARGET) for i, name in enumerate((b"a", b"b", b"c"))]
+    swapped = swap_in(places, fd=recall.fd, meta=recall.meta)
+    assert swapped.refused == (1,)
+    assert swapped.identity == Identity.of((recall.folder / "a").stat())
+    assert (recall.folder / "a").samefile(recall.folder / "c")
+    assert (recall.folder / "b").read_bytes() == b"mine"
+    assert sorted(os.listdir(recall.folder)) == [".frostline-new-1.1", "a", "b", "c"]

@@ -7,8 +7,10 @@
 - finish: under a second write lease and with the identity unchanged the hidden names are unlinked; else the inode
   goes back.
 
-The names on disk alone tell how far an operation came (a hidden link: not exchanged, a hidden file: parked, none:
-done), so every function may run again after a crash. All names of a hard-linked inode go together.
+Nothing here is durable before an fsync of the directories, which is the caller's: it does many files with one, and
+never while a lease makes a writer wait. The names on disk alone tell how far an operation came (a hidden link: not
+exchanged, a hidden file: parked, none: done), so every function may run again after a crash. All names of a
+hard-linked inode go together.
 """
 
 import os
@@ -48,7 +50,7 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """All names are exchanged, durably."""
+    """All names are exchanged."""
 
     identity: Identity
     """Of the parked inode, noted under the lease."""
@@ -133,7 +135,6 @@ def begin(
         raise
     if isinstance(result, Undone):
         _remove_links(slots)
-    _sync(slots)
     return result
 
 
@@ -226,7 +227,6 @@ def finish(
         finished = _revert(present, op, error.what, is_changed=False)
     finally:
         os.close(fd)
-    _sync(present)
     return finished
 
 
@@ -258,7 +258,6 @@ def undo(slots: Sequence[Slot], *, inode: tuple[int, int], op: str) -> Finished:
         if is_inode(slot.dir_fd, slot.hidden, inode)
     ]
     _remove_links(slots)
-    _sync(slots)
     return Finished(_outcome(wheres)) if wheres else Finished(Outcome.GONE)
 
 
@@ -287,11 +286,6 @@ def _remove_links(slots: Sequence[Slot]) -> None:
         remove_own_link(slot.dir_fd, slot.hidden)
         times.after()
         times.put_back()
-
-
-def _sync(slots: Sequence[Slot]) -> None:
-    for slot in slots:
-        os.fsync(slot.dir_fd)
 
 
 @contextmanager

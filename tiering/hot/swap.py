@@ -8,6 +8,8 @@ The sequence of a release is in tiering.hot.parking; recall uses swap_in().
 import errno
 import os
 import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from dedup.values import FileMeta
 from tiering.errors import SourceBusy, SourceChanged
@@ -95,39 +97,73 @@ def _take_free_name(dir_fd: int, name: bytes, hidden: bytes, op: str, times: Kep
     )
 
 
-def swap_in(dir_fd: int, name: bytes, temp: bytes, *, fd: int, target: bytes | None, meta: FileMeta) -> Identity:
-    """Put the finished file *temp*, open as *fd* and already durable, at *name*, in place of the placeholder
-    *target*.
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One name at which a finished file is put."""
 
-    With *target* None nothing may stand at *name*. Return the identity of the file as it is known to hold the bytes
-    written: if somebody changed it in the same moment, an identity that it has no more, so that the next scan sees a
-    changed file. Raises SourceChanged, with everything as it was, if something else stands at *name*.
+    dir_fd: int
+    name: bytes
+    temp: bytes
+    """The hidden name of the file in that directory."""
+    target: bytes | None
+    """Of the placeholder that stands at *name*; None where nothing may stand."""
+
+
+@dataclass(frozen=True, slots=True)
+class SwappedIn:
+    """What swap_in() did."""
+
+    identity: Identity
+    """Of the file as it is known to hold the bytes written. If somebody changed it in the same moment: an identity
+    that it has no more, so that the next scan sees a changed file."""
+    refused: tuple[int, ...]
+    """Indices of the places where something else stands; the file still has its hidden name there."""
+
+
+def swap_in(places: Sequence[Place], *, fd: int, meta: FileMeta) -> SwappedIn:
+    """Put the finished file, open as *fd*, durable, and present under every hidden name, at all its places.
+
+    Not durable before an fsync of the directories. Raises SourceChanged, with everything as it was, if something
+    else than the placeholder stands at all of them.
     """
-    times = KeptTimes(dir_fd)
     before = Identity.of(os.fstat(fd))
     try:
-        with write_lease(fd, os.fsdecode(name)):
-            _exchange_in(dir_fd, name, temp, target, times)
+        with write_lease(fd, os.fsdecode(places[0].name)):
+            refused = _place_all(places)
             status = os.fstat(fd)
     except (LeaseUnavailable, SourceBusy):
-        _exchange_in(dir_fd, name, temp, target, times)
+        refused = _place_all(places)
         status = os.fstat(fd)
-    if target is not None:
-        times.before()
-        remove_own_link(dir_fd, temp)
-        times.after()
-    os.fsync(dir_fd)
-    times.put_back()
+    if len(refused) == len(places):
+        raise _replaced(places[0].name)
+    for index, place in enumerate(places):
+        if place.target is not None and index not in refused:
+            times = KeptTimes(place.dir_fd)
+            remove_own_link(place.dir_fd, place.temp)
+            times.after()
+            times.put_back()
     after = Identity.of(status)
     is_untouched = stat.S_IMODE(status.st_mode) == stat.S_IMODE(meta.mode) and (status.st_uid, status.st_gid) == (
         meta.uid,
         meta.gid,
     )
-    return after if is_untouched and after.same_content_stamps(before) else before
+    return SwappedIn(after if is_untouched and after.same_content_stamps(before) else before, tuple(refused))
 
 
-def _exchange_in(dir_fd: int, name: bytes, temp: bytes, target: bytes | None, times: KeptTimes) -> None:
-    times.before()
+def _place_all(places: Sequence[Place]) -> list[int]:
+    refused = []
+    for index, place in enumerate(places):
+        times = KeptTimes(place.dir_fd)
+        try:
+            _exchange_in(place, times)
+        except SourceChanged:
+            refused.append(index)
+        times.put_back()
+    return refused
+
+
+def _exchange_in(place: Place, times: KeptTimes) -> None:
+    dir_fd, name, temp, target = place.dir_fd, place.name, place.temp, place.target
     try:
         if target is None:
             _rename_in(dir_fd, name, temp)
