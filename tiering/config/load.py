@@ -88,6 +88,11 @@ def parse_config(text: str, *, path: str, environ: Mapping[str, str] = os.enviro
     return Loaded(config, path, origins)
 
 
+def explain(error: ValidationError, where: str) -> str:
+    """Return one line per fault: *where*, the dotted key, what is wrong, and the value that was given."""
+    return "\n".join(f"{where}: {_sentence(detail)}" for detail in error.errors())
+
+
 def _leaves(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(value, Mapping):
         for key, inner in value.items():

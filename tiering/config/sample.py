@@ -48,7 +48,7 @@ def render_config(config: Config) -> str:
     for name in SECTIONS[:1]:
         blocks += _section(name, getattr(config, name))
     for root in config.roots:
-        blocks += ["", "[[roots]]", *_fields(RootConfig, root)]
+        blocks += ["", render_root(root).rstrip()]
     for name, tier in config.tiers.items():
         blocks += ["", f"[tiers.{name}]", *_fields(TierConfig, tier)]
     for name in SECTIONS[1:]:
@@ -57,6 +57,11 @@ def render_config(config: Config) -> str:
     for rule in config.rules:
         blocks += ["", "[[rules]]", *_set_fields(rule)]
     return "\n".join(blocks) + "\n"
+
+
+def render_root(root: RootConfig) -> str:
+    """Return one [[roots]] table with comments; it may be appended to any configuration."""
+    return "\n".join(["[[roots]]", *_fields(RootConfig, root)]) + "\n"
 
 
 def reference() -> str:

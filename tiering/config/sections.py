@@ -160,7 +160,7 @@ class TierConfig(Section):
     @property
     def is_archive(self) -> bool:
         """Whether its objects must be restored before reading."""
-        return not self.is_local and self.storage_class in ARCHIVE_CLASSES
+        return not self.store.startswith("file://") and self.storage_class in ARCHIVE_CLASSES
 
     @property
     def nano_per_gib_month(self) -> int | None:

@@ -1,0 +1,5 @@
+"""Runs the command line as `python -m tiering.cli`."""
+
+from tiering.cli import main
+
+main()

@@ -1,0 +1,118 @@
+"""Shows how far a job is: a bar with rate and remaining time on a terminal, a line now and then elsewhere. On stderr."""
+
+import sys
+from threading import Lock
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from policies.amounts import say_bytes
+from tiering.clock import Clock
+from tiering.jobs.context import NoProgress
+from tiering.jobs.context import Progress as JobProgress
+
+LINE_EVERY_S = 30.0  # in a log file more often is noise, less often looks hung
+
+
+def open_progress(clock: Clock, *, quiet: bool) -> JobProgress:
+    """Return what fits the place: a bar, lines, or nothing when *quiet*."""
+    if quiet:
+        return NoProgress()
+    return BarProgress() if sys.stderr.isatty() else LineProgress(clock)
+
+
+class BarProgress:
+    """A live bar. See tiering.jobs.context.Progress."""
+
+    def __init__(self) -> None:
+        """Draw nothing before start()."""
+        self._lock = Lock()
+        self._bar: Progress | None = None
+        self._task = TaskID(0)
+
+    def start(self, what: str, *, total_bytes: int | None = None, total_files: int | None = None) -> None:
+        """See Progress."""
+        with self._lock:
+            self._close()
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                DownloadColumn(binary_units=True),
+                TransferSpeedColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[files]} files"),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self._bar.start()
+            self._task = self._bar.add_task(what, total=total_bytes, files=0)
+
+    def advance(self, *, byte_count: int = 0, files: int = 0) -> None:
+        """See Progress."""
+        with self._lock:
+            if self._bar is not None:
+                done = self._bar.tasks[0].fields["files"] + files
+                self._bar.update(self._task, advance=byte_count, files=done)
+
+    def finish(self) -> None:
+        """See Progress."""
+        with self._lock:
+            self._close()
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
+class LineProgress:
+    """One line every half minute. See tiering.jobs.context.Progress."""
+
+    def __init__(self, clock: Clock) -> None:
+        """Measure by *clock*."""
+        self._clock = clock
+        self._lock = Lock()
+        self._what = ""
+        self._total: int | None = None
+        self._bytes = self._files = 0
+        self._started = self._said = 0.0
+
+    def start(self, what: str, *, total_bytes: int | None = None, total_files: int | None = None) -> None:
+        """See Progress."""
+        with self._lock:
+            self._what, self._total = what, total_bytes
+            self._bytes = self._files = 0
+            self._started = self._said = self._clock.monotonic_s()
+
+    def advance(self, *, byte_count: int = 0, files: int = 0) -> None:
+        """See Progress."""
+        with self._lock:
+            self._bytes += byte_count
+            self._files += files
+            now = self._clock.monotonic_s()
+            if self._what and now - self._said >= LINE_EVERY_S:
+                self._said = now
+                print(self._line(now - self._started), file=sys.stderr, flush=True)
+
+    def finish(self) -> None:
+        """See Progress."""
+        with self._lock:
+            self._what = ""
+
+    def _line(self, elapsed_s: float) -> str:
+        rate = self._bytes / elapsed_s
+        parts = [f"{self._what}: {self._files} files, {say_bytes(self._bytes)}"]
+        if self._total:
+            parts.append(f"of {say_bytes(self._total)}")
+        parts.append(f"at {say_bytes(int(rate))}/s")
+        if self._total and rate:
+            parts.append(f"about {max(0, self._total - self._bytes) / rate / 60:.0f} min left")
+        return ", ".join(parts)
