@@ -19,6 +19,8 @@ class Site:
 
     base: Path
     store_url: str = ""
+    init_options: tuple[str, ...] = ()
+    """Further options of init, e.g. an endpoint."""
     root: Path = field(init=False)
     config: Path = field(init=False)
     state: Path = field(init=False)
@@ -64,7 +66,8 @@ class Site:
 
     def init(self, *extra: str) -> None:
         """Run init, then set the waits that tests cannot afford (parking, grace) to zero."""
-        self.run("init", "--root", str(self.root), "--store", self.store_url, "--state", str(self.state), *extra)
+        places = ("--root", str(self.root), "--store", self.store_url, "--state", str(self.state))
+        self.run("init", *places, *self.init_options, *extra)
         self.set("park_s", "0")
         self.set("grace", '"0s"')
 
