@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.postgres import postgres_server as postgres_server
-from tests.postgres import postgres_url as postgres_url
+from tests.postgres import postgres_server, postgres_url
 from tests.whole.site import Site
 from tests.whole.tree import odd_tree
+
+__all__ = ["postgres_server", "postgres_url", "site"]
 
 
 @pytest.fixture
