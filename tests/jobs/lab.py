@@ -66,8 +66,8 @@ def settings(base: Path, **changes: Any) -> Config:
         "catalog": {"url": f"sqlite:///{base}/state/catalog.db", "state_dir": f"{base}/state"},
         "roots": [{"name": "root", "path": f"{base}/root"}],
         "tiers": {
-            "standard": {"store": f"memory://{base.name}-standard"},
-            "archive": {"store": f"memory://{base.name}-archive", "storage_class": "DEEP_ARCHIVE"},
+            "standard": {"store": f"memory://{base.parent.name}-{base.name}-standard"},
+            "archive": {"store": f"memory://{base.parent.name}-{base.name}-archive", "storage_class": "DEEP_ARCHIVE"},
         },
         "chunking": {"pack_bytes": "1MiB"},
         "release": {"park_s": 0, "min_size": 0},

@@ -1,0 +1,138 @@
+"""What the migrate tests share: files made known without a scan, items for them, reading back from the store."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from dedup.assemble import open_chunk
+from dedup.fingerprint import digest
+from dedup.recipe import decode_recipe
+from dedup.values import ChunkPart, Recipe, Span
+from tests.jobs.lab import Lab
+from tiering.catalog import accounts, files, ledger, packs, recipes, sums
+from tiering.catalog.values import FileRow, FileState, NewFile, PackState
+from tiering.jobs.migrate import MigrateItem
+
+
+def learn(lab: Lab) -> None:
+    """Give every file below the root that has no row one, as the first scan would."""
+    root = lab.context.roots[0]
+    found = []
+    for folder, _, names in os.walk(root.path):
+        for name in sorted(names):
+            if not name.startswith(b".frostline-"):
+                found.append(_new_file(root.root_id, root.path, folder, name))
+    with lab.catalog.write() as tx:
+        fresh = [row for row in found if files.get(tx, row.root_id, row.dir, row.name) is None]
+        files.add_new(tx, fresh, op_id=f"scan:{len(fresh)}:{os.urandom(4).hex()}")
+
+
+def _new_file(root_id: int, root: bytes, folder: bytes, name: bytes) -> NewFile:
+    status = os.lstat(os.path.join(folder, name))
+    below = os.path.relpath(folder, root)
+    return NewFile(
+        root_id=root_id,
+        dir=b"" if below == b"." else below + b"/",
+        name=name,
+        size=status.st_size,
+        mtime_ns=status.st_mtime_ns,
+        ctime_ns=status.st_ctime_ns,
+        dev=status.st_dev,
+        ino=status.st_ino,
+        nlink=status.st_nlink,
+        mode=status.st_mode,
+        uid=status.st_uid,
+        gid=status.st_gid,
+        last_access_ns=None,
+        access_quality="none",
+    )
+
+
+def rows(lab: Lab) -> dict[bytes, FileRow]:
+    """Return every row by path."""
+    with lab.catalog.read() as tx:
+        return {row.path: row for row in files.every(tx, lab.context.roots[0].root_id)}
+
+
+def items(lab: Lab, tier: str = "standard", paths: Sequence[bytes] = ()) -> list[MigrateItem]:
+    """Return an item for each known file, or for *paths*."""
+    return [
+        MigrateItem(row.root_id, row.dir, row.name, tier, "by hand")
+        for path, row in rows(lab).items()
+        if not paths or path in paths
+    ]
+
+
+def states(lab: Lab) -> dict[bytes, FileState]:
+    return {path: row.state for path, row in rows(lab).items()}
+
+
+def stored_recipe(lab: Lab, path: bytes) -> Recipe:
+    """Return the recipe of a stored file, read from its recipe pack and verified."""
+    recipe_no = rows(lab)[path].recipe_no
+    assert recipe_no is not None
+    with lab.catalog.read() as tx:
+        row = recipes.by_numbers(tx, [recipe_no])[recipe_no]
+        pack = packs.get(tx, row.pack_no)
+        codec = recipes.codec_names(tx)[row.codec_no]
+    assert pack is not None
+    payload = lab.context.metadata.store.get(pack.key, Span(row.offset, row.stored_len))
+    return decode_recipe(open_chunk(codec, payload, row.raw_len, row.recipe_digest))  # type: ignore[arg-type]
+
+
+def stored_bytes(lab: Lab, path: bytes) -> bytes:
+    """Return the content of a stored file from the store alone, every chunk and the whole verified."""
+    recipe = stored_recipe(lab, path)
+    recipe_no = rows(lab)[path].recipe_no
+    assert recipe_no is not None
+    with lab.catalog.read() as tx:
+        places = packs.locate(tx, recipe_no)
+    pieces = []
+    for part in recipe.parts:
+        if not isinstance(part, ChunkPart):
+            pieces.append(bytes(part.length))
+            continue
+        place = places[part.digest]
+        payload = lab.context.tiers[place.tier].store.get(place.key, Span(place.offset, place.stored_len))
+        pieces.append(open_chunk(place.codec, payload, place.raw_len, part.digest))
+    whole = b"".join(pieces)
+    assert digest(whole) == recipe.digest
+    return whole
+
+
+def packs_in(lab: Lab, *wanted: PackState) -> list[str]:
+    """Return the keys of the packs in those states."""
+    with lab.catalog.read() as tx:
+        return [pack.key for state in wanted for pack in packs.in_state(tx, state)]
+
+
+def books_balance(lab: Lab) -> None:
+    """Hold the books against the rows, against both identities of P6, and against what really lies in the stores."""
+    with lab.catalog.read() as tx:
+        balances = ledger.all_balances(tx)
+        assert sums.differences(tx) == {}
+        assert sums.identities(sums.recomputed(tx)) == []
+        assert list(ledger.verify_chain(tx)) == []
+    booked = -sum(amount for (account, _), amount in balances.items() if account == accounts.BUCKET_TOTAL)
+    assert booked == sum(info.size_bytes for tier in lab.context.tiers.values() for info in tier.store.list())
+
+
+@dataclass
+class StopAt:
+    """A step function that raises at the n-th passing of a step, or calls something there instead."""
+
+    name: str
+    number: int = 1
+    action: Callable[[], None] | None = None
+    seen: list[str] = field(default_factory=list)
+
+    def __call__(self, name: str) -> None:
+        self.seen.append(name)
+        if name == self.name and self.seen.count(name) == self.number:
+            if self.action is None:
+                raise Killed(name)
+            self.action()
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""

@@ -1,0 +1,273 @@
+"""Puts new chunks into packs on a spool and packs into the store, while files are still being read.
+
+Used by migrate, one Packer per batch. Disk use is bounded by SPOOLED_PACKS packs in the state folder, in files
+without a name: a crash leaves nothing behind. Every pack has its pending row before its first byte is sent, under a
+key with a nonce of that row: what a dead process uploaded is never taken for ours.
+"""
+
+import errno
+import os
+import secrets
+import tempfile
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from dedup.codecs import Coded
+from dedup.layout import PackKind
+from dedup.pack import PackSummary, PackWriter
+from dedup.values import Digest, Fingerprint
+from tiering.catalog import packs
+from tiering.catalog.values import PendingPack
+from tiering.errors import NoSpace, ObjectExists
+from tiering.jobs.context import Context, OpenTier
+from tiering.stores.checksum import Checksum
+from tiering.stores.verified import put_verified
+
+# One being filled, two being uploaded, one waiting: config's catalog.state_dir promises room for four.
+SPOOLED_PACKS = 4
+UPLOADERS = 2
+# A key is ours alone; another object under it is a store that lies, and a few new keys will show that.
+KEY_ATTEMPTS = 3
+FOLDERS: Mapping[PackKind, str] = {"data": "packs", "recipes": "recipes"}
+
+
+@dataclass(frozen=True, slots=True)
+class UploadedPack:
+    """A pack that the store holds, verified, and whose row is pending."""
+
+    pack_no: int
+    summary: PackSummary
+
+
+class Spool:
+    """A nameless file that a pack is written to; keeps the checksum of what it was *given*, not of what it reads
+    back.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Open a file in *folder*. Raises NoSpace, OSError."""
+        self.checksum = Checksum()
+        self.file = cast(BinaryIO, tempfile.TemporaryFile(dir=folder, buffering=1 << 20))  # noqa: SIM115
+
+    def write(self, data: bytes) -> int:
+        """Append. Raises NoSpace."""
+        self.checksum.update(data)
+        try:
+            return self.file.write(data)
+        except OSError as error:
+            raise _spool_error(error) from error
+
+    def rewind(self) -> BinaryIO:
+        """Return the file, flushed, at its beginning. Raises NoSpace."""
+        try:
+            self.file.flush()
+        except OSError as error:
+            raise _spool_error(error) from error
+        self.file.seek(0)
+        return self.file
+
+    def close(self) -> None:
+        """Give the file and its space up."""
+        try:
+            self.file.close()
+        except OSError:
+            pass  # what could not be flushed is not wanted any more
+
+
+def spool_folder(ctx: Context) -> Path:
+    """Return the folder of the spool, made if it is not there, closed to other users."""
+    folder = Path(ctx.config.catalog.state_dir) / "spool"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
+
+
+@dataclass(slots=True)
+class OpenPack:
+    """A pack under construction."""
+
+    spool: Spool
+    writer: PackWriter
+
+    @classmethod
+    def begin(cls, folder: Path, kind: PackKind) -> "OpenPack":
+        """Start a pack of *kind* on a spool in *folder*."""
+        spool = Spool(folder)
+        return cls(spool, PackWriter(cast(BinaryIO, spool), kind=kind))
+
+
+class Packer:
+    """A dedup ChunkSink: packs are filled in the order chunks come, uploaded as they fill. Thread-safe.
+
+    close() must be called; finish() first, if the packs are wanted.
+    """
+
+    def __init__(self, ctx: Context, tier: OpenTier) -> None:
+        """Prepare to store chunks in *tier*; nothing is written before the first one."""
+        self._ctx = ctx
+        self._tier = tier
+        self._folder = spool_folder(ctx)
+        self._lock = threading.Lock()
+        self._slots = threading.Semaphore(SPOOLED_PACKS)
+        self._pool = ThreadPoolExecutor(UPLOADERS, thread_name_prefix="frostline-upload")
+        self._uploads: list[Future[UploadedPack | None]] = []
+        self._open: OpenPack | None = None
+        self._failure: BaseException | None = None
+        self._digests: dict[Fingerprint, list[Digest]] = {}
+        self.journal = UploadJournal()
+
+    def lookup(self, fingerprints: Sequence[Fingerprint]) -> dict[Fingerprint, Sequence[Digest]]:
+        """Return the digests of the chunks taken so far that have one of *fingerprints*."""
+        with self._lock:
+            return {name: tuple(self._digests[name]) for name in fingerprints if name in self._digests}
+
+    def add(self, fingerprint: Fingerprint, digest: Digest, raw_len: int, coded: Coded) -> None:
+        """Take one chunk; one taken before is ignored. Blocks while SPOOLED_PACKS packs are in work.
+
+        Raises NoSpace, and the first error of any upload: nothing more is taken then.
+        """
+        with self._lock:
+            self._raise_failure()
+            known = self._digests.setdefault(fingerprint, [])
+            if digest in known:
+                return
+            try:
+                pack = self._open or self._begin()
+                pack.writer.add(fingerprint, digest, raw_len, coded.codec, coded.payload)
+                if pack.writer.size_bytes >= self._ctx.config.chunking.pack_bytes:
+                    self._seal(pack)
+            except BaseException as error:
+                self._failure = self._failure or error  # a pack that missed a byte is worthless, and so is the batch
+                raise
+            known.append(digest)
+
+    def finish(self) -> list[UploadedPack]:
+        """Upload what is still open and wait; return every pack, in the order they were sealed.
+
+        Raises the first error of any upload, when all others have ended.
+        """
+        with self._lock:
+            if self._open is not None and self._failure is None:
+                self._seal(self._open)
+        done = [upload.result() for upload in self._uploads]
+        self._raise_failure()
+        return [pack for pack in done if pack is not None]
+
+    def close(self) -> None:
+        """Wait for the uploads under way, send no more, free the spool."""
+        with self._lock:
+            if self._failure is None:
+                self._failure = _Closed()
+            if self._open is not None:
+                self._open.spool.close()
+                self._open = None
+        self._pool.shutdown(wait=True)
+
+    def _begin(self) -> OpenPack:
+        self._slots.acquire()
+        self._raise_failure()
+        self._open = OpenPack.begin(self._folder, "data")
+        return self._open
+
+    def _seal(self, pack: OpenPack) -> None:
+        summary = pack.writer.finish()
+        self._ctx.step("migrate.packed")
+        self._open = None
+        self._uploads.append(self._pool.submit(self._upload, pack.spool, summary))
+
+    def _upload(self, spool: Spool, summary: PackSummary) -> UploadedPack | None:
+        try:
+            if self._failure is not None:
+                return None
+            return upload_pack(self._ctx, self._tier, spool, summary, kind="data", journal=self.journal)
+        except BaseException as error:  # noqa: BLE001  # kept, and raised in the thread that waits
+            self._failure = self._failure or error
+            return None
+        finally:
+            spool.close()
+            self._slots.release()
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+
+class _Closed(RuntimeError):
+    """A chunk was offered to a packer that is closed."""
+
+
+@dataclass(slots=True)
+class UploadJournal:
+    """The pending rows that a batch has made: what must be doomed if it is given up. Thread-safe by single appends."""
+
+    sizes: dict[int, int] = field(default_factory=dict)
+    """pack_no -> bytes known to stand in the store, 0 while that is not known."""
+    uploaded_bytes: int = 0
+
+
+def upload_pack(
+    ctx: Context, tier: OpenTier, spool: Spool, summary: PackSummary, *, kind: PackKind, journal: UploadJournal
+) -> UploadedPack:
+    """Write the pending row of a finished pack, then the object, proven; return both. Raises what the store raises."""
+    checksum = spool.checksum.text()
+    for _ in range(KEY_ATTEMPTS):
+        key = pack_key(kind, summary.content_hash, secrets.token_hex(8))
+        row = PendingPack(
+            key=key,
+            kind=kind,
+            tier=tier.name,
+            storage_class=tier.storage_class,
+            size=summary.size_bytes,
+            framing=summary.framing_bytes,
+            checksum=checksum,
+            owner=ctx.owner,
+        )
+        with ctx.catalog.write() as tx:
+            pack_no = packs.add_pending(tx, row)
+        journal.sizes[pack_no] = 0
+        ctx.step("migrate.pending")
+        if _put(tier, key, spool.rewind, summary.size_bytes, checksum):
+            journal.sizes[pack_no] = summary.size_bytes
+            journal.uploaded_bytes += summary.size_bytes
+            return UploadedPack(pack_no, summary)
+    raise ObjectExists(
+        f"{tier.store.url} says of {KEY_ATTEMPTS} new keys that they are taken",
+        now="nothing was committed; no file was released",
+        hint="frostline doctor probes what the store really does",
+    )
+
+
+def pack_key(kind: PackKind, content_hash: str, nonce: str) -> str:
+    """Return the key of a pack: its content's hash spreads keys evenly, the nonce makes it this row's alone."""
+    return f"{FOLDERS[kind]}/{content_hash[:2]}/{content_hash[:32]}-{nonce}"
+
+
+def _put(tier: OpenTier, key: str, body: Callable[[], BinaryIO], size_bytes: int, checksum: str) -> bool:
+    """Upload; False if another object stands under the key. Our own, whose answer was lost, is adopted."""
+    try:
+        put_verified(
+            tier.store,
+            tier.capabilities,
+            key,
+            body(),
+            size_bytes=size_bytes,
+            checksum=checksum,
+            storage_class=tier.storage_class,
+        )
+    except ObjectExists:
+        info = tier.store.head(key)
+        return (info.size_bytes, info.checksum) == (size_bytes, checksum)
+    return True
+
+
+def _spool_error(error: OSError) -> NoSpace:
+    if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+        raise error
+    return NoSpace(
+        f"no room for packs under construction: {os.strerror(error.errno)}",
+        now="the files in work are as they were; what was committed before stays",
+        hint="free space under catalog.state_dir, or lower chunking.pack_bytes",
+    )
