@@ -1,0 +1,184 @@
+"""Which files may be released now: gathers the facts of promise P1 and has policies.safety judge them.
+
+Used by release alone. The catalog's facts are gathered for a batch, the file's own facts right before its swap.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from dedup.fingerprint import FileDigest
+from policies.safety import Lease, ReleaseFacts, SafetyParameters, release_verdict
+from tiering.catalog import files, packs, recipes, segments
+from tiering.catalog.transaction import Tx
+from tiering.catalog.values import FileRow, FileState, PackState, RecipeRow
+from tiering.clock import NS_PER_S
+from tiering.config import Config
+from tiering.config.sections import RootConfig
+from tiering.errors import CatalogBusy, SourceBusy
+from tiering.hot import paths
+from tiering.hot.identity import Identity, from_sql_int
+from tiering.hot.lease import LeaseUnavailable, write_lease
+from tiering.hot.refusal import refusal
+from tiering.jobs.context import Context
+from tiering.jobs.reports import Skip
+from tiering.jobs.segments import flush
+from tiering.jobs.tally import FileItem, Tally
+
+_READ_BYTES = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A file with a stored copy, and what the catalog knows of both."""
+
+    rows: tuple[FileRow, ...]
+    """All its names, the leader first."""
+    recipe: RecipeRow
+    packs_are_live: bool
+    segment_is_durable: bool
+    shown: str
+    """Absolute path, for messages."""
+    reason: str
+
+    @property
+    def row(self) -> FileRow:
+        """The leader."""
+        return self.rows[0]
+
+    @property
+    def identity(self) -> Identity:
+        """The state of the file that was stored."""
+        row = self.row
+        return Identity(from_sql_int(row.dev), from_sql_int(row.ino), row.size, row.mtime_ns, row.ctime_ns)
+
+
+def root_settings(config: Config, name: str) -> RootConfig:
+    """Return the configured settings of a root; the defaults for one that is only in the catalog."""
+    for root in config.roots:
+        if root.name == name:
+            return root
+    return RootConfig(name=name, path="/")
+
+
+def candidates(ctx: Context, items: Sequence[FileItem], tally: Tally) -> list[Candidate]:
+    """Return what the catalog knows of *items*, each inode once; those without a stored copy go to the tally.
+
+    Records that await a segment are flushed first, so that a copy committed a moment ago counts as durable.
+    """
+    with ctx.catalog.read() as tx:
+        groups = _groups(ctx, tx, items, tally)
+        waits = any((rows[0].stored_seq or 0) > segments.durable_through(tx) for rows, _ in groups)
+    if waits:
+        try:
+            flush(ctx)
+        except CatalogBusy:
+            pass  # another process is writing one: what is in it by now counts, the rest is told below
+    with ctx.catalog.read() as tx:
+        return _candidates(ctx, tx, groups)
+
+
+def check(ctx: Context, candidate: Candidate, fd: int) -> tuple[bool, str]:
+    """Judge the open file *fd* now: return (release without a lease?, objection); an objection of "" lets it go."""
+    status = os.fstat(fd)
+    refused = refusal(fd, status, names_known=len(candidate.rows))
+    if refused:
+        return False, refused
+    settings = root_settings(ctx.config, ctx.root(candidate.row.root_id).name)
+    parameters = SafetyParameters(
+        without_lease_ns=settings.release_without_lease_ns, park_ns=int(ctx.config.release.park_s * NS_PER_S)
+    )
+    lease = _lease(fd, candidate.shown)
+    now_ns = ctx.clock.now_ns()
+    facts = ReleaseFacts(
+        copy_is_current=True,  # candidates() took dual files only, and the claim held them so
+        packs_are_proven=candidate.packs_are_live,
+        was_compared=True,  # dedup.codecs.encode gives out nothing that it has not decoded and compared
+        segment_is_durable=candidate.segment_is_durable,
+        catalog_is_committed=True,  # read back in a transaction of its own
+        identity_is_unchanged=Identity.of(status) == candidate.identity,
+        lease=lease,
+        digest_was_read_twice=lease is Lease.UNAVAILABLE
+        and parameters.without_lease_ns is not None
+        and _digest(fd, status.st_size) == candidate.recipe.digest,
+        unchanged_ns=now_ns - max(status.st_mtime_ns, status.st_ctime_ns),
+        stored_ns_ago=now_ns - (candidate.row.stored_ns or now_ns),
+        all_names_are_known=status.st_nlink == len(candidate.rows),
+        is_pinned=any(row.pinned for row in candidate.rows),
+    )
+    verdict = release_verdict(facts, parameters)
+    return lease is Lease.UNAVAILABLE, "" if verdict.ok else "; ".join(verdict.reasons)
+
+
+def _groups(ctx: Context, tx: Tx, items: Sequence[FileItem], tally: Tally) -> list[tuple[tuple[FileRow, ...], str]]:
+    found: dict[int, tuple[tuple[FileRow, ...], str]] = {}
+    for item in items:
+        shown = paths.display(ctx.root(item.root_id).path, item.dir, item.name)
+        row = files.get(tx, item.root_id, item.dir, item.name)
+        if row is not None and row.leader_id is not None:
+            row = files.by_ids(tx, [row.leader_id]).get(row.leader_id)
+        if row is None:
+            tally.skip(shown, "is not known: scan first", Skip.OTHER)
+        elif row.state == FileState.OFFLINE:
+            tally.done += 1
+        elif row.state != FileState.DUAL or row.recipe_no is None:
+            tally.skip(shown, f"has no stored copy to rely on (its state is {row.state})", Skip.OTHER)
+        elif row.size < ctx.config.release.min_size_bytes:
+            tally.skip(shown, "is smaller than release.min_size", Skip.OTHER)
+        else:
+            links = files.links_of(tx, row.file_id)
+            rows = (row, *(link for link in links if link.state == FileState.DUAL))
+            found.setdefault(row.file_id, (rows, item.reason))
+    return list(found.values())
+
+
+def _candidates(ctx: Context, tx: Tx, groups: Sequence[tuple[tuple[FileRow, ...], str]]) -> list[Candidate]:
+    numbers = [rows[0].recipe_no for rows, _ in groups if rows[0].recipe_no is not None]
+    recipe_rows = recipes.by_numbers(tx, numbers)
+    data_packs = recipes.packs_of(tx, numbers)
+    needed = {pack for found in data_packs.values() for pack in found} | {row.pack_no for row in recipe_rows.values()}
+    live = {number for number, pack in packs.by_numbers(tx, needed).items() if pack.state == PackState.LIVE}
+    durable_seq = segments.durable_through(tx)
+    made = []
+    for rows, reason in groups:
+        recipe = recipe_rows.get(rows[0].recipe_no or 0)
+        if recipe is None:
+            continue
+        made.append(
+            Candidate(
+                rows=rows,
+                recipe=recipe,
+                packs_are_live=_all_live(recipe, data_packs, live),
+                segment_is_durable=rows[0].stored_seq is not None and rows[0].stored_seq <= durable_seq,
+                shown=paths.display(ctx.root(rows[0].root_id).path, rows[0].dir, rows[0].name),
+                reason=reason,
+            )
+        )
+    return made
+
+
+def _all_live(recipe: RecipeRow, data_packs: Mapping[int, Sequence[int]], live: set[int]) -> bool:
+    return recipe.state == "live" and live.issuperset({recipe.pack_no, *data_packs[recipe.recipe_no]})
+
+
+def _lease(fd: int, shown: str) -> Lease:
+    try:
+        with write_lease(fd, shown):
+            return Lease.GRANTED
+    except SourceBusy:
+        return Lease.REFUSED
+    except LeaseUnavailable:
+        return Lease.UNAVAILABLE
+
+
+def _digest(fd: int, size: int) -> bytes:
+    """Return the digest of the whole open file, read again."""
+    digest = FileDigest()
+    position = 0
+    while position < size:
+        block = os.pread(fd, _READ_BYTES, position)
+        if not block:
+            break
+        digest.update(block)
+        position += len(block)
+    return digest.digest()
