@@ -61,3 +61,11 @@ def abandon(tx: Tx) -> int:
     """Mark scans that a dead process left running as refused; return how many."""
     values = {"finished_ns": tx.now_ns, "state": "refused", "note": "the process ended before the scan did"}
     return int(tx.conn.execute(update(scans).where(scans.c.state == "running").values(values)).rowcount)
+
+
+def sweeps(tx: Tx, root_id: int, *, since_ns: int) -> list[int]:
+    """Return when the scans of a root began that saw a sweep, from *since_ns* on, oldest first."""
+    query = select(scans.c.started_ns).where(
+        scans.c.root_id == root_id, scans.c.sweep.is_(True), scans.c.started_ns >= since_ns
+    )
+    return list(tx.conn.execute(query.order_by(scans.c.started_ns)).scalars())

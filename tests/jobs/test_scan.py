@@ -1,0 +1,459 @@
+"""Scan: what it concludes from a tree, and what it refuses to conclude."""
+
+import os
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.jobs.lab import Lab, open_lab
+from tests.jobs.stored import link, release, row_of, store
+from tiering.catalog import files, journal, leases, ledger, scans, versions
+from tiering.catalog.values import FileRow, FileState, JournalKind
+from tiering.errors import CatalogBusy, RootMissing
+from tiering.hot import names
+from tiering.jobs.reports import Skip
+from tiering.jobs.scan import ScanReport, scan_root
+
+
+def scan(lab: Lab, **options: Any) -> ScanReport:
+    lab.clock.advance(60)
+    return scan_root(lab.context, lab.context.roots[0], **options)
+
+
+def rows(lab: Lab) -> dict[str, FileRow]:
+    with lab.catalog.read() as tx:
+        return {os.fsdecode(row.path): row for row in files.every(tx, lab.context.roots[0].root_id)}
+
+
+def states(lab: Lab) -> dict[str, str]:
+    return {path: str(row.state) for path, row in rows(lab).items()}
+
+
+def balance(lab: Lab, account: str) -> int:
+    with lab.catalog.read() as tx:
+        return ledger.balance(tx, account)
+
+
+def fill(lab: Lab, count: int) -> list[Path]:
+    return [lab.write(f"d{i % 7}/f{i:03d}", b"x" * (i + 1)) for i in range(count)]
+
+
+def test_a_first_scan_books_every_file_once(lab: Lab) -> None:
+    lab.write("a.txt", b"12345")
+    lab.write("sub/deep/b", b"")
+    lab.write(b"odd/\xff\n name", b"123")
+    os.symlink("a.txt", lab.root / "link")
+    os.mkfifo(lab.root / "fifo")
+    os.makedirs(lab.root / ".snapshot/x")
+    lab.write(".snapshot/x/y", b"zz")
+    report = scan(lab)
+
+    assert (report.state, report.files, report.new, report.bytes) == ("complete", 3, 3, 8)
+    assert set(rows(lab)) == {"a.txt", "sub/deep/b", "odd/\udcff\n name"}
+    assert balance(lab, "files.hot_only") == 8
+    assert balance(lab, "files.logical") == -8
+
+
+def test_a_second_scan_of_an_unchanged_tree_writes_nothing(lab: Lab) -> None:
+    fill(lab, 20)
+    scan(lab)
+    before = rows(lab)
+    report = scan(lab)
+
+    assert (report.new, report.changed, report.moved, report.missing) == (0, 0, 0, 0)
+    assert rows(lab) == before
+
+
+def test_p5_a_root_without_its_marker_is_refused_and_nothing_goes_missing(lab: Lab) -> None:
+    fill(lab, 20)
+    scan(lab)
+    (lab.root / os.fsdecode(names.ROOT_MARKER)).unlink()
+    with pytest.raises(RootMissing):
+        scan(lab)
+
+    assert set(states(lab).values()) == {"regular"}
+    with lab.catalog.read() as tx:
+        last = scans.last(tx, lab.context.roots[0].root_id)
+    assert last is not None
+    assert last.state == "refused"
+
+
+def test_p5_a_root_that_vanishes_during_the_walk_marks_nothing(lab: Lab) -> None:
+    paths = fill(lab, 8)
+    scan(lab)
+    paths[0].write_bytes(b"changed")
+    paths[1].unlink()
+
+    def unmount(step: str) -> None:
+        if step == "scan.batch":
+            (lab.root / os.fsdecode(names.ROOT_MARKER)).unlink()
+
+    with pytest.raises(RootMissing):
+        scan_root(lab.with_steps(unmount), lab.context.roots[0])
+    assert set(states(lab).values()) == {"regular"}
+
+
+def test_a_missing_file_keeps_its_row_and_its_copy_and_comes_back(lab: Lab) -> None:
+    fill(lab, 20)
+    scan(lab)
+    store(lab, "d0/f000")
+    aside = lab.base / "aside"
+    os.rename(lab.root / "d0/f000", aside)
+    report = scan(lab)
+    gone = rows(lab)["d0/f000"]
+
+    assert report.missing == 1
+    assert (gone.state, gone.missing_from) == (FileState.MISSING, "dual")
+    assert gone.recipe_no is not None
+    assert balance(lab, "held.retained") == -1
+    os.rename(aside, lab.root / "d0/f000")
+    scan(lab)
+    back = rows(lab)["d0/f000"]
+    assert back.state in {FileState.DUAL, FileState.REGULAR}  # a rename may or may not move ctime
+    assert balance(lab, "files.logical") == -sum(i + 1 for i in range(20))
+
+
+def test_p5_mass_disappearance_changes_nothing_until_confirmed(lab: Lab) -> None:
+    paths = fill(lab, 40)
+    scan(lab)
+    for path in paths[:10]:
+        path.unlink()
+    report = scan(lab)
+
+    assert report.state == "awaiting_confirmation"
+    assert report.missing == 10
+    assert report.exit_code == 3
+    assert "--confirm-missing" in report.note
+    assert set(states(lab).values()) == {"regular"}
+    assert scan(lab, confirm_missing=True).missing == 10
+    assert list(states(lab).values()).count("missing") == 10
+
+
+def test_few_files_may_go_missing_without_asking(lab: Lab) -> None:
+    paths = fill(lab, 8)
+    scan(lab)
+    for path in paths[:3]:
+        path.unlink()
+
+    assert scan(lab).missing == 3
+
+
+@pytest.mark.root
+def test_p5_a_folder_under_another_mount_is_unknown_not_gone(lab: Lab) -> None:
+    fill(lab, 20)
+    scan(lab)
+    hidden = lab.root / "d3"
+    if subprocess.run(["mount", "-t", "tmpfs", "none", str(hidden)], capture_output=True, check=False).returncode:
+        pytest.skip("needs root to mount a tmpfs")
+    try:
+        report = scan(lab)
+    finally:
+        subprocess.run(["umount", str(hidden)], check=True)
+
+    assert (report.state, report.missing, report.problem_count) == ("complete", 0, 0)
+    assert set(states(lab).values()) == {"regular"}
+
+
+def test_a_changed_file_parts_from_its_stored_copy_which_is_kept_as_a_version(lab: Lab) -> None:
+    lab.write("a", b"old")
+    scan(lab)
+    store(lab, "a")
+    assert rows(lab)["a"].state is FileState.DUAL
+    (lab.root / "a").write_bytes(b"newer")
+    report = scan(lab)
+    row = rows(lab)["a"]
+
+    assert report.changed == 1
+    assert (row.state, row.recipe_no, row.size) == (FileState.REGULAR, None, 5)
+    with lab.catalog.read() as tx:
+        kept = versions.of_path(tx, row.root_id, b"", b"a")
+    assert [version.reason for version in kept] == ["changed"]
+    assert balance(lab, "held.retained") == -3
+
+
+def test_a_placeholder_at_its_own_path_is_left_as_it_is(lab: Lab) -> None:
+    lab.write("a", b"data")
+    scan(lab)
+    release(lab, "a", store(lab, "a"))
+    before = rows(lab)
+    report = scan(lab)
+
+    assert (report.changed, report.adopted, report.problem_count) == (0, 0, 0)
+    assert rows(lab) == before
+    assert balance(lab, "files.offline") == 4
+
+
+def test_a_placeholder_is_believed_over_the_catalog(lab: Lab) -> None:
+    lab.write("a", b"data")
+    scan(lab)
+    recipe_id = store(lab, "a")
+    (lab.root / "a").unlink()
+    link(lab.root / "a", recipe_id)
+    scan(lab)
+
+    assert rows(lab)["a"].state is FileState.OFFLINE
+
+
+def test_a_vanished_placeholder_is_missing_and_its_copy_retained(lab: Lab) -> None:
+    lab.write("a", b"data")
+    lab.write("b", b"more")
+    scan(lab)
+    release(lab, "a", store(lab, "a")).unlink()
+    scan(lab)
+    row = rows(lab)["a"]
+
+    assert (row.state, row.missing_from) == (FileState.MISSING, "offline")
+    assert balance(lab, "held.retained") == -4
+
+
+def test_a_placeholder_replaced_by_a_file_is_a_new_file_and_the_old_version_is_kept(lab: Lab) -> None:
+    lab.write("a", b"data")
+    scan(lab)
+    release(lab, "a", store(lab, "a")).unlink()
+    lab.write("a", b"another file")
+    scan(lab)
+    row = rows(lab)["a"]
+
+    assert (row.state, row.size, row.recipe_no) == (FileState.REGULAR, 12, None)
+    with lab.catalog.read() as tx:
+        assert [version.reason for version in versions.of_path(tx, row.root_id, b"", b"a")] == ["replaced"]
+
+
+def test_a_renamed_placeholder_takes_its_row_along(lab: Lab) -> None:
+    lab.write("a", b"data")
+    scan(lab)
+    release(lab, "a", store(lab, "a"))
+    before = rows(lab)["a"]
+    os.makedirs(lab.root / "z")
+    os.rename(lab.root / "a", lab.root / "z/b")
+    report = scan(lab)
+    after = rows(lab)
+
+    assert (report.moved, report.missing, report.adopted) == (1, 0, 0)
+    assert set(after) == {"z/b"}
+    assert after["z/b"].file_id == before.file_id
+    assert after["z/b"].state is FileState.OFFLINE
+    assert scan(lab).changed == 0
+
+
+def test_a_copied_placeholder_is_adopted_as_one_more_holder(lab: Lab) -> None:
+    lab.write("a", b"data")
+    scan(lab)
+    recipe_id = store(lab, "a")
+    release(lab, "a", recipe_id)
+    link(lab.root / "copy", recipe_id)
+    report = scan(lab)
+    found = rows(lab)
+
+    assert report.adopted == 1
+    assert found["copy"].state is FileState.OFFLINE
+    assert found["copy"].recipe_no == found["a"].recipe_no
+    assert found["copy"].size == 4
+    assert balance(lab, "files.offline") == 8
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give files away")
+def test_a_forged_placeholder_gives_nothing_away(lab: Lab) -> None:
+    lab.write("secret", b"data")
+    scan(lab)
+    recipe_id = store(lab, "secret", owner=1001)
+    release(lab, "secret", recipe_id)
+    link(lab.root / "mine", recipe_id, uid=1002)
+    report = scan(lab)
+
+    assert "mine" not in rows(lab)
+    assert report.adopted == 0
+    assert [problem.kind for problem in report.problems] == [Skip.REFUSED]
+    assert "forged" in report.problems[0].reason
+    assert report.exit_code == 3
+    link(lab.root / "given", recipe_id, uid=1001)
+    assert scan(lab).adopted == 1
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give files away")
+def test_a_forged_placeholder_over_a_known_file_does_not_lose_that_files_copy(lab: Lab) -> None:
+    lab.write("secret", b"data")
+    lab.write("own", b"mine!")
+    scan(lab)
+    recipe_id = store(lab, "secret", owner=1001)
+    store(lab, "own", owner=1002)
+    (lab.root / "own").unlink()
+    link(lab.root / "own", recipe_id, uid=1002)
+    scan(lab)
+    row = rows(lab)["own"]
+
+    assert (row.state, row.missing_from) == (FileState.MISSING, "dual")
+    assert balance(lab, "held.retained") == -5
+
+
+def test_a_placeholder_moved_over_another_file_takes_its_place_and_keeps_that_ones_copy(lab: Lab) -> None:
+    lab.write("a", b"data")
+    lab.write("b", b"other")
+    scan(lab)
+    release(lab, "a", store(lab, "a"))
+    store(lab, "b")
+    recipe_no = rows(lab)["a"].recipe_no
+    os.replace(lab.root / "a", lab.root / "b")
+    scan(lab)
+    found = rows(lab)
+
+    assert (found["b"].state, found["b"].recipe_no, found["b"].size) == (FileState.OFFLINE, recipe_no, 4)
+    with lab.catalog.read() as tx:
+        assert len(versions.of_path(tx, found["b"].root_id, b"", b"b")) == 1
+
+
+def test_unknown_and_foreign_placeholders_are_reported_and_left(lab: Lab) -> None:
+    link(lab.root / "x", "0" * 26)
+    link(lab.root / "y", "0" * 26, store_id="otherone")
+    report = scan(lab)
+
+    assert rows(lab) == {}
+    assert sorted(problem.reason.split()[2] for problem in report.problems) == ["belongs", "names"]
+
+
+def test_a_renamed_file_keeps_its_row_and_its_pin(lab: Lab) -> None:
+    lab.write("a", b"data")
+    lab.write("b", b"stay")
+    scan(lab)
+    store(lab, "a")
+    before = rows(lab)["a"]
+    with lab.catalog.write() as tx:
+        files.set_pinned(tx, [before.file_id], pinned=True)
+    os.rename(lab.root / "a", lab.root / "c")
+    report = scan(lab)
+    after = rows(lab)
+
+    assert (report.moved, report.new, report.missing) == (1, 0, 0)
+    assert set(after) == {"b", "c"}
+    assert (after["c"].file_id, after["c"].pinned) == (before.file_id, True)
+    assert after["c"].first_seen_ns == before.first_seen_ns
+    # rename moved the ctime: P1 wants the copy proven again, and the old one is a version meanwhile
+    assert after["c"].state in {FileState.REGULAR, FileState.DUAL}
+    assert balance(lab, "files.logical") == -8
+
+
+def test_a_renamed_folder_keeps_its_files_dual(lab: Lab) -> None:
+    paths = fill(lab, 30)
+    scan(lab)
+    for path in paths[:2]:
+        store(lab, str(path.relative_to(lab.root)))
+    os.rename(lab.root / "d0", lab.root / "a0")
+    os.rename(lab.root / "d1", lab.root / "z1")
+    report = scan(lab)
+
+    assert (report.moved, report.new, report.missing, report.state) == (10, 0, 0, "complete")
+    assert states(lab)["a0/f000"] == "dual"
+    assert states(lab)["z1/f001"] == "dual"
+    assert scan(lab).changed == 0
+
+
+def test_a_copy_with_the_old_file_in_place_is_new_not_moved(lab: Lab) -> None:
+    lab.write("a", b"data")
+    scan(lab)
+    lab.write("b", b"data")
+    report = scan(lab)
+
+    assert (report.moved, report.new) == (0, 1)
+
+
+def test_hard_links_are_one_inode_counted_once(lab: Lab) -> None:
+    lab.write("a", b"12345")
+    os.makedirs(lab.root / "sub")
+    os.link(lab.root / "a", lab.root / "sub/b")
+    report = scan(lab)
+    found = rows(lab)
+
+    assert report.files == 2
+    assert balance(lab, "files.logical") == -5
+    assert found["sub/b"].leader_id == found["a"].file_id
+    os.link(lab.root / "a", lab.root / "c")
+    scan(lab)
+    assert balance(lab, "files.logical") == -5
+    (lab.root / "a").unlink()
+    scan(lab)
+    assert balance(lab, "files.logical") == -5
+    assert states(lab)["a"] == "missing"
+
+
+def test_a_scan_that_is_stopped_marks_nothing(lab: Lab) -> None:
+    paths = fill(lab, 8)
+    scan(lab)
+    paths[0].unlink()
+    lab.context.stop.set()
+    report = scan(lab)
+
+    assert report.state == "refused"
+    assert set(states(lab).values()) == {"regular"}
+    lab.context.stop.clear()
+    assert scan(lab).missing == 1
+
+
+@pytest.mark.parametrize("step", ["scan.batch", "scan.missing", "scan.finish"])
+def test_p4_a_scan_killed_at_any_step_is_made_good_by_the_next(lab: Lab, step: str) -> None:
+    paths = fill(lab, 30)
+    scan(lab)
+    store(lab, str(paths[3].relative_to(lab.root)))
+    paths[3].write_bytes(b"changed")
+    paths[4].unlink()
+    lab.write("new", b"new")
+
+    class Killed(Exception):
+        pass
+
+    def kill(name: str) -> None:
+        if name == step:
+            raise Killed
+
+    with pytest.raises(Killed):
+        scan_root(lab.with_steps(kill), lab.context.roots[0])
+    scan(lab)
+
+    found = states(lab)
+    assert found["new"] == "regular"
+    assert found[str(paths[4].relative_to(lab.root))] == "missing"
+    on_disk = sum(path.stat().st_size for path in lab.root.rglob("f*")) + 3
+    assert balance(lab, "files.logical") == -on_disk
+    assert balance(lab, "held.retained") == -4
+
+
+def test_rows_under_an_operation_are_left_alone(lab: Lab) -> None:
+    from_before = lab.write("a", b"data")
+    scan(lab)
+    row = row_of(lab, "a")
+    assert row is not None
+    _claim(lab, row)
+    from_before.write_bytes(b"changed meanwhile")
+    scan(lab)
+
+    assert rows(lab)["a"].size == 4
+
+
+def _claim(lab: Lab, row: FileRow) -> None:
+    from_ns = lab.clock.now_ns()
+    with lab.catalog.write() as tx:
+        assert journal.claim(
+            tx, [journal.Claim("migrate:1", JournalKind.MIGRATE, row.file_id, "claimed")], owner="x", until_ns=from_ns
+        )
+
+
+def test_roots_without_placeholders_do_not_miss_their_offline_files(tmp_path: Path) -> None:
+    root = {"name": "root", "path": f"{tmp_path}/lab/root", "placeholder": "none"}
+    with open_lab(tmp_path / "lab", roots=[root]) as lab:
+        lab.write("a", b"data")
+        lab.write("b", b"data")
+        scan(lab)
+        release(lab, "a", store(lab, "a")).unlink()
+        report = scan(lab)
+
+        assert report.missing == 0
+        assert states(lab)["a"] == "offline"
+
+
+def test_only_one_process_scans_a_root_at_a_time(lab: Lab) -> None:
+    with leases.held(lab.catalog, "scan:1", owner="other:1:boot", seconds=60), pytest.raises(CatalogBusy):
+        scan_root(replace(lab.context, owner="me:2:boot"), lab.context.roots[0])

@@ -1,0 +1,283 @@
+"""Scan: bring the catalog to what stands under a root, reading names and stat only.
+
+Absence is not deletion (P5): the root's marker is checked first and again at the end, what could not be read is
+unknown, files not seen are marked missing only after the whole root was seen, and not at all when very many are. New,
+changed and moved files are written as they are met, in batches with one ledger entry each, so a scan that is killed
+has lost nothing and marked nothing. Memory does not grow with the root.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+
+from policies.values import NS_PER_S, AccessQuality
+from tiering.catalog import files, leases, scans
+from tiering.catalog.values import FileRow
+from tiering.config import RootConfig
+from tiering.errors import FrostlineError
+from tiering.hot.evidence import mount_quality
+from tiering.hot.marker import check_marker
+from tiering.hot.walk import Entry, Kind, WalkProblem, walk
+from tiering.jobs.context import Context, OpenRoot
+from tiering.jobs.reports import Skip, Skipped
+from tiering.jobs.scan_access import AccessEvidence
+from tiering.jobs.scan_batch import BatchOutcome, BatchScope, apply_batch, needs_work
+from tiering.jobs.scan_merge import Gone, Seen, merge
+from tiering.jobs.scan_missing import MissingFiles
+
+BATCH_FILES = 5000  # rows per transaction: about 0.2 s on SQLite, well under the second a writer may hold it
+LEASE_S = 600
+RENEW_S = 120
+PROBLEMS_LISTED = 1000  # the rest is counted
+
+
+@dataclass(frozen=True, slots=True)
+class ScanReport:
+    """What a scan saw and changed. Files unless named otherwise."""
+
+    root: str
+    scan_id: int
+    state: str
+    """complete; awaiting_confirmation (too many missing: none was marked); refused (stopped before the end)."""
+    files: int = 0
+    bytes: int = 0
+    """Apparent, on the hot disk; an inode with all its names under the root counts once."""
+    new: int = 0
+    changed: int = 0
+    moved: int = 0
+    adopted: int = 0
+    """Placeholders taken up at new paths."""
+    missing: int = 0
+    """Marked missing; in state awaiting_confirmation: not seen."""
+    sweep: bool = False
+    access_quality: str = AccessQuality.NONE
+    problems: tuple[Skipped, ...] = ()
+    problem_count: int = 0
+    """All of them; *problems* lists the first 1,000."""
+    note: str = ""
+    seconds: float = 0.0
+
+    @property
+    def exit_code(self) -> int:
+        """0 complete; 3 with problems, too many missing, or stopped."""
+        return 0 if self.state == "complete" and not self.problem_count else 3
+
+
+@dataclass(slots=True)
+class _Tally:
+    """Counts on the way."""
+
+    files: int = 0
+    bytes: int = 0
+    new: int = 0
+    changed: int = 0
+    moved: int = 0
+    adopted: int = 0
+    problem_count: int = 0
+    problems: list[Skipped] = field(default_factory=list)
+    batches: int = 0
+
+    def add(self, outcome: BatchOutcome) -> None:
+        self.new += outcome.new
+        self.changed += outcome.changed
+        self.moved += outcome.moved
+        self.adopted += outcome.adopted
+        for problem in outcome.problems:
+            self.problem(problem)
+
+    def problem(self, problem: Skipped) -> None:
+        self.problem_count += 1
+        if len(self.problems) < PROBLEMS_LISTED:
+            self.problems.append(problem)
+
+
+def scan_root(ctx: Context, root: OpenRoot, *, confirm_missing: bool = False) -> ScanReport:
+    """Scan one root; with *confirm_missing*, believe that very many files are gone.
+
+    Raises RootMissing when the root is not mounted, or another tree is (before or after the walk): nothing was marked
+    missing then, and the scan is on record as refused. Raises CatalogBusy while another process scans the root.
+    """
+    with leases.held(ctx.catalog, _lease_name(root), owner=ctx.owner, seconds=LEASE_S):
+        return _Scan(ctx, root).run(confirm_missing=confirm_missing)
+
+
+def _lease_name(root: OpenRoot) -> str:
+    return f"scan:{root.root_id}"
+
+
+class _Scan:
+    """One pass over one root."""
+
+    def __init__(self, ctx: Context, root: OpenRoot) -> None:
+        self._ctx = ctx
+        self._root = root
+        self._settings = _settings_of(ctx, root)
+        self._tally = _Tally()
+        self._begun_s = ctx.clock.monotonic_s()
+        self._renewed_s = self._begun_s
+        self._scan_id = 0
+        self._known_files = 0
+        self._last_complete_ns = 0
+        self._mount = AccessQuality.NONE
+
+    def run(self, *, confirm_missing: bool) -> ScanReport:
+        """Scan; see scan_root."""
+        self._start()
+        try:
+            check_marker(self._root.path, self._root.marker)
+            self._mount = mount_quality(self._root.path)
+            return self._run(confirm_missing=confirm_missing)
+        except (FrostlineError, OSError) as error:
+            self._finish("refused", note=str(error))
+            raise
+
+    def _run(self, *, confirm_missing: bool) -> ScanReport:
+        os.makedirs(self._ctx.config.spool_dir, exist_ok=True)
+        evidence = AccessEvidence(self._ctx, self._root, mount=self._mount, last_complete_ns=self._last_complete_ns)
+        missing = MissingFiles(
+            self._ctx, self._root, placeholder=self._settings.placeholder, known_files=self._known_files
+        )
+        with closing(evidence), closing(missing):
+            is_whole = self._walk(evidence, missing)
+            check_marker(self._root.path, self._root.marker)
+            if not is_whole:
+                return self._finish("refused", note="stopped before the end: nothing was marked missing")
+            missing.settle()
+            if missing.is_mass() and not confirm_missing:
+                note = (
+                    f"{missing.count:,} of {self._known_files:,} files were not seen: none was marked missing; "
+                    "if they are meant to be gone, scan again with --confirm-missing"
+                )
+                return self._finish("awaiting_confirmation", missing=missing.count, note=note)
+            self._ctx.step("scan.missing")
+            marked = missing.mark(op_id=f"scan:{self._scan_id}:missing")
+            is_sweep, worth = evidence.conclude()
+            note = "a sweep (backup, antivirus) read most files: not counted as access" if is_sweep else ""
+            return self._finish("complete", missing=marked, sweep=is_sweep, quality=worth, note=note)
+
+    def _start(self) -> None:
+        with self._ctx.catalog.write() as tx:
+            last = scans.last(tx, self._root.root_id, state="complete")
+            self._last_complete_ns = last.started_ns if last is not None else 0
+            self._known_files = files.count(tx, root_id=self._root.root_id)
+            self._scan_id = scans.start(tx, self._root.root_id, access_quality=AccessQuality.NONE)
+        self._ctx.progress.start(f"scan {self._root.name}", total_files=self._known_files or None)
+
+    def _walk(self, evidence: AccessEvidence, missing: MissingFiles) -> bool:
+        """Merge the tree with the catalog; False if it was told to stop."""
+        scope = BatchScope(
+            context=self._ctx,
+            root=self._root,
+            quality=self._mount,
+            counts_atime=self._mount.is_evidence,
+            may_move=self._known_files > 0,
+        )
+        batch: list[Seen] = []
+        entries = walk(self._root.path, cross_mounts=self._settings.cross_mounts)
+        for sight in merge(self._counted(entries, evidence), self._rows()):
+            if self._ctx.stop.is_set():
+                return False
+            if isinstance(sight, WalkProblem):
+                self._note_problem(sight)
+            elif isinstance(sight, Gone):
+                missing.note(sight.row, replaced=sight.replaced)
+            else:
+                evidence.note(sight)
+                if needs_work(sight, self._mount):
+                    batch.append(sight)
+            if len(batch) >= BATCH_FILES:
+                self._apply(scope, batch, missing)
+                batch = []
+            self._renew()
+        if batch:
+            self._apply(scope, batch, missing)
+        return True
+
+    def _rows(self) -> Iterator[FileRow]:
+        """Yield the root's rows, a page at a time, each page as it is when the walk gets there."""
+        after: tuple[bytes, bytes] | None = None
+        while True:
+            with self._ctx.catalog.read() as tx:
+                page = files.page(tx, self._root.root_id, after=after, limit=BATCH_FILES)
+            if not page:
+                return
+            yield from page
+            after = (page[-1].dir, page[-1].name)
+
+    def _counted(
+        self, entries: Iterator[Entry | WalkProblem], evidence: AccessEvidence
+    ) -> Iterator[Entry | WalkProblem]:
+        for entry in entries:
+            if isinstance(entry, Entry) and entry.kind is Kind.FILE:
+                self._tally.files += 1
+                self._tally.bytes += entry.stat.st_size // max(1, entry.stat.st_nlink)
+                evidence.feed(entry)
+                self._ctx.progress.advance(files=1)
+            yield entry
+
+    def _apply(self, scope: BatchScope, batch: list[Seen], missing: MissingFiles) -> None:
+        self._ctx.step("scan.batch")
+        self._tally.batches += 1
+        outcome = apply_batch(scope, batch, op_id=f"scan:{self._scan_id}:{self._tally.batches}")
+        self._tally.add(outcome)
+        for row in outcome.displaced:
+            missing.note(row, replaced=True)
+
+    def _note_problem(self, problem: WalkProblem) -> None:
+        if not problem.is_mount:
+            path = os.fsdecode(os.path.join(self._root.path, problem.dir + problem.name))
+            self._tally.problem(Skipped(path, f"{problem.reason}; what is there counts as it was", Skip.UNREADABLE))
+
+    def _renew(self) -> None:
+        now_s = self._ctx.clock.monotonic_s()
+        if now_s - self._renewed_s < RENEW_S:
+            return
+        self._renewed_s = now_s
+        with self._ctx.catalog.write() as tx:
+            until_ns = tx.now_ns + LEASE_S * NS_PER_S
+            leases.acquire(tx, _lease_name(self._root), owner=self._ctx.owner, until_ns=until_ns)
+
+    def _finish(
+        self,
+        state: str,
+        *,
+        missing: int = 0,
+        sweep: bool = False,
+        quality: AccessQuality | None = None,
+        note: str = "",
+    ) -> ScanReport:
+        tally = self._tally
+        counts = {"files": tally.files, "bytes": tally.bytes, "new": tally.new, "missing": missing}
+        changed = tally.changed + tally.moved + tally.adopted
+        trusted = quality or self._mount
+        self._ctx.step("scan.finish")
+        with self._ctx.catalog.write() as tx:
+            values = {"state": state, "sweep": sweep, "access_quality": str(trusted), "note": note, "changed": changed}
+            scans.finish(tx, self._scan_id, **values, **counts)
+        self._ctx.progress.finish()
+        return ScanReport(
+            root=self._root.name,
+            scan_id=self._scan_id,
+            state=state,
+            files=tally.files,
+            bytes=tally.bytes,
+            new=tally.new,
+            changed=tally.changed,
+            moved=tally.moved,
+            adopted=tally.adopted,
+            missing=missing,
+            sweep=sweep,
+            access_quality=trusted,
+            problems=tuple(tally.problems),
+            problem_count=tally.problem_count,
+            note=note,
+            seconds=self._ctx.clock.monotonic_s() - self._begun_s,
+        )
+
+
+def _settings_of(ctx: Context, root: OpenRoot) -> RootConfig:
+    for settings in ctx.config.roots:
+        if settings.name == root.name:
+            return settings
+    return RootConfig(name=root.name, path=os.fsdecode(root.path))
