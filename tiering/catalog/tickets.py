@@ -16,6 +16,8 @@ from tiering.catalog.records import ticket as ticket_record
 from tiering.catalog.tables import packs, restores, ticket_files, ticket_packs, tickets
 from tiering.catalog.transaction import Tx, batches
 
+SPEEDS = ("bulk", "standard", "expedited")  # slowest first
+
 
 @dataclass(frozen=True, slots=True)
 class TicketRow:
@@ -150,6 +152,16 @@ def note_restore(
     if warm_until_ns is not None:
         values["warm_until_ns"] = warm_until_ns
     tx.conn.execute(update(restores).where(restores.c.pack_no == pack_no).values(values))
+
+
+def raise_speed(tx: Tx, pack_nos: Sequence[int], speed: str) -> None:
+    """Ask for *speed* where a pack on its way was asked for more slowly; never the other way."""
+    slower = SPEEDS[: SPEEDS.index(speed)]
+    for batch in batches(pack_nos):
+        condition = restores.c.pack_no.in_(batch) & restores.c.state.in_(("wanted", "warming"))
+        tx.conn.execute(
+            update(restores).where(condition, restores.c.speed.in_(slower)).values(speed=speed, state="wanted")
+        )
 
 
 def close_files(tx: Tx, ticket_no: int, outcomes: Sequence[tuple[int, str, str]]) -> None:

@@ -1,0 +1,100 @@
+"""Turns what the stores were asked into dollars in the ledger: requests, transitions, and retrieval by the gigabyte.
+
+Every job that talks to a store calls charge() at the end of a batch; restores from archives are booked by
+tiering.jobs.tickets, where their speed is known. Amounts come from the price book that the entry names.
+"""
+
+import secrets
+from collections.abc import Iterator
+
+from policies.amounts import GIB
+from policies.prices import LOCAL, PriceBook
+from tiering.catalog import accounts, ledger
+from tiering.catalog.accounts import Amounts
+from tiering.config.policy import price_book
+from tiering.errors import FrostlineError
+from tiering.jobs.context import Context, OpenTier
+from tiering.stores.metered import Usage
+
+# What AWS bills at the price of a PUT, a GET, or not at all. A LIST counts as a PUT of class STANDARD, whatever the
+# class of what it lists (aws.amazon.com/s3/pricing, "Requests & data retrievals").
+_AS_PUT = "put"
+_AS_GET = frozenset({"get", "head"})
+_AS_LIST = "list"
+_AS_TRANSITION = "copy"
+# "restore" is not here: its price depends on the speed, and is booked with the restore.
+
+
+def price_class(ctx: Context, tier: str, storage_class: str = "") -> str:
+    """Return the price book's class for objects of *storage_class* ("": the tier's own) in *tier*."""
+    configured = ctx.config.tiers[tier]
+    return LOCAL if configured.is_local else storage_class or configured.storage_class
+
+
+def charge(ctx: Context, *, reason: str) -> int:
+    """Book what all stores were asked since the last call: one entry per tier, none where nothing costs. Return nano-$.
+
+    What was asked is taken out of the meters and is in the ledger when this returns. If the catalog cannot be written
+    it is put back and the error raised: the next call books it. A process that dies in between loses the costs of its
+    last batch, which no bill of ours can lose: audit --bill compares with the provider's.
+    """
+    book = price_book(ctx.config)
+    total = 0
+    for tier in _metered_once(ctx):
+        usage = tier.meter.take()
+        amounts, cost = _priced(ctx, book, tier, usage)
+        if not cost:
+            continue
+        try:
+            with ctx.catalog.write() as tx:
+                ledger.post(tx, _entry(book, tier, usage, amounts, reason))
+        except FrostlineError:
+            tier.meter.give_back(usage)
+            raise
+        total += cost
+    return total
+
+
+def _metered_once(ctx: Context) -> Iterator[OpenTier]:
+    seen: set[int] = set()
+    for tier in (*ctx.tiers.values(), ctx.metadata):
+        if id(tier.meter) not in seen:
+            seen.add(id(tier.meter))
+            yield tier
+
+
+def _priced(ctx: Context, book: PriceBook, tier: OpenTier, usage: Usage) -> tuple[Amounts, int]:
+    requests = transitions = 0
+    for (kind, storage_class), times in usage.requests.items():
+        price = book.price(price_class(ctx, tier.name, storage_class))
+        if kind == _AS_PUT:
+            requests += price.put_nano * times
+        elif kind in _AS_GET:
+            requests += price.get_nano * times
+        elif kind == _AS_LIST:
+            requests += book.price(price_class(ctx, tier.name, "STANDARD")).put_nano * times
+        elif kind == _AS_TRANSITION:
+            transitions += price.put_nano * times
+    # Recipes and segments of this store are STANDARD and read for nothing; they are small, and counted as the tier's.
+    retrieval = book.price(price_class(ctx, tier.name)).retrieval_nano_per_gib * usage.bytes_down // GIB
+    amounts = Amounts()
+    amounts.add(accounts.COST_REQUESTS, requests, tier.name)
+    amounts.add(accounts.COST_TRANSITION, transitions, tier.name)
+    amounts.add(accounts.COST_RETRIEVAL, retrieval, tier.name)
+    total = requests + transitions + retrieval
+    amounts.add(accounts.PAYABLE, -total)
+    return amounts, total
+
+
+def _entry(book: PriceBook, tier: OpenTier, usage: Usage, amounts: Amounts, reason: str) -> ledger.Entry:
+    asked = ", ".join(
+        f"{times} {kind}{f' {storage_class}' if storage_class else ''}"
+        for (kind, storage_class), times in sorted(usage.requests.items())
+    )
+    return ledger.Entry(
+        op_id=f"requests:{tier.name}:{secrets.token_hex(8)}",
+        kind="requests",
+        reason=f"{reason}: {asked}; {usage.bytes_up} bytes up, {usage.bytes_down} down",
+        lines=amounts.lines(),
+        price_book=book.book_id,
+    )
