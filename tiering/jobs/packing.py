@@ -182,7 +182,9 @@ class Packer:
         try:
             if self._failure is not None:
                 return None
-            return upload_pack(self._ctx, self._tier, spool, summary, kind="data", journal=self.journal)
+            uploaded = upload_pack(self._ctx, self._tier, spool, summary, kind="data", journal=self.journal)
+            self._ctx.step("migrate.uploaded")
+            return uploaded
         except BaseException as error:  # noqa: BLE001  # kept, and raised in the thread that waits
             self._failure = self._failure or error
             return None
