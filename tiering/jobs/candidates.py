@@ -90,6 +90,7 @@ def check(ctx: Context, candidate: Candidate, fd: int) -> tuple[bool, str]:
     )
     lease = _lease(fd, candidate.shown)
     now_ns = ctx.clock.now_ns()
+    unchanged_ns = now_ns - max(status.st_mtime_ns, status.st_ctime_ns)
     facts = ReleaseFacts(
         copy_is_current=True,  # candidates() took dual files only, and the claim held them so
         packs_are_proven=candidate.packs_are_live,
@@ -100,8 +101,9 @@ def check(ctx: Context, candidate: Candidate, fd: int) -> tuple[bool, str]:
         lease=lease,
         digest_was_read_twice=lease is Lease.UNAVAILABLE
         and parameters.without_lease_ns is not None
+        and unchanged_ns >= parameters.without_lease_ns  # else reading it would be for nothing
         and _digest(fd, status.st_size) == candidate.recipe.digest,
-        unchanged_ns=now_ns - max(status.st_mtime_ns, status.st_ctime_ns),
+        unchanged_ns=unchanged_ns,
         stored_ns_ago=now_ns - (candidate.row.stored_ns or now_ns),
         all_names_are_known=status.st_nlink == len(candidate.rows),
         is_pinned=any(row.pinned for row in candidate.rows),
