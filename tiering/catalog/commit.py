@@ -8,7 +8,7 @@ changed.
 from collections import Counter
 from collections.abc import Sequence
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, or_, select, update
 
 from dedup.values import ChunkPart, Digest, Fingerprint
 from tiering.catalog import hardlinks, ledger, outbox, packs, recipes, records
@@ -63,6 +63,9 @@ def commit_stored(tx: Tx, batch: StoredBatch) -> list[Rejected]:
             accepted.append(file)
     numbers = _insert_recipes(tx, batch, accepted)
     _insert_refs(tx, [(numbers[str(file.recipe.recipe_id)], file) for file in accepted], known)
+    for row in (change.before[file.file_id] for file in accepted):
+        if row.recipe_no is not None:
+            hardlinks.part_offline(tx, row)
     _place(tx, batch, [(numbers[str(file.recipe.recipe_id)], file) for file in accepted])
     change.notes += _recipe_records(tx, list(numbers.values()))
     change.finish(op_id=batch.op_id, kind="migrate", reason=batch.reason, new_recipes=list(numbers.values()))
@@ -111,7 +114,7 @@ def supersede(tx: Tx, file_ids: Sequence[int], *, op_id: str, keep_until_ns: int
     if keep_until_ns is not None:
         ended = [version_of(tx, change, row, keep_until_ns, reason) for row in parted]
     for row in parted:
-        hardlinks.drop_recipe_of_followers(tx, row.file_id)
+        hardlinks.drop_recipe_of_followers(tx, row)
     nothing = {"recipe_no": None, "tier": None, "stored_ns": None, "stored_seq": None}
     for batch in batches([row.file_id for row in parted]):
         tx.conn.execute(update(files).where(files.c.file_id.in_(batch)).values(**nothing, state=FileState.REGULAR))
@@ -268,23 +271,20 @@ def _insert_refs(tx: Tx, stored: Sequence[tuple[int, StoredFile]], known: dict[C
 
 def _place(tx: Tx, batch: StoredBatch, stored: Sequence[tuple[int, StoredFile]]) -> None:
     """Make the files dual, and the other names of their inodes with them."""
-    for condition, identity in ((files.c.file_id, True), (files.c.leader_id, False)):
-        columns = {
-            "state": FileState.DUAL,
-            "tier": batch.tier,
-            "stored_ns": tx.now_ns,
-            "recipe_no": bindparam("to_recipe"),
-        }
-        if identity:
-            columns |= {name: bindparam(f"to_{name}") for name in (*_IDENTITY, "size")}
-        statement = update(files).where(condition == bindparam("of_id"), files.c.state.in_([str(s) for s in _STORABLE]))
-        for part in batches(stored):
-            rows = [
-                {"of_id": file.file_id, "to_recipe": number}
-                | (_identity_params(file.identity) | {"to_size": file.identity.size} if identity else {})
-                for number, file in part
-            ]
-            tx.conn.execute(statement.values(columns), rows)
+    of_file = update(files).where(files.c.file_id == bindparam("of_id"))
+    # Spelled out: executemany takes no IN list.
+    on_disk = or_(*(files.c.state == str(state) for state in sorted(_STORABLE)))
+    of_links = update(files).where(files.c.leader_id == bindparam("of_id"), on_disk)
+    placed: dict[str, object] = {"state": FileState.DUAL, "tier": batch.tier, "stored_ns": tx.now_ns}
+    placed |= {"recipe_no": bindparam("to_recipe"), "size": bindparam("to_size")}
+    identity: dict[str, object] = {name: bindparam(f"to_{name}") for name in _IDENTITY}
+    for part in batches(stored):
+        rows: list[dict[str, object]] = [
+            {"of_id": f.file_id, "to_recipe": number, "to_size": f.recipe.size} for number, f in part
+        ]
+        tx.conn.execute(of_links.values(placed), rows)
+        rows = [row | _identity_params(f.identity) for row, (_, f) in zip(rows, part, strict=True)]
+        tx.conn.execute(of_file.values({**placed, **identity}), rows)
 
 
 _IDENTITY = ("dev", "ino", "mtime_ns", "ctime_ns")

@@ -112,7 +112,7 @@ def count(tx: Tx, *, root_id: int | None = None) -> int:
 
 def add_new(tx: Tx, rows: Sequence[NewFile], *, op_id: str, reason: str = "") -> list[int]:
     """Insert files in state regular; return their ids in order. Names of one inode are grouped under a leader."""
-    change = FileChange.begin(tx, ())
+    change = FileChange.begin(tx, hardlinks.on_inodes(tx, [(row.dev, row.ino) for row in rows if row.nlink > 1]))
     statement = insert(files).returning(files.c.file_id, sort_by_parameter_order=True)
     for batch in batches(rows):
         change.created += tx.conn.execute(statement, [_new_row(tx, row) for row in batch]).scalars()
@@ -130,7 +130,8 @@ def update_scanned(
     *keep_until_ns*. A placeholder (which the caller has found to name this row's recipe) makes the row offline. A
     missing file seen again with its identity is what it was. Rows being migrated or recalled keep that state.
     """
-    change = FileChange.begin(tx, hardlinks.with_links(tx, [row.file_id for row in rows]))
+    linked = hardlinks.on_inodes(tx, [(row.dev, row.ino) for row in rows if row.nlink > 1 and not row.is_placeholder])
+    change = FileChange.begin(tx, {*hardlinks.with_links(tx, [row.file_id for row in rows]), *linked})
     hardlinks.split(tx, {row.file_id: (row.dev, row.ino) for row in rows if not row.is_placeholder})
     current = load_files(tx, change.before)
     changed: list[dict[str, object]] = []
@@ -239,7 +240,7 @@ def _superseded(tx: Tx, change: FileChange, known: FileRow, keep_until_ns: int) 
     """Return the versions row for what *known* held, none for a follower; followers of it lose the recipe too."""
     if not known.is_leader or known.recipe_no is None:
         return []
-    hardlinks.drop_recipe_of_followers(tx, known.file_id)
+    hardlinks.drop_recipe_of_followers(tx, known)
     return [version_of(tx, change, known, keep_until_ns, "replaced" if known.state == FileState.OFFLINE else "changed")]
 
 

@@ -42,7 +42,7 @@ def group(tx: Tx, file_ids: Sequence[int]) -> None:
         others = [row.file_id for row in leaders if row.file_id != lead.file_id and row.recipe_no is None]
         others = [file_id for file_id in others if not _has_followers(tx, file_id)]
         same = {"leader_id": lead.file_id, "recipe_no": lead.recipe_no, "tier": lead.tier}
-        if lead.state == FileState.DUAL:
+        if lead.recipe_no is not None:
             same |= {"state": FileState.DUAL, "stored_ns": lead.stored_ns, "stored_seq": lead.stored_seq}
         tx.conn.execute(update(files).where(files.c.file_id.in_(others)).values(same))
 
@@ -84,10 +84,38 @@ def hand_over(tx: Tx, file_ids: Sequence[int]) -> None:
         )
 
 
-def drop_recipe_of_followers(tx: Tx, leader_id: int) -> None:
-    """Make the followers of a leader that lost its stored copy regular as well."""
+def drop_recipe_of_followers(tx: Tx, leader: FileRow) -> None:
+    """Make the followers of a leader that lost its stored copy regular as well; those still offline lead
+    themselves.
+    """
+    part_offline(tx, leader)
     values = {"recipe_no": None, "tier": None, "stored_ns": None, "stored_seq": None, "state": FileState.REGULAR}
-    tx.conn.execute(update(files).where(files.c.leader_id == leader_id, files.c.state.in_(_ON_DISK)).values(values))
+    of_leader = files.c.leader_id == leader.file_id
+    tx.conn.execute(update(files).where(of_leader, files.c.state.in_(_ON_DISK)).values(values))
+
+
+def part_offline(tx: Tx, leader: FileRow) -> None:
+    """Before a leader parts from its stored copy: names of it that are offline keep that copy, one of them leading.
+
+    Their placeholders name its recipe. *leader* is the row before the change.
+    """
+    offline = select(files.c.file_id).where(
+        files.c.leader_id == leader.file_id, files.c.recipe_no.is_not(None), files.c.state.not_in(_ON_DISK)
+    )
+    names = list(tx.conn.execute(offline.order_by(files.c.file_id)).scalars())
+    if names:
+        tx.conn.execute(update(files).where(files.c.file_id == names[0]).values(leader_id=None, size=leader.size))
+        tx.conn.execute(update(files).where(files.c.file_id.in_(names[1:])).values(leader_id=names[0]))
+
+
+def on_inodes(tx: Tx, inodes: Iterable[tuple[int, int]]) -> list[int]:
+    """Return the ids of rows on disk that stand on any (dev, ino), with their links: what group() may change."""
+    found: list[int] = []
+    on_disk = files.c.state.in_([str(state) for state in _ON_DISK])
+    for batch in batches({(signed64(dev), signed64(ino)) for dev, ino in inodes}, 200):
+        query = select(files.c.file_id).where(tuple_(files.c.dev, files.c.ino).in_(batch), on_disk)
+        found += tx.conn.execute(query).scalars()
+    return with_links(tx, found)
 
 
 def _staying(leader: FileRow, rows: Iterable[FileRow], inodes: Mapping[int, tuple[int, int]]) -> list[FileRow]:
@@ -109,7 +137,14 @@ def _hand_over_one(tx: Tx, row: FileRow, heirs: Sequence[FileRow]) -> None:
         return
     heir = min(heirs, key=lambda follower: follower.file_id)
     tx.conn.execute(update(files).where(files.c.leader_id == row.file_id).values(leader_id=heir.file_id))
-    taken = {"recipe_no": row.recipe_no, "tier": row.tier, "stored_ns": row.stored_ns, "stored_seq": row.stored_seq}
+    taken: dict[str, object] = {
+        "recipe_no": row.recipe_no,
+        "tier": row.tier,
+        "stored_ns": row.stored_ns,
+        "stored_seq": row.stored_seq,
+    }
+    if heir.state in {FileState.REGULAR, FileState.DUAL}:  # a name's own row may lag behind the one that led
+        taken["state"] = FileState.REGULAR if row.recipe_no is None else FileState.DUAL
     tx.conn.execute(update(files).where(files.c.file_id == heir.file_id).values(leader_id=None, size=row.size, **taken))
     left: dict[str, object] = {"recipe_no": None, "tier": None, "stored_ns": None, "stored_seq": None}
     if row.state in _ON_DISK:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import blake3
-from sqlalchemy import Row, insert, select
+from sqlalchemy import Row, func, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from tiering.catalog import outbox
@@ -162,6 +162,41 @@ def entries(tx: Tx, *, after: int = 0, since_ns: int = 0, until_ns: int | None =
             return
         yield from _with_lines(tx, page)
         after = page[-1].entry_no
+
+
+def verify_chain(tx: Tx, *, since_entry: int = 0) -> Iterator[str]:
+    """Yield a sentence for every fault: gaps, broken links, entries that hash or sum to something else.
+
+    With *since_entry* only entries above that number are read, the link to it included.
+    """
+    number, prev_hash = since_entry, ""
+    if since_entry:
+        query = select(ledger_entries.c.hash).where(ledger_entries.c.entry_no == since_entry)
+        prev_hash = tx.conn.execute(query).scalar_one_or_none() or ""
+    for entry in entries(tx, after=since_entry):
+        if entry.entry_no != number + 1:
+            yield f"ledger: entry {number + 1} is missing (the next one is {entry.entry_no})"
+        if entry.prev_hash != prev_hash:
+            yield f"ledger: entry {entry.entry_no} does not follow the hash of entry {number}"
+        if hash_of(entry) != entry.hash:
+            yield f"ledger: entry {entry.entry_no} ({entry.op_id}) has been altered: its hash does not fit its content"
+        try:
+            check_balanced(entry.lines)
+        except Unbalanced as unbalanced:
+            yield f"ledger: entry {entry.entry_no} ({entry.op_id}): {unbalanced.what}"
+        number, prev_hash = entry.entry_no, entry.hash
+
+
+def verify_balances(tx: Tx) -> Iterator[str]:
+    """Yield a sentence for every running balance that is not the sum of its lines."""
+    summed = select(ledger_lines.c.account, ledger_lines.c.tier, func.sum(ledger_lines.c.amount))
+    rows = tx.conn.execute(summed.group_by(ledger_lines.c.account, ledger_lines.c.tier))
+    from_lines = {(account, tier): int(amount) for account, tier, amount in rows if amount}
+    kept = all_balances(tx)
+    for account, tier in sorted(from_lines.keys() | kept.keys()):
+        lines, running = from_lines.get((account, tier), 0), kept.get((account, tier), 0)
+        if lines != running:
+            yield f"ledger: the balance of {account} {tier} is {running}, its lines sum to {lines}"
 
 
 def last(tx: Tx) -> tuple[int, str]:

@@ -32,6 +32,8 @@ class SegmentRow:
     hash: str
     last_seq: int
     created_ns: int
+    tier: str
+    """Where its bytes are booked; "" while pending."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ def mark_durable(tx: Tx, number: int, *, tier: str) -> None:
     row = tx.conn.execute(query).one_or_none()
     if row is None:
         return
-    tx.conn.execute(update(segments).where(segments.c.segment_no == number).values(state="durable"))
+    tx.conn.execute(update(segments).where(segments.c.segment_no == number).values(state="durable", tier=tier))
     tx.conn.execute(delete(outbox).where(outbox.c.seq <= row.last_seq))
     amounts = Amounts()
     amounts.add(accounts.BUCKET_METADATA, row.size, tier)

@@ -310,6 +310,7 @@ segments = Table(
     Column("hash", Text, nullable=False),
     Column("last_seq", BigInteger, nullable=False),
     Column("created_ns", BigInteger, nullable=False),
+    Column("tier", Text, nullable=False, default=""),  # where its bytes are booked
 )
 
 stores = Table(

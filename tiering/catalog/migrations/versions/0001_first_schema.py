@@ -359,6 +359,7 @@ def _segments() -> None:
         sa.Column("hash", sa.Text(), nullable=False),
         sa.Column("last_seq", sa.BigInteger(), nullable=False),
         sa.Column("created_ns", sa.BigInteger(), nullable=False),
+        sa.Column("tier", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("segment_no"),
         sa.UniqueConstraint("key"),
     )
