@@ -1,0 +1,120 @@
+"""Charges: what was asked of a store is in the ledger once, at the price of the book that the entry names."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import NoReturn, cast
+from uuid import uuid4
+
+import pytest
+
+from policies.amounts import GIB
+from tests.jobs.lab import Lab, open_lab
+from tests.jobs.outbound import items, learn
+from tests.stores.servers import KEY_ID, SECRET, S3Server, moto_server
+from tiering.catalog import accounts, ledger
+from tiering.catalog.open import Catalog
+from tiering.config.policy import price_book
+from tiering.errors import CatalogBusy
+from tiering.jobs.charges import charge
+from tiering.jobs.migrate import migrate
+
+pytestmark = pytest.mark.s3
+
+
+@pytest.fixture(scope="module")
+def moto() -> Iterator[S3Server]:
+    with moto_server() as server:
+        yield server
+
+
+@pytest.fixture
+def lab(tmp_path: Path, moto: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
+    """Two tiers in one bucket: STANDARD and STANDARD_IA."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY_ID)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    bucket = moto.bucket(f"b-{uuid4().hex}")
+    reach = {"endpoint_url": moto.endpoint, "region": "us-east-1", "path_style": True}
+    tiers = {
+        "standard": {"store": f"s3://{bucket}/std", **reach},
+        "rare": {"store": f"s3://{bucket}/ia", "storage_class": "STANDARD_IA", **reach},
+    }
+    with open_lab(tmp_path / "lab", tiers=tiers) as opened:
+        for tier in opened.context.tiers.values():
+            tier.meter.take()  # what init asked
+        yield opened
+
+
+def entries(lab: Lab) -> list[ledger.PostedEntry]:
+    with lab.catalog.read() as tx:
+        return [entry for entry in ledger.entries(tx) if entry.kind == "requests"]
+
+
+def test_p6_what_a_migrate_asked_is_booked_once_and_at_the_books_prices(lab: Lab) -> None:
+    lab.write("a", bytes(range(256)) * 100)
+    learn(lab)
+    migrate(lab.context, items(lab, "rare"))
+    charge(lab.context, reason="migrate")  # whatever migrate itself has not booked yet
+    asked = entries(lab)
+    charge(lab.context, reason="migrate")
+
+    assert entries(lab) == asked
+    book = price_book(lab.context.config)
+    assert {entry.price_book for entry in asked} == {book.book_id}
+    with lab.catalog.read() as tx:
+        paid = ledger.balance(tx, accounts.COST_REQUESTS, "rare")
+        assert ledger.balance(tx, accounts.PAYABLE) == -sum(
+            ledger.balance(tx, account)
+            for account in (accounts.COST_REQUESTS, accounts.COST_TRANSITION, accounts.COST_RETRIEVAL)
+        )
+    # One pack went to the tier, and was read back because moto verifies nothing.
+    price = book.price("STANDARD_IA")
+    assert paid == price.put_nano + price.get_nano
+
+
+def test_reading_from_a_rare_class_is_priced_by_the_gigabyte(lab: Lab) -> None:
+    meter = lab.context.tiers["rare"].meter
+    meter.add("get", times=3, down=5 * GIB)
+    meter.add("put", storage_class="STANDARD", times=2)
+    meter.add("list", times=7)
+    meter.add("delete", times=100)
+    meter.add("copy", storage_class="GLACIER", times=1)
+    meter.add("restore", times=1)
+
+    total = charge(lab.context, reason="by hand")
+
+    rare, standard = (price_book(lab.context.config).price(name) for name in ("STANDARD_IA", "STANDARD"))
+    requests = 3 * rare.get_nano + 2 * standard.put_nano + 7 * standard.put_nano
+    transition = price_book(lab.context.config).price("GLACIER").put_nano
+    retrieval = 5 * rare.retrieval_nano_per_gib
+    (entry,) = entries(lab)
+    assert {(line.account, line.tier): line.amount for line in entry.lines} == {
+        (accounts.COST_REQUESTS, "rare"): requests,
+        (accounts.COST_TRANSITION, "rare"): transition,
+        (accounts.COST_RETRIEVAL, "rare"): retrieval,
+        (accounts.PAYABLE, ""): -total,
+    }
+    assert "3 get" in entry.reason
+    assert total == requests + transition + retrieval
+
+
+class LockedCatalog:
+    """A catalog that another process holds."""
+
+    def write(self) -> NoReturn:
+        raise CatalogBusy("the catalog is locked")
+
+
+def test_p6_what_could_not_be_booked_is_booked_next_time(lab: Lab) -> None:
+    lab.context.tiers["rare"].meter.add("get", times=3)
+
+    with pytest.raises(CatalogBusy):
+        charge(replace(lab.context, catalog=cast(Catalog, LockedCatalog())), reason="by hand")
+    assert entries(lab) == []
+
+    assert charge(lab.context, reason="by hand") == 3 * price_book(lab.context.config).price("STANDARD_IA").get_nano
+
+
+def test_a_quiet_time_books_nothing(lab: Lab) -> None:
+    assert charge(lab.context, reason="cycle") == 0
+    assert entries(lab) == []
