@@ -26,6 +26,7 @@ from tiering.catalog.values import JournalKind, NewChunk, StoredBatch, StoredFil
 from tiering.clock import NS_PER_S
 from tiering.errors import FrostlineError, SourceError
 from tiering.jobs.context import Context, OpenTier
+from tiering.jobs.gathering import Gathering
 from tiering.jobs.outgoing import Outgoing, Reader, Stopped, StoredChunks, Wanted, skip_kind, skip_reason
 from tiering.jobs.packing import OpenPack, Packer, UploadedPack, UploadJournal, spool_folder, upload_pack
 from tiering.jobs.reports import Skip
@@ -126,8 +127,16 @@ class _Run:
             ThreadPoolExecutor(threads, "frostline-read") as readers,
         ):
             index = StoredChunks(self.ctx.catalog, self.packer, self.tiers)
+            small = Gathering(index, self.packer)
             reader = Reader(
-                self.ctx, self.packer, index, self.batch.fingerprint, encoders, threads, self._give_up.is_set
+                ctx=self.ctx,
+                packer=self.packer,
+                index=index,
+                small=small,
+                fingerprint=self.batch.fingerprint,
+                encoders=encoders,
+                threads=threads,
+                is_given_up=self._give_up.is_set,
             )
             workers = [readers.submit(self._work, reader, until_s) for _ in range(min(threads, len(self.todo)))]
             try:
@@ -138,6 +147,7 @@ class _Run:
                 raise
         if self._failures:
             raise self._failures[0]
+        small.flush()
         self.outcome.left = list(self.todo)
 
     def _work(self, reader: Reader, until_s: float) -> None:

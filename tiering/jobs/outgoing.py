@@ -23,9 +23,12 @@ from tiering.errors import SourceBusy, SourceChanged, SourceError, SourceRefused
 from tiering.hot.identity import Identity, from_sql_int
 from tiering.hot.source import Source, open_source
 from tiering.jobs.context import Context, OpenRoot
+from tiering.jobs.gathering import Gathering
 from tiering.jobs.packing import Packer
 from tiering.jobs.reports import Skip
 
+# Up to this size a file's chunks are looked up together with those of other files: it is read in one go.
+GATHER_UP_TO_BYTES = 64 << 10
 # Below 1 MiB handing chunks to other threads costs more than it gains.
 SPREAD_FROM_BYTES = 1 << 20
 # A stop lets files up to this size finish (a second or two) and gives longer ones up.
@@ -88,6 +91,8 @@ class Reader:
     ctx: Context
     packer: Packer
     index: StoredChunks
+    small: Gathering
+    """In front of both, for small files; the owner flushes it when all is read."""
     fingerprint: str
     encoders: Executor
     threads: int
@@ -120,13 +125,14 @@ class Reader:
                 raise Stopped(f"{source.path} was being read when the job was asked to stop")
             source.check()
 
+        gather = source.size <= GATHER_UP_TO_BYTES
         try:
             result = ingest(
                 _Counted(source, self.ctx),
                 chunker=resolve_chunker(name),
                 effort=effort,
-                index=self.index,
-                sink=self.packer,
+                index=self.small if gather else self.index,
+                sink=self.small if gather else self.packer,
                 fingerprint=self.fingerprint,
                 before_read=before_read,
                 encode_many=self._encode_many(effort),
