@@ -1,0 +1,168 @@
+"""Gathers the facts that policies decides on, one folder at a time, from the catalog and from what names tell.
+
+Used by plan and explain. Reads only; each page of rows is a snapshot of its own, so that a long plan does not hold the
+catalog's log. Memory is bounded by the largest folder.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+
+from policies.kinds import newest_steps, step_of_folder
+from policies.rules import Rule
+from policies.values import (
+    NS_PER_DAY,
+    AccessQuality,
+    FileFacts,
+    FileIdentity,
+    Residency,
+    StepFolder,
+    text,
+)
+from tiering.catalog import access, files, scans
+from tiering.catalog.transaction import Tx
+from tiering.catalog.values import FileRow, FileState
+from tiering.jobs.context import Context, OpenRoot
+from tiering.jobs.link_targets import LinkTargets
+
+PAGE_ROWS = 2000
+CACHE_PARTS = frozenset({b"blobs", b"refs", b"snapshots"})
+"""The folders of one repository in a Hugging Face cache."""
+REPOSITORY_PREFIXES = (b"models--", b"datasets--", b"spaces--")
+
+_RESIDENCY = {
+    FileState.REGULAR: Residency.REGULAR,
+    FileState.DUAL: Residency.DUAL,
+    FileState.OFFLINE: Residency.OFFLINE,
+    FileState.MIGRATING: Residency.BUSY,
+    FileState.RECALLING: Residency.BUSY,
+}
+
+
+class FolderFacts:
+    """The facts of one root's files."""
+
+    def __init__(self, ctx: Context, root: OpenRoot, rules: Sequence[Rule], links: LinkTargets) -> None:
+        """Gather what *rules* ask for; *links* has the targets of all links under the roots."""
+        self._ctx = ctx
+        self._root = root
+        self._links = links
+        self._window_days = max((r.window_days for r in rules if r.active_days_at_most is not None), default=0)
+        self._asks_step = any(rule.keep_newest is not None for rule in rules)
+        self._asks_cache = any(rule.model_cache for rule in rules)
+        with ctx.catalog.read() as tx:
+            last = scans.last(tx, root.root_id, state="complete")
+        self.last_scan = last
+        """The newest complete scan of the root; None if there was none."""
+        self._worthless = None
+        if last is not None and not AccessQuality(last.access_quality).is_evidence:
+            self._worthless = AccessQuality(last.access_quality)  # since that scan nobody's reading can be seen
+        self._steps = lru_cache(maxsize=256)(self._newest_steps_below)
+        self._is_repository = lru_cache(maxsize=256)(self._has_cache_folders)
+
+    def folders(self, *, under: bytes = b"") -> Iterator[list[FileFacts]]:
+        """Yield the files of each folder, in walk order; missing files and further names of hard links left out."""
+        folder: list[FileFacts] = []
+        folder_dir: bytes | None = None
+        after: tuple[bytes, bytes] | None = None
+        while True:
+            with self._ctx.catalog.read() as tx:
+                page = files.page(tx, self._root.root_id, after=after, limit=PAGE_ROWS, under=under)
+                facts = self._facts(tx, page)
+            if not page:
+                break
+            after = (page[-1].dir, page[-1].name)
+            for item in facts:
+                if item.dir != folder_dir and folder:
+                    yield folder
+                    folder = []
+                folder_dir = item.dir
+                folder.append(item)
+        if folder:
+            yield folder
+
+    def folder_of(self, dir: bytes) -> list[FileFacts]:
+        """Return the files of one folder, without those below it."""
+        found: list[FileFacts] = []
+        after = (dir, b"")
+        while True:
+            with self._ctx.catalog.read() as tx:
+                page = files.page(tx, self._root.root_id, after=after, limit=PAGE_ROWS, under=dir)
+                here = [row for row in page if row.dir == dir]
+                found += self._facts(tx, here)
+            if len(here) < len(page) or not page:
+                return found
+            after = (page[-1].dir, page[-1].name)
+
+    def _facts(self, tx: Tx, page: Sequence[FileRow]) -> list[FileFacts]:
+        rows = [row for row in page if row.state in _RESIDENCY and row.is_leader]
+        days: dict[int, list[access.AccessDay]] = {}
+        if self._window_days:
+            since = self._ctx.clock.now_ns() // NS_PER_DAY - self._window_days
+            days = access.days_of(tx, [row.file_id for row in rows], since_day=since)
+        return [self._one(tx, row, days.get(row.file_id, [])) for row in rows]
+
+    def _one(self, tx: Tx, row: FileRow, days: Sequence[access.AccessDay]) -> FileFacts:
+        names = [row] if row.nlink == 1 else self._names(tx, row)
+        return FileFacts(
+            root=self._root.name,
+            dir=row.dir,
+            name=row.name,
+            identity=FileIdentity(row.dev, row.ino, row.size, row.mtime_ns, row.ctime_ns),
+            mode=row.mode,
+            uid=row.uid,
+            residency=_RESIDENCY[row.state],
+            tier=row.tier,
+            first_seen_ns=row.first_seen_ns,
+            last_access_ns=row.last_access_ns,
+            access_quality=self._worthless or AccessQuality(row.access_quality),
+            active_days=tuple(sorted({day.day for day in days})),
+            is_pinned=any(name.pinned for name in names),
+            is_link_target=any(self._is_target(name) for name in names),
+            is_model_cache=self._asks_cache and any(self._in_cache(name.dir) for name in names),
+            step_folder=self._step_folder(row.dir) if self._asks_step else StepFolder.NO,
+            recalled_ns=row.recalled_ns,
+            nlink=row.nlink,
+            known_names=len(names),
+        )
+
+    def _names(self, tx: Tx, row: FileRow) -> list[FileRow]:
+        """Return the leader and every follower that is not missing."""
+        return [row, *(link for link in files.links_of(tx, row.file_id) if link.state is not FileState.MISSING)]
+
+    def _is_target(self, row: FileRow) -> bool:
+        if self._links.covers_file(row.root_id, row.path):
+            return True
+        return self._links.covers_folder(row.root_id, row.dir)
+
+    def _in_cache(self, dir: bytes) -> bool:
+        parts = dir.split(b"/")
+        for i, part in enumerate(parts[:-1]):
+            if part.startswith(REPOSITORY_PREFIXES):
+                return True
+            if part in CACHE_PARTS and self._is_repository(b"/".join(parts[:i])):
+                return True
+        return False
+
+    def _has_cache_folders(self, parent: bytes) -> bool:
+        place = os.path.join(self._root.path, parent)
+        return all(os.path.isdir(os.path.join(place, part)) for part in CACHE_PARTS)
+
+    def _step_folder(self, dir: bytes) -> StepFolder:
+        """Judge by every folder on the way: a step below an older step is old."""
+        found = StepFolder.NO
+        parts = dir.split(b"/")[:-1]
+        for i, part in enumerate(parts):
+            if step_of_folder(text(part)) is None:
+                continue
+            if text(part) not in self._steps(b"/".join(parts[:i])):
+                return StepFolder.OLDER
+            found = StepFolder.NEWEST
+        return found
+
+    def _newest_steps_below(self, parent: bytes) -> frozenset[str]:
+        try:
+            listed = os.listdir(os.path.join(self._root.path, parent))
+        except OSError:
+            return frozenset()
+        return newest_steps([text(name) for name in listed])
