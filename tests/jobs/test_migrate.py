@@ -278,7 +278,7 @@ def test_p2_colliding_fingerprints_are_stored_apart(lab: Lab) -> None:
 
 def test_a_stop_ends_after_the_files_in_hand(lab: Lab) -> None:
     for number in range(50):
-        lab.write(f"{number:02}", noise(number, 40_000))
+        lab.write(f"{number:02}", noise(number, 100_000))
     learn(lab)
 
     def stop(name: str) -> None:
