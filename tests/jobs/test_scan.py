@@ -14,6 +14,7 @@ from tiering.catalog import files, journal, leases, ledger, scans, versions
 from tiering.catalog.values import FileRow, FileState, JournalKind
 from tiering.errors import CatalogBusy, RootMissing
 from tiering.hot import names
+from tiering.jobs.context import Context
 from tiering.jobs.reports import Skip
 from tiering.jobs.scan import ScanReport, scan_root
 
@@ -457,3 +458,23 @@ def test_roots_without_placeholders_do_not_miss_their_offline_files(tmp_path: Pa
 def test_only_one_process_scans_a_root_at_a_time(lab: Lab) -> None:
     with leases.held(lab.catalog, "scan:1", owner="other:1:boot", seconds=60), pytest.raises(CatalogBusy):
         scan_root(replace(lab.context, owner="me:2:boot"), lab.context.roots[0])
+
+
+def test_a_read_only_root_needs_no_marker_and_loses_no_stored_copy(tmp_path: Path) -> None:
+    with open_lab(tmp_path / "lab") as lab:
+        paths = fill(lab, 3)
+        scan(lab)
+        store(lab, "d0/f000")
+        look = _read_only(lab)
+        (lab.root / os.fsdecode(names.ROOT_MARKER)).unlink()
+        for path in paths:
+            path.unlink()
+        scan_root(look, look.roots[0])
+
+        assert states(lab) == {"d0/f000": "dual", "d1/f001": "missing", "d2/f002": "missing"}
+
+
+def _read_only(lab: Lab) -> Context:
+    settings = lab.context.config.roots[0].model_copy(update={"read_only": True})
+    config = lab.context.config.model_copy(update={"roots": (settings,)})
+    return replace(lab.context, config=config, roots=(replace(lab.context.roots[0], marker=""),))

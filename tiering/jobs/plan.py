@@ -69,8 +69,7 @@ def make_plan(ctx: Context, *, roots: Sequence[OpenRoot] | None = None, limit: i
     for root in chosen:
         settings = _settings_of(ctx, root)
         if settings is not None and settings.read_only:
-            notes.append(f"root {root.name} is read-only: nothing is planned for it")
-            continue
+            notes.append(f"root {root.name} is read-only: this is what would be done, and nothing will be")
         facts = FolderFacts(ctx, root, policy.rules, links)
         notes += _root_notes(root, facts, settings)
         _plan_root(ctx, builder, facts, policy)
@@ -231,6 +230,9 @@ def _drift(ctx: Context, action: Action, row: FileRow | None, root: OpenRoot | N
     """Return why the action no longer fits, "" if it does."""
     if root is None:
         return f"its root {action.root} is not configured any more"
+    settings = _settings_of(ctx, root)
+    if settings is not None and settings.read_only:
+        return "its root is read-only"
     if row is None:
         return "the catalog does not know it any more"
     checks: tuple[tuple[Callable[[], bool], str], ...] = (

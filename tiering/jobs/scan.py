@@ -125,7 +125,7 @@ class _Scan:
         """Scan; see scan_root."""
         self._start()
         try:
-            check_marker(self._root.path, self._root.marker)
+            self._check_marker()
             self._mount = mount_quality(self._root.path)
             return self._run(confirm_missing=confirm_missing)
         except (FrostlineError, OSError) as error:
@@ -135,12 +135,10 @@ class _Scan:
     def _run(self, *, confirm_missing: bool) -> ScanReport:
         os.makedirs(self._ctx.config.spool_dir, exist_ok=True)
         evidence = AccessEvidence(self._ctx, self._root, mount=self._mount, last_complete_ns=self._last_complete_ns)
-        missing = MissingFiles(
-            self._ctx, self._root, placeholder=self._settings.placeholder, known_files=self._known_files
-        )
+        missing = MissingFiles(self._ctx, self._root, settings=self._settings, known_files=self._known_files)
         with closing(evidence), closing(missing):
             is_whole = self._walk(evidence, missing)
-            check_marker(self._root.path, self._root.marker)
+            self._check_marker()
             if not is_whole:
                 return self._finish("refused", note="stopped before the end: nothing was marked missing")
             missing.settle()
@@ -155,6 +153,11 @@ class _Scan:
             is_sweep, worth = evidence.conclude()
             note = "a sweep (backup, antivirus) read most files: not counted as access" if is_sweep else ""
             return self._finish("complete", missing=marked, sweep=is_sweep, quality=worth, note=note)
+
+    def _check_marker(self) -> None:
+        """See check_marker; a root that is only looked at carries none, and MissingFiles knows."""
+        if not self._settings.read_only:
+            check_marker(self._root.path, self._root.marker)
 
     def _start(self) -> None:
         with self._ctx.catalog.write() as tx:

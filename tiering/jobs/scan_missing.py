@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from tiering.catalog import files, journal
 from tiering.catalog.transaction import Tx, batches
 from tiering.catalog.values import FileRow, FileState
-from tiering.config import PlaceholderKind
+from tiering.config import PlaceholderKind, RootConfig
 from tiering.hot.placeholder import parse_target
 from tiering.jobs.context import Context, OpenRoot
 from tiering.jobs.scan_spool import GoneItem, GoneSpool
@@ -18,11 +18,11 @@ MASS_AT_LEAST = 5  # fewer files are no mass disappearance, however small the ro
 class MissingFiles:
     """Collects the rows that seem gone during one scan of one root. Close it."""
 
-    def __init__(self, ctx: Context, root: OpenRoot, *, placeholder: PlaceholderKind, known_files: int) -> None:
+    def __init__(self, ctx: Context, root: OpenRoot, *, settings: RootConfig, known_files: int) -> None:
         """*known_files* is how many files the catalog expected to see."""
         self._ctx = ctx
         self._root = root
-        self._placeholder = placeholder
+        self._settings = settings
         self._known_files = known_files
         self._seeming = GoneSpool(ctx.config.spool_dir)
         self._gone = GoneSpool(ctx.config.spool_dir)
@@ -36,8 +36,10 @@ class MissingFiles:
         """Set a row aside whose path has no file; *replaced*: something that is not its file stands there."""
         if row.state is FileState.MISSING:
             return
-        if row.state is FileState.OFFLINE and self._placeholder is PlaceholderKind.NONE:
+        if row.state is FileState.OFFLINE and self._settings.placeholder is PlaceholderKind.NONE:
             return  # nothing stands at the path of an offline file here
+        if row.recipe_no is not None and self._settings.read_only:
+            return  # without a marker nobody knows whether the right tree is mounted
         self._seeming.add(row.file_id, row.dir, row.name, replaced=replaced)
 
     def settle(self) -> None:
