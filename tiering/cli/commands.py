@@ -1,6 +1,7 @@
 """Which commands there are: name -> module and summary, as data.
 
-A module is imported when its command is called, and only then: `--help`, `ls` and `status` must not load boto3 or numba.
+A module is imported when its command is called, and only then: `--help`, `ls` and `status` must not load boto3 or
+numba.
 """
 
 from dataclasses import dataclass

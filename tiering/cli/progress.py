@@ -1,4 +1,4 @@
-"""Shows how far a job is: a bar with rate and remaining time on a terminal, a line now and then elsewhere. On stderr."""
+"""Shows how far a job is, on stderr: a bar with rate and time left on a terminal, now and then a line elsewhere."""
 
 import sys
 from threading import Lock
@@ -41,6 +41,9 @@ class BarProgress:
     def start(self, what: str, *, total_bytes: int | None = None, total_files: int | None = None) -> None:
         """See Progress."""
         with self._lock:
+            # A job that does not know its total goes on with the one its command announced.
+            if self._bar is not None and self._bar.tasks[0].description == what and total_bytes is None:
+                return
             self._close()
             self._bar = Progress(
                 TextColumn("{task.description}"),
@@ -88,7 +91,9 @@ class LineProgress:
     def start(self, what: str, *, total_bytes: int | None = None, total_files: int | None = None) -> None:
         """See Progress."""
         with self._lock:
-            self._what, self._total = what, total_bytes
+            # A job that does not know its total goes on with the one its command announced.
+            self._total = self._total if what == self._what and total_bytes is None else total_bytes
+            self._what = what
             self._bytes = self._files = 0
             self._started = self._said = self._clock.monotonic_s()
 

@@ -1,0 +1,73 @@
+"""Which files a command acts on: those of its targets that are in a state it can do something about."""
+
+import os
+from collections.abc import Iterator, Sequence
+
+from tiering.app.targets import Target
+from tiering.catalog.values import FileRow, FileState
+from tiering.errors import UsageError
+from tiering.jobs.context import Context
+from tiering.jobs.migrate import MigrateItem
+from tiering.jobs.reports import Skip, Skipped
+
+AWAY = (FileState.OFFLINE, FileState.RECALLING)
+
+
+def to_migrate(context: Context, targets: Sequence[Target], tier: str) -> tuple[list[MigrateItem], list[Skipped]]:
+    """Return the files of *targets* to be stored on *tier* (or stored there already), and those left alone.
+
+    Pins hold; files that are offline on another tier are left alone. Names of one inode go under its leader.
+    """
+    items: list[MigrateItem] = []
+    skipped: list[Skipped] = []
+    for target in targets:
+        with context.catalog.read() as tx:
+            for row in target.rows(tx):
+                reason, kind = _objection(row, tier)
+                if reason:
+                    skipped.append(Skipped(_shown(target, row), reason, kind))
+                elif row.is_leader and row.state in {FileState.REGULAR, FileState.DUAL, FileState.MIGRATING}:
+                    items.append(MigrateItem(target.root.root_id, row.dir, row.name, tier, "asked for"))
+    return items, skipped
+
+
+def to_recall(context: Context, targets: Sequence[Target]) -> Iterator[MigrateItem]:
+    """Yield the offline files of *targets*."""
+    for target in targets:
+        with context.catalog.read() as tx:
+            rows = [row for row in target.rows(tx) if row.state in AWAY]
+        for row in rows:
+            yield MigrateItem(target.root.root_id, row.dir, row.name, row.tier or "", "asked for")
+
+
+def refuse_read_only(context: Context, targets: Sequence[Target]) -> None:
+    """Raise UsageError for a target under a root that is only looked at."""
+    read_only = {root.name for root in context.config.roots if root.read_only}
+    for target in targets:
+        if target.root.name in read_only:
+            raise UsageError(
+                f"root {target.root.name} ({os.fsdecode(target.root.path)}) is read-only: nothing is moved there",
+                now="nothing was done",
+                hint="set read_only = false for it, then run: frostline init",
+            )
+
+
+def missing_from_catalog(context: Context, targets: Sequence[Target]) -> Iterator[Target]:
+    """Yield targets that name one file which the catalog does not know: they need a scan first."""
+    for target in targets:
+        if not target.is_folder:
+            with context.catalog.read() as tx:
+                if not any(True for _ in target.rows(tx)):
+                    yield target
+
+
+def _objection(row: FileRow, tier: str) -> tuple[str, Skip]:
+    if row.pinned and row.state in {FileState.REGULAR, FileState.DUAL}:
+        return "it is pinned (frostline unpin lets it go)", Skip.REFUSED
+    if row.state in AWAY and row.tier != tier:
+        return f"it is offline on {row.tier}; recall it first to store it elsewhere", Skip.OTHER
+    return "", Skip.OTHER
+
+
+def _shown(target: Target, row: FileRow) -> str:
+    return os.fsdecode(os.path.join(target.root.path, row.path))

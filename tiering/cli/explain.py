@@ -1,0 +1,43 @@
+"""`frostline explain`: facts, rule, price arithmetic and verdict for one path."""
+
+import os
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from tiering.app.targets import find_targets
+from tiering.cli.session import session_of
+from tiering.errors import UsageError
+from tiering.jobs.plan import explain_file
+from tiering.report.residency import residency
+
+EXAMPLES = (
+    "frostline explain /data/runs/2023/model.pt",
+    "frostline --json explain /data/runs/2023/model.pt | jq .verdict",
+)
+
+
+def run(
+    ctx: typer.Context, path: Annotated[str, typer.Argument(help="One file under a root; its placeholder counts.")]
+) -> int:
+    """Show why the planner decides about a file as it does: each rule passed over, the one that decided, the sums."""
+    session = session_of(ctx)
+    with session.looking() as context:
+        target = find_targets(context, [path])[0]
+        if target.is_folder:
+            raise UsageError(f"{path} is a folder; explain is about one file", hint="frostline ls, frostline plan")
+        why = explain_file(context, target.root, target.dir, target.name)
+        where = next(residency(context, [target]))
+    session.out.json({**asdict(why), "residency": where.as_json()})
+    out = session.out
+    out.text(f"{os.path.abspath(path)}: {where.state} on {where.tier}")
+    for fact in why.facts:
+        out.text(f"  fact     {fact}")
+    for rule, missed in why.passed_over:
+        out.text(f"  not      {rule}: {missed}")
+    out.text(f"  decides  {why.rule} -> {why.target}")
+    out.text(f"  sums     {why.arithmetic}")
+    for reason in why.verdict.reasons:
+        out.text(f"  {'verdict' if why.verdict.ok else 'refused'}  {reason}")
+    return 0

@@ -1,0 +1,71 @@
+"""`frostline plan`: what would move, and why."""
+
+from typing import Annotated
+
+import typer
+
+from policies.amounts import say_bytes, say_usd
+from policies.plan import Plan
+from tiering.cli.output import Output
+from tiering.cli.session import session_of
+from tiering.jobs.plan import make_plan, save_plan
+
+EXAMPLES = (
+    "frostline plan",
+    "frostline plan --save today.plan && frostline apply today.plan --yes",
+)
+SHOWN = 20  # on a terminal; --limit and --json show more
+
+
+def run(
+    ctx: typer.Context,
+    save: Annotated[str, typer.Option("--save", help="Write the plan to this file, for frostline apply.")] = "",
+    limit: Annotated[int, typer.Option("--limit", min=0, help="Show this many actions; 0 shows all.")] = SHOWN,
+) -> int:
+    """Decide about every file by the rules, prices and evidence of now, and show what would move. Changes nothing.
+
+    Dollars are before dedup and compression, which only make them better; frostline estimate measures those.
+    """
+    session = session_of(ctx)
+    with session.looking() as context:
+        plan = make_plan(context)
+    if save:
+        save_plan(plan, save)
+    session.out.json(plan.to_json())
+    show_plan(session.out, plan, limit=limit)
+    if save:
+        session.out.text(f"saved; next: frostline apply {save}")
+    return 0
+
+
+def show_plan(out: Output, plan: Plan, *, limit: int) -> None:
+    """Print a plan as text."""
+    shown = plan.actions[: limit or None]
+    for action in shown:
+        out.text(f"{action.kind:<8} {say_bytes(action.size_bytes):>11}  {action.root}/{action.path} -> {action.target}")
+        out.text(f"         {action.reason}")
+    if len(shown) < len(plan.actions):
+        out.text(f"... and {len(plan.actions) - len(shown):,} more: --limit 0 shows all")
+    for refusal in plan.refused[: limit or None]:
+        out.text(f"refused  {say_bytes(refusal.size_bytes):>11}  {refusal.root}/{refusal.path}: {refusal.reason}")
+    if len(plan.refused) > (limit or len(plan.refused)):
+        out.text(f"... and {len(plan.refused) - limit:,} more refused")
+    _show_totals(out, plan)
+
+
+def _show_totals(out: Output, plan: Plan) -> None:
+    totals = plan.totals
+    out.text(
+        f"of {totals.files_seen:,} files {totals.migrate_files:,} would migrate ({say_bytes(totals.migrate_bytes)}), "
+        f"{totals.release_files:,} stored ones be released ({say_bytes(totals.release_bytes)}), "
+        f"{totals.refused_files:,} are refused"
+    )
+    saving = "off the bill" if plan.refundable else "avoided cost: a disk that cannot shrink is not a refund"
+    out.text(
+        f"saving {say_usd(totals.saved_nano_month)} a month ({saving}), {say_usd(totals.once_nano)} once, "
+        f"before dedup and compression; prices: {plan.price_book}"
+    )
+    if totals.unknown_access_files:
+        out.text(f"{totals.unknown_access_files:,} files have no evidence of reading: only rules by age move them")
+    for note in plan.notes:
+        out.text(f"note: {note}")

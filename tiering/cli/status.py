@@ -1,0 +1,74 @@
+"""`frostline status`: health and totals."""
+
+from datetime import UTC, datetime
+
+import typer
+
+from policies.amounts import say_bytes, say_time
+from tiering.cli.output import Output
+from tiering.cli.session import session_of
+from tiering.clock import NS_PER_S
+from tiering.report.status import Status, status
+
+EXAMPLES = (
+    "frostline status",
+    "frostline --json status | jq .tickets",
+)
+
+
+def run(ctx: typer.Context) -> int:
+    """Show what is where, what is under way, and when each job last ran. Reads the catalog alone."""
+    session = session_of(ctx)
+    with session.looking() as context:
+        seen = status(context)
+        now_ns = context.clock.now_ns()
+    session.out.json(seen)
+    _show(session.out, seen, now_ns)
+    return 0
+
+
+def moment(time_ns: int | None) -> str:
+    """Return a time as people read it, in UTC."""
+    return "never" if time_ns is None else datetime.fromtimestamp(time_ns // NS_PER_S, UTC).strftime("%Y-%m-%d %H:%MZ")
+
+
+def _show(out: Output, seen: Status, now_ns: int) -> None:
+    out.text("armed: the daemon acts by the rules" if seen.act else "act = false: the daemon looks and moves nothing")
+    out.text()
+    out.table(
+        ("state", "files", "size"), [(row.state, f"{row.files:,}", say_bytes(row.size_bytes)) for row in seen.states]
+    )
+    for root in seen.roots:
+        ended = root.last_scan_ns
+        ago = "never scanned" if ended is None else f"scanned {say_time(now_ns - ended)} ago"
+        problem = "" if root.last_scan_state in {"", "complete"} else f"; last scan {root.last_scan_state}: {root.note}"
+        read_only = ", read-only" if root.read_only else ""
+        out.text(f"root {root.name}: {root.path}{read_only}, {ago}, reading known by: {root.access_quality}{problem}")
+    out.text()
+    out.table(
+        ("tier", "class", "live", "dead", "metadata", "store"),
+        [
+            (
+                tier.name, tier.storage_class, say_bytes(tier.live_bytes), say_bytes(tier.dead_bytes),
+                say_bytes(tier.metadata_bytes), tier.store,
+            )
+            for tier in seen.tiers
+        ],
+    )  # fmt: skip
+    _show_work(out, seen, now_ns)
+
+
+def _show_work(out: Output, seen: Status, now_ns: int) -> None:
+    for what, count in seen.under_way.items():
+        out.text(f"under way: {what}: {count:,} files")
+    if seen.records_waiting:
+        out.text(f"{seen.records_waiting:,} records wait for the next segment")
+    for ticket in seen.tickets:
+        hours = ticket.quote.get("hours")
+        within = f", within about {hours} h of its request" if hours else ""
+        out.text(
+            f"ticket {ticket.ticket}: {ticket.files_waiting:,} files wait for a {ticket.speed} restore since "
+            f"{say_time(now_ns - ticket.created_ns)}{within}"
+        )
+    for run in seen.runs:
+        out.text(f"{run.job:<8} {run.outcome}, started {moment(run.started_ns)}")

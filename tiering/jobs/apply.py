@@ -1,0 +1,89 @@
+"""Carries out decided moves: migrate what is not stored, then release what may go.
+
+Called with a plan's actions (cycle, `apply`) or with files an operator named (`migrate`). Refuses whatever is no longer
+the file the decision was made for; the jobs below check again at the disk.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from policies.plan import Action, Plan
+from tiering.catalog import files
+from tiering.catalog.values import FileState
+from tiering.jobs.context import Context
+from tiering.jobs.migrate import MigrateItem, migrate
+from tiering.jobs.plan import check_plan
+from tiering.jobs.release import release
+from tiering.jobs.reports import JobReport
+
+BATCH_FILES = 1000  # rows looked up in one read transaction
+
+
+def apply_plan(ctx: Context, plan: Plan, *, wait_parked: bool) -> JobReport:
+    """Do exactly what *plan* says; files that drifted since are left alone, with reasons.
+
+    Limits per cycle (release.max_files_per_cycle, max_bytes_per_cycle) hold here too: what is beyond them waits for the
+    next plan. Nothing is done under read-only roots. Raises UsageError for a plan of another catalog.
+    """
+    acting, beyond = _within_limits(ctx, plan.actions)
+    checked = check_plan(ctx, replace(plan, actions=tuple(acting)))
+    report = carry_out(ctx, checked.migrate, also_release=checked.release, releases=True, wait_parked=wait_parked)
+    notes = report.notes
+    if beyond:
+        notes = (*notes, f"{beyond:,} actions are beyond the limits per cycle and wait for the next")
+    return replace(report, files_skipped=(*checked.drifted, *report.files_skipped), notes=notes)
+
+
+def carry_out(
+    ctx: Context,
+    items: Sequence[MigrateItem],
+    *,
+    also_release: Sequence[MigrateItem] = (),
+    releases: bool,
+    wait_parked: bool,
+) -> JobReport:
+    """Migrate *items*, then, if it *releases*, release those of them that are stored now and *also_release*.
+
+    files_done counts each file once: migrated or released.
+    """
+    report = migrate(ctx, items) if items else JobReport()
+    if not releases or ctx.stop.is_set():
+        return report
+    to_release = [*also_release, *_dual(ctx, items)]
+    if not to_release:
+        return report
+    released = release(ctx, to_release, wait_parked=wait_parked)
+    merged = report.merged(released)
+    already_stored = max(0, released.files_done - report.files_done)
+    return replace(merged, files_done=report.files_done + already_stored)
+
+
+def _within_limits(ctx: Context, actions: Sequence[Action]) -> tuple[list[Action], int]:
+    """Return the actions that may be done now, and how many must wait. Those of read-only roots are neither."""
+    limits = ctx.config.release
+    may_act = {root.name for root in ctx.config.roots if not root.read_only}
+    allowed = [action for action in actions if action.root in may_act]
+    kept: list[Action] = []
+    total = 0
+    for action in allowed:
+        if len(kept) < limits.max_files_per_cycle and total + action.size_bytes <= limits.max_bytes_per_cycle:
+            kept.append(action)
+            total += action.size_bytes
+    return kept, len(allowed) - len(kept)
+
+
+def _dual(ctx: Context, items: Iterable[MigrateItem]) -> Iterator[MigrateItem]:
+    """Yield those of *items* that stand on the hot tier and are stored; the others were accounted for by migrate."""
+    batch: list[MigrateItem] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == BATCH_FILES:
+            yield from _dual_of(ctx, batch)
+            batch = []
+    yield from _dual_of(ctx, batch)
+
+
+def _dual_of(ctx: Context, batch: Sequence[MigrateItem]) -> list[MigrateItem]:
+    with ctx.catalog.read() as tx:
+        rows = [(item, files.get(tx, item.root_id, item.dir, item.name)) for item in batch]
+    return [item for item, row in rows if row is not None and row.state is FileState.DUAL]

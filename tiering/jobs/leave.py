@@ -1,0 +1,130 @@
+"""leave: bring everything back and take frostline's names out of the trees.
+
+The store, the catalog and the configuration are left as they are: the operator deletes them when satisfied. Nothing is
+removed from a root before every file of it is back, verified by walking it.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tiering.catalog import files, journal, roots
+from tiering.catalog.values import FileState
+from tiering.errors import FrostlineError
+from tiering.hot.marker import check_marker, remove_marker
+from tiering.hot.placeholder import parse_target
+from tiering.hot.walk import Entry, find_ours, walk
+from tiering.jobs import segments
+from tiering.jobs.context import Context, OpenRoot
+from tiering.jobs.migrate import MigrateItem
+from tiering.jobs.recall import recall
+from tiering.jobs.release import finish_parked
+from tiering.jobs.reports import JobReport
+from tiering.jobs.restore import restore
+
+AWAY = (FileState.OFFLINE, FileState.RECALLING)
+
+
+@dataclass(frozen=True, slots=True)
+class Away:
+    """What has to come back first."""
+
+    files: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveReport:
+    """What was done."""
+
+    job: JobReport
+    left: tuple[str, ...]
+    """Roots that carry nothing of frostline any more."""
+    kept_placeholders: int
+    """With *to*: placeholders that still stand, because the files went elsewhere."""
+
+
+def away(ctx: Context) -> Away:
+    """Return how many files are offline, and their bytes."""
+    with ctx.catalog.read() as tx:
+        totals = files.totals(tx)
+    found = [totals[state] for state in AWAY if state in totals]
+    return Away(sum(total.files for total in found), sum(total.size_bytes for total in found))
+
+
+def leave(ctx: Context, *, to: str = "") -> LeaveReport:
+    """Recall every offline file of every root (or restore them below *to*), then remove markers and hidden names.
+
+    Running it again goes on. Raises WaitingOnRestore while archives warm, RootMissing, NoSpace, and FrostlineError when
+    a file could not be brought back: then no root has lost its marker, and everything works as before.
+    """
+    for root in ctx.roots:
+        check_marker(root.path, root.marker)
+    ctx.clock.sleep(_park_left_s(ctx))
+    job = finish_parked(ctx)
+    if to:
+        job = job.merged(restore(ctx, [os.fsdecode(root.path) for root in ctx.roots], to))
+    else:
+        job = job.merged(recall(ctx, _offline(ctx), reason="leave"))
+    if job.tickets or ctx.stop.is_set():
+        return LeaveReport(job, (), 0)
+    _refuse_rest(ctx, job, elsewhere=bool(to))
+    segments.flush(ctx)
+    kept = sum(_remove_traces(ctx, root) for root in ctx.roots)
+    segments.flush(ctx)
+    return LeaveReport(job, tuple(os.fsdecode(root.path) for root in ctx.roots), kept)
+
+
+def _park_left_s(ctx: Context) -> float:
+    with ctx.catalog.read() as tx:
+        is_parked = any(row.step == "parked" for row in journal.every(tx))
+    return ctx.config.release.park_s if is_parked else 0.0
+
+
+def _offline(ctx: Context) -> Iterator[MigrateItem]:
+    for root in ctx.roots:
+        with ctx.catalog.read() as tx:
+            rows = [row for row in files.every(tx, root.root_id) if row.state in AWAY]
+        for row in rows:
+            yield MigrateItem(root.root_id, row.dir, row.name, row.tier or "", "leave")
+
+
+def _refuse_rest(ctx: Context, job: JobReport, *, elsewhere: bool) -> None:
+    """Raise unless everything is back: by the job's word, the journal's, the catalog's, and the trees' own."""
+    with ctx.catalog.read() as tx:
+        under_way = len(journal.every(tx))
+    rest = away(ctx).files
+    standing = [] if elsewhere else [name for root in ctx.roots for name in _placeholders(ctx, root)]
+    if job.files_skipped or under_way or (rest and not elsewhere) or standing:
+        example = job.files_skipped[0] if job.files_skipped else None
+        first = f"{example.path}: {example.reason}" if example else "; ".join(standing[:3])
+        raise FrostlineError(
+            f"not everything could be brought back: {max(rest, len(job.files_skipped), len(standing))} files"
+            + (f" (first: {first})" if first else ""),
+            now="markers and catalog are as they were; what came back is on the disk and stored as well",
+            hint="frostline ls --state offline lists them; mend that and run frostline leave --yes again",
+        )
+
+
+def _placeholders(ctx: Context, root: OpenRoot) -> Iterator[str]:
+    """Yield the paths of our store's placeholders that stand under *root*, whatever the catalog says."""
+    for entry in walk(root.path):
+        if isinstance(entry, Entry) and entry.target is not None:
+            named = parse_target(entry.target)
+            if named is not None and named.store_id == ctx.store_id:
+                yield os.fsdecode(os.path.join(root.path, entry.dir, entry.name))
+
+
+def _remove_traces(ctx: Context, root: OpenRoot) -> int:
+    """Take the root out of care; return how many placeholders stay. Nothing is parked: the journal is empty."""
+    kept = sum(1 for _ in _placeholders(ctx, root))
+    for directory, name in list(find_ours(root.path)):
+        raise FrostlineError(
+            f"{os.fsdecode(os.path.join(root.path, directory, name))} is a hidden name that no operation explains",
+            now="the markers still stand",
+            hint="frostline reconcile, then frostline leave --yes again",
+        )
+    with ctx.catalog.write() as tx:
+        roots.leave(tx, root.root_id)
+    remove_marker(root.path)
+    return kept

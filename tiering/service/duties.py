@@ -1,0 +1,153 @@
+"""What the daemon does when a duty is due: the job, its row in `runs`, its line in the log, and whom to tell.
+
+A duty never raises: what fails is logged with its sentence, noted, and tried again when it is due next.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from tiering.catalog import runs
+from tiering.errors import CatalogBusy, FrostlineError, Retry, StoreUnavailable
+from tiering.jobs import gc, segments, tickets
+from tiering.jobs.accrue import accrue
+from tiering.jobs.charges import charge
+from tiering.jobs.context import Context
+from tiering.jobs.cycle import cycle
+from tiering.jobs.release import finish_parked
+from tiering.jobs.scan import scan_root
+from tiering.logs import Log
+from tiering.notify import Notifier
+
+Facts = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a duty ended."""
+
+    outcome: str
+    """done, skipped_some or failed: as in the catalog's runs."""
+    facts: Facts
+
+
+def _scan(ctx: Context, log: Log) -> Outcome:
+    files = problems = 0
+    failed = ""
+    for root in ctx.roots:
+        try:
+            report = scan_root(ctx, root)
+        except FrostlineError as error:
+            failed = error.what
+            log.error("scan_failed", root=root.name, what=error.what, now=error.now, next=error.hint)
+            continue
+        files += report.files
+        problems += report.problem_count
+        if report.state == "awaiting_confirmation":
+            failed = (
+                f"{report.missing} files of {root.name} are missing; frostline scan --confirm-missing if that is right"
+            )
+    if failed:
+        return Outcome("failed", {"files": files, "what": failed})
+    return Outcome("skipped_some" if problems else "done", {"files": files, "problems": problems})
+
+
+def _cycle(ctx: Context, log: Log) -> Outcome:
+    report = cycle(ctx, act=ctx.config.act, wait_parked=False)
+    for problem in report.problems:
+        log.error("cycle_problem", root=problem.path, what=problem.reason)
+    facts = {
+        "acted": report.acted,
+        "files_done": report.job.files_done,
+        "files_skipped": len(report.job.files_skipped),
+        "bytes_stored": report.job.bytes_stored,
+        "bytes_freed": report.job.bytes_freed,
+    }
+    if report.problems:
+        return Outcome("failed", {**facts, "what": report.problems[0].reason})
+    return Outcome("skipped_some" if report.job.files_skipped else "done", facts)
+
+
+def _tickets(ctx: Context, log: Log) -> Outcome:
+    report = tickets.advance(ctx)
+    return Outcome(
+        "skipped_some" if report.files_skipped else "done",
+        {"files_done": report.files_done, "files_skipped": len(report.files_skipped)},
+    )
+
+
+def _accrue(ctx: Context, log: Log) -> Outcome:
+    return Outcome("done", {"entries": accrue(ctx)})
+
+
+def _gc(ctx: Context, log: Log) -> Outcome:
+    if not ctx.config.act:
+        return Outcome("done", {"acted": False})
+    report = gc.collect(ctx)
+    return Outcome("done", {"packs_doomed": report.packs_doomed, "packs_deleted": report.packs_deleted})
+
+
+DUTIES: Mapping[str, Callable[[Context, Log], Outcome]] = {
+    "scan": _scan,
+    "cycle": _cycle,
+    "tickets": _tickets,
+    "accrue": _accrue,
+    "gc": _gc,
+}
+
+
+def perform(name: str, ctx: Context, log: Log, notifier: Notifier) -> str:
+    """Do the duty *name* now and return its outcome; on record, logged, and told where a person is needed."""
+    if ctx.stop.is_set():
+        return "done"
+    log.info("duty_started", duty=name)
+    try:
+        with ctx.catalog.write() as tx:
+            run_id = runs.start(tx, name)
+    except FrostlineError as error:
+        log.error("duty_not_started", duty=name, what=error.what, next=error.hint)
+        return "failed"
+    ended = _guarded(name, ctx, log, notifier)
+    try:
+        with ctx.catalog.write() as tx:
+            runs.finish(tx, run_id, outcome=ended.outcome, detail=json.dumps(dict(ended.facts)))
+        charge(ctx, reason=name)
+        segments.flush(ctx)
+    except FrostlineError as error:
+        log.error("duty_not_recorded", duty=name, what=error.what, next=error.hint)
+    log.info("duty_ended", duty=name, outcome=ended.outcome, **ended.facts)
+    return ended.outcome
+
+
+def upkeep(ctx: Context, log: Log) -> None:
+    """Finish what is parked and bring the store up to the catalog; every minute, and quiet when there is nothing."""
+    try:
+        report = finish_parked(ctx)
+        if report.files_done or report.files_skipped:
+            log.info(
+                "parked_finished", freed=report.bytes_freed, files=report.files_done, back=len(report.files_skipped)
+            )
+        segments.flush(ctx)
+    except CatalogBusy:
+        pass  # another process does it at this moment
+    except FrostlineError as error:
+        log.warning("upkeep_failed", what=error.what, next=error.hint)
+    except Exception as error:  # noqa: BLE001  # the service loop: a bug in one round must not end the daemon
+        log.bug("upkeep_bug", error, what=str(error))
+
+
+def _guarded(name: str, ctx: Context, log: Log, notifier: Notifier) -> Outcome:
+    try:
+        ended = DUTIES[name](ctx, log)
+    except FrostlineError as error:
+        log.error("duty_failed", duty=name, what=error.what, now=error.now, next=error.hint)
+        if error.retry is Retry.NEVER or isinstance(error, StoreUnavailable):
+            notifier.tell(f"{name}_failed", error.what, now=error.now, hint=error.hint)
+        return Outcome("failed", {"what": error.what})
+    except Exception as error:  # noqa: BLE001  # the service loop: a bug in one duty must not end the others
+        log.bug("duty_bug", error, duty=name)
+        notifier.tell(f"{name}_bug", f"{type(error).__name__}: {error}", hint="report it with the journal's traceback")
+        return Outcome("failed", {"what": str(error)})
+    if ended.outcome == "failed":
+        notifier.tell(f"{name}_failed", str(ended.facts.get("what", "")), hint="frostline status; frostline doctor")
+    return ended
