@@ -19,18 +19,18 @@ def free_bytes(path: bytes) -> int:
 
 
 def check_room(
-    path: bytes, need_bytes: int, *, uid: int, gid: int | None = None, reserve_fraction: float = 0.02
+    path: bytes, need_bytes: int, *, uid: int, gid: int | None = None, reserve_fraction: float = 0.02, shown: str = ""
 ) -> None:
     """Raise NoSpace unless *need_bytes* fit on the file system of *path* and into the quota of *uid* (and *gid*).
 
     Afterwards at least *reserve_fraction* of the file system must still be free. Quotas that are off, or that this
-    process may not read, do not count. *path* must exist.
+    process may not read, do not count. *path* must exist; *shown* is what messages call it.
     """
     need_bytes += _SLACK_BYTES
     status = os.statvfs(path)
     free = status.f_bavail * status.f_frsize
     reserve = int(status.f_blocks * status.f_frsize * reserve_fraction)
-    shown = os.fsdecode(path)
+    shown = shown or os.fsdecode(path)
     now = "nothing was fetched; the placeholder still stands"
     if free - need_bytes < reserve:
         raise NoSpace(

@@ -120,7 +120,7 @@ class SwappedIn:
     """Indices of the places where something else stands; the file still has its hidden name there."""
 
 
-def swap_in(places: Sequence[Place], *, fd: int, meta: FileMeta) -> SwappedIn:
+def swap_in(places: Sequence[Place], *, fd: int, meta: FileMeta | None) -> SwappedIn:
     """Put the finished file, open as *fd*, durable, and present under every hidden name, at all its places.
 
     Not durable before an fsync of the directories. Raises SourceChanged, with everything as it was, if something
@@ -143,11 +143,12 @@ def swap_in(places: Sequence[Place], *, fd: int, meta: FileMeta) -> SwappedIn:
             times.after()
             times.put_back()
     after = Identity.of(status)
-    is_untouched = stat.S_IMODE(status.st_mode) == stat.S_IMODE(meta.mode) and (status.st_uid, status.st_gid) == (
-        meta.uid,
-        meta.gid,
-    )
+    is_untouched = meta is None or _attributes(meta) == (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid)
     return SwappedIn(after if is_untouched and after.same_content_stamps(before) else before, tuple(refused))
+
+
+def _attributes(meta: FileMeta) -> tuple[int, int, int]:
+    return stat.S_IMODE(meta.mode), meta.uid, meta.gid
 
 
 def _place_all(places: Sequence[Place]) -> list[int]:

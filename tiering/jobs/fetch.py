@@ -76,18 +76,21 @@ def coalesce(wants: Iterable[Want]) -> list[Range]:
 def wants_of(files: Iterable[tuple[Recipe, Mapping[Digest, Location], Target]]) -> list[Want]:
     """Return what has to be fetched for whole files: each distinct chunk once, with all its places in all of them.
 
-    Raises IntegrityError if a recipe names a chunk that the catalog has nowhere.
+    A target whose recipe names a chunk that the catalog has nowhere is failed with an IntegrityError.
     """
     places: dict[tuple[int, int], list[tuple[Target, int]]] = {}
     locations: dict[tuple[int, int], Location] = {}
     for recipe, known, target in files:
-        for part, offset in laid_out(recipe):
-            if isinstance(part, HolePart):
-                continue
-            location = location_of(recipe, part, known)
-            at = (location.pack_no, location.offset)
-            locations[at] = location
-            places.setdefault(at, []).append((target, offset))
+        try:
+            for part, offset in laid_out(recipe):
+                if isinstance(part, HolePart):
+                    continue
+                location = location_of(recipe, part, known)
+                at = (location.pack_no, location.offset)
+                locations[at] = location
+                places.setdefault(at, []).append((target, offset))
+        except IntegrityError as error:
+            target.fail(error)
     return [Want(location, tuple(places[at])) for at, location in locations.items()]
 
 

@@ -74,16 +74,19 @@ def spot_of(row: FileRow, dir_fd: int) -> Spot:
 
 @contextmanager
 def opened(ctx: Context, rows: Sequence[FileRow]) -> Iterator[list[int]]:
-    """Hold the directories of *rows* open, in their order. Raises SourceError for one that is gone or unreadable."""
+    """Hold the directories of *rows* open, each once, in the order of the rows. Raises SourceError for one that is
+    gone or unreadable.
+    """
     with ExitStack() as stack:
-        fds = []
+        fds: dict[tuple[int, bytes], int] = {}
         for row in rows:
             root = ctx.root(row.root_id).path
             try:
-                fds.append(stack.enter_context(paths.opened_dir(root, row.dir)))
+                if (row.root_id, row.dir) not in fds:
+                    fds[row.root_id, row.dir] = stack.enter_context(paths.opened_dir(root, row.dir))
             except OSError as error:
                 raise paths.as_source_error(error, paths.display(root, row.dir, row.name)) from error
-        yield fds
+        yield [fds[row.root_id, row.dir] for row in rows]
 
 
 @contextmanager
