@@ -13,7 +13,7 @@ from dedup.values import Span
 from tests.stores.conformance import BODY, put
 from tests.stores.faults import FaultyStore
 from tiering.clock import FakeClock
-from tiering.errors import ChecksumRefused, ConfigError, ObjectExists, StoreDenied, StoreUnavailable
+from tiering.errors import ChecksumRefused, ConfigError, ObjectExists, StoreDenied, StoreError, StoreUnavailable
 from tiering.stores.base import ArchiveStore, Capabilities
 from tiering.stores.checksum import checksum_of
 from tiering.stores.limit import Bandwidth, LimitedStore, limited
@@ -208,6 +208,33 @@ def test_no_more_than_so_many_operations_run_at_once(memory: MemoryStore, clock:
     store = LimitedStore(Meets(memory), max_concurrency=2, bandwidth=Bandwidth(0, clock=clock))
     with ThreadPoolExecutor(3) as pool, pytest.raises(BrokenBarrierError):
         list(pool.map(lambda number: put(store, f"k{number}"), range(3)))
+
+
+def test_a_throttling_store_is_asked_by_fewer_and_then_by_more_again(memory: MemoryStore, clock: FakeClock) -> None:
+    faulty = FaultyStore(memory).plan("head", "rrrrrr")
+    store = LimitedStore(faulty, max_concurrency=16, bandwidth=Bandwidth(0, clock=clock))
+    put(store, "a")
+    seen = [store.slots.bound]
+
+    for _ in range(6):
+        with pytest.raises(StoreUnavailable):
+            store.head("a")
+        seen.append(store.slots.bound)
+    assert seen == [16, 8, 4, 2, 1, 1, 1]
+
+    for _ in range(200):
+        store.head("a")
+    assert store.slots.bound == 16
+
+
+def test_a_refusal_is_no_reason_to_slow_down(memory: MemoryStore, clock: FakeClock) -> None:
+    store = LimitedStore(FaultyStore(memory).plan("head", "EM"), max_concurrency=4, bandwidth=Bandwidth(0, clock=clock))
+
+    for _ in range(2):
+        with pytest.raises(StoreError):
+            store.head("a")
+
+    assert store.slots.bound == 4
 
 
 def test_the_bandwidth_holds_on_average(memory: MemoryStore, clock: FakeClock) -> None:

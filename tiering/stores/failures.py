@@ -9,7 +9,7 @@ def missing(url: str, key: str) -> ObjectMissing:
     return ObjectMissing(
         f"{key} is not in {url}",
         now="nothing was changed",
-        hint="if it should be there, run: frostline audit; see docs/runbook.md#missing-object",
+        hint="if it should be there, run: frostline audit; see docs/runbook.md#corrupt-pack",
     )
 
 

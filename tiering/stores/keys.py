@@ -19,7 +19,7 @@ def check_key(key: str) -> str:
         raise StoreDenied(
             f"the object key {key!r} {reason}",
             now="nothing was read or written",
-            hint="if it came out of the store, run: frostline audit; see docs/runbook.md#unsafe-key",
+            hint="if it came out of the store, run: frostline audit; see docs/runbook.md#audit-discrepancy",
         )
     return key
 

@@ -1,14 +1,18 @@
 """Bounds what frostline asks of a store: requests in flight, and bytes per second up and down together.
 
+A store that throttles or fails is asked by fewer at once: the bound is halved by each failure and grows back by one for
+every full round of successes (additive increase, multiplicative decrease, as TCP does), never above the configured one.
 A transfer is paid for before it is sent, not while: the average holds, one pack goes at the speed of the line.
 """
 
-from collections.abc import Callable
-from threading import BoundedSemaphore, Lock
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Condition, Lock
 from typing import BinaryIO, TypeVar
 
 from dedup.values import Span
 from tiering.clock import Clock
+from tiering.errors import StoreUnavailable
 from tiering.stores.base import ArchiveStore, ObjectInfo, Store
 from tiering.stores.wrapper import Operation, RestoreOperations, Wrapper
 
@@ -40,18 +44,56 @@ class Bandwidth:
         self._clock.sleep(wait_s)
 
 
+class Slots:
+    """How many operations may run at once; see the module docstring."""
+
+    def __init__(self, most: int) -> None:
+        """Start with all *most* (at least 1)."""
+        self._most = most
+        self._bound = float(most)
+        self._running = 0
+        self._changed = Condition()
+
+    @property
+    def bound(self) -> int:
+        """Operations that may run at once now."""
+        return int(self._bound)
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """Wait for a slot and hold it for the block."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._running < int(self._bound))
+            self._running += 1
+        growth = 0.0
+        try:
+            yield
+            growth = 1.0
+        except StoreUnavailable:
+            growth = -1.0
+            raise
+        finally:
+            with self._changed:
+                self._running -= 1
+                if growth > 0:
+                    self._bound = min(self._most, self._bound + 1 / self._bound)
+                elif growth < 0:
+                    self._bound = max(1.0, self._bound / 2)
+                self._changed.notify_all()
+
+
 class LimitedStore(Wrapper):
     """See the module docstring."""
 
     def __init__(self, inner: Store, *, max_concurrency: int, bandwidth: Bandwidth) -> None:
         """Let *max_concurrency* operations of *inner* run at once; *bandwidth* may be shared between stores."""
         super().__init__(inner)
-        self._slots = BoundedSemaphore(max_concurrency)
+        self.slots = Slots(max_concurrency)
         self._bandwidth = bandwidth
 
     def run(self, operation: Operation, call: Callable[[], T]) -> T:
         """See Wrapper."""
-        with self._slots:
+        with self.slots.one():
             return call()
 
     def put(

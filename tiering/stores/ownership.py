@@ -68,7 +68,7 @@ def read(store: Store) -> Ownership:
         raise IntegrityError(
             f"{KEY} in {store.url} cannot be read: {error}",
             now="nothing was written to the store",
-            hint="run: frostline rebuild, which writes it anew; see docs/runbook.md#ownership",
+            hint="run: frostline rebuild, which writes it anew; see docs/runbook.md#not-owner",
         ) from error
     if found.format != FORMAT:
         raise IntegrityError(f"{KEY} in {store.url} has the unknown format {found.format}", hint="update frostline")
