@@ -101,3 +101,19 @@ def unplaced(tx: Tx, *, after_no: int = 0, limit: int = 1000) -> Iterator[int]:
         .limit(limit)
     )
     yield from tx.conn.execute(query).scalars()
+
+
+def needing(tx: Tx, pack_no: int, offsets: set[int] | None) -> list[int]:
+    """Return the recipes that refer to chunks of a data pack, ascending; *offsets* narrows it to those chunks."""
+    query = (
+        select(refs.c.recipe_no)
+        .join(chunks, chunks.c.chunk_no == refs.c.chunk_no)
+        .where(chunks.c.pack_no == pack_no)
+        .distinct()
+    )
+    if offsets is None:
+        return sorted(tx.conn.execute(query).scalars())
+    found: set[int] = set()
+    for batch in batches(sorted(offsets)):
+        found.update(tx.conn.execute(query.where(chunks.c.offset.in_(batch))).scalars())
+    return sorted(found)

@@ -35,6 +35,7 @@ COMMANDS: dict[str, Command] = {
     "unpin": Command("tiering.cli.unpin", "let the rules decide again"),
     "audit": Command("tiering.cli.audit", "reconcile ledger, catalog, store and disk; show what was saved"),
     "gc": Command("tiering.cli.gc", "reclaim what nobody needs in the stores"),
+    "scrub": Command("tiering.cli.scrub", "read stored packs again and check every byte of them"),
     "reconcile": Command("tiering.cli.reconcile", "finish or undo what a dead process left half done"),
     "rebuild": Command("tiering.cli.rebuild", "recover the catalog from the store"),
     "doctor": Command("tiering.cli.doctor", "check the installation and say what to mend"),
