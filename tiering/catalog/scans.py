@@ -1,5 +1,6 @@
 """Scans: what each pass over a root saw."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import insert, select, update
@@ -57,15 +58,13 @@ def last(tx: Tx, root_id: int, *, state: str | None = None) -> ScanRow | None:
     return None if row is None else ScanRow(*row)
 
 
-def abandon(tx: Tx) -> int:
-    """Mark scans that a dead process left running as refused; return how many."""
+def running(tx: Tx) -> list[int]:
+    """Return the ids of roots that a scan is on record as running in."""
+    return list(tx.conn.execute(select(scans.c.root_id).where(scans.c.state == "running").distinct()).scalars())
+
+
+def abandon(tx: Tx, root_ids: Sequence[int]) -> int:
+    """Mark scans of those roots that a dead process left running as refused; return how many."""
     values = {"finished_ns": tx.now_ns, "state": "refused", "note": "the process ended before the scan did"}
-    return int(tx.conn.execute(update(scans).where(scans.c.state == "running").values(values)).rowcount)
-
-
-def sweeps(tx: Tx, root_id: int, *, since_ns: int) -> list[int]:
-    """Return when the scans of a root began that saw a sweep, from *since_ns* on, oldest first."""
-    query = select(scans.c.started_ns).where(
-        scans.c.root_id == root_id, scans.c.sweep.is_(True), scans.c.started_ns >= since_ns
-    )
-    return list(tx.conn.execute(query.order_by(scans.c.started_ns)).scalars())
+    of_roots = update(scans).where(scans.c.state == "running", scans.c.root_id.in_(root_ids))
+    return int(tx.conn.execute(of_roots.values(values)).rowcount)

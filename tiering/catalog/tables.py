@@ -282,6 +282,7 @@ ledger_lines = Table(
     Column("amount", BigInteger, nullable=False),
 )
 Index("ledger_lines_by_account", ledger_lines.c.account, ledger_lines.c.tier)
+Index("ledger_entries_by_time", ledger_entries.c.at_ns)
 
 balances = Table(  # running sums of ledger_lines, kept in the same transaction; audit recomputes them from the lines
     "balances",

@@ -320,6 +320,7 @@ def _ledger() -> None:
         sa.PrimaryKeyConstraint("entry_no"),
         sa.UniqueConstraint("op_id"),
     )
+    op.create_index("ledger_entries_by_time", "ledger_entries", ["at_ns"], unique=False)
     op.create_table(
         "ledger_lines",
         sa.Column("entry_no", KEY, autoincrement=False, nullable=False),
