@@ -10,7 +10,7 @@ PYTEST_ARGS ?= -n auto --dist loadfile
 CHECKED := $(wildcard tiering dedup policies daemon.py tests benchmarks tools)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv test test-heavy check format demo lock clean
+.PHONY: help venv test test-heavy check format demo reference lock clean
 
 help:
 	@echo 'make demo              a small real workspace through one full cycle'
@@ -19,6 +19,7 @@ help:
 	@echo 'make test-heavy        gigabytes, many files, many kills'
 	@echo 'make check             ruff, ruff format --check, mypy --strict, import-linter'
 	@echo 'make format            let ruff mend what it can'
+	@echo 'make reference         write docs/cli.md and docs/config.md from the program'
 	@echo 'make lock              resolve the newest dependencies into requirements.lock'
 	@echo 'make clean             remove the environment and every cache'
 
@@ -64,6 +65,10 @@ format: venv
 
 demo: venv
 	$(PYTHON) -m tiering.cli.demo $(ROOT)
+
+# docs/cli.md and docs/config.md, from the program itself.
+reference: venv
+	$(PYTHON) -m tiering.cli.reference docs
 
 # Regenerates requirements.lock from pyproject.toml, with the oldest supported Python where it is installed, in an
 # environment of its own. Read the difference, run `make test check`, commit both.

@@ -79,7 +79,7 @@ def reference() -> str:
         ]
         for name, info in section.model_fields.items():
             if info.description and not _is_section(info):
-                default = "required" if info.is_required() else f"`{_spelled(name, info.default)}`"
+                default = "required" if info.is_required() else f"`{spelled(name, info.default)}`"
                 lines.append(f"| `{info.alias or name}` | {default} | {info.description.replace('|', '/')} |")
     return "\n".join(lines) + "\n"
 
@@ -131,17 +131,17 @@ def _fields(kind: type[Section], section: Section, *, only: Iterable[str] = ()) 
             yield f"# {line}"
         value = getattr(section, name)
         key = info.alias or name
-        yield f"# {key} =" if value is None and not name.endswith("_ns") else f"{key} = {_spelled(name, value)}"
+        yield f"# {key} =" if value is None and not name.endswith("_ns") else f"{key} = {spelled(name, value)}"
 
 
 def _set_fields(section: Section) -> Iterator[str]:
     for name, info in type(section).model_fields.items():
         value = getattr(section, name)
         if value != info.default:
-            yield f"{info.alias or name} = {_spelled(name, value)}"
+            yield f"{info.alias or name} = {spelled(name, value)}"
 
 
-def _spelled(name: str, value: Any) -> str:
+def spelled(name: str, value: Any) -> str:
     """Return the TOML spelling of a value of the field *name*, whose suffix tells its unit."""
     if value is None:
         return '""'
@@ -154,7 +154,7 @@ def _spelled(name: str, value: Any) -> str:
     if isinstance(value, int | float):
         return f"{value:g}" if isinstance(value, float) else str(value)
     if isinstance(value, tuple | list):
-        return "[" + ", ".join(_spelled(name, inner) for inner in value) + "]"
+        return "[" + ", ".join(spelled(name, inner) for inner in value) + "]"
     if isinstance(value, Mapping):
         return "{}"
     return json.dumps(str(value), ensure_ascii=False)
