@@ -10,7 +10,7 @@ import os
 
 from policies.sweep import SWEEPS_BLIND_NS, SweepDetector, SweepWindow
 from policies.values import NS_PER_DAY, NS_PER_HOUR, NS_PER_S, AccessQuality
-from tiering.catalog import access, files, scans
+from tiering.catalog import access, files, sweeps
 from tiering.catalog.transaction import batches
 from tiering.catalog.values import FileRow
 from tiering.hot.walk import Entry, Kind
@@ -91,7 +91,7 @@ class AccessEvidence:
         if not self._mount.is_evidence:
             return self._mount
         with self._ctx.catalog.read() as tx:
-            seen = scans.sweeps(tx, self._root.root_id, since_ns=self._started_ns - SWEEPS_BLIND_NS)
+            seen = sweeps.seen_since(tx, self._root.root_id, self._started_ns - SWEEPS_BLIND_NS)
         times = [*seen, *([self._started_ns] if is_sweep else [])]
         apart_ns = max(times, default=0) - min(times, default=0)
         return AccessQuality.SWEPT if apart_ns > APART_NS else self._mount
