@@ -4,32 +4,18 @@ Used by plan and explain. Reads only; each page of rows is a snapshot of its own
 catalog's log. Memory is bounded by the largest folder.
 """
 
-import os
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 
-from policies.kinds import newest_steps, step_of_folder
 from policies.rules import Rule
-from policies.values import (
-    NS_PER_DAY,
-    AccessQuality,
-    FileFacts,
-    FileIdentity,
-    Residency,
-    StepFolder,
-    text,
-)
+from policies.values import NS_PER_DAY, AccessQuality, FileFacts, FileIdentity, Residency, StepFolder
 from tiering.catalog import access, files, scans
 from tiering.catalog.transaction import Tx
 from tiering.catalog.values import FileRow, FileState
 from tiering.jobs.context import Context, OpenRoot
 from tiering.jobs.link_targets import LinkTargets
+from tiering.jobs.surroundings import Surroundings
 
 PAGE_ROWS = 2000
-CACHE_PARTS = frozenset({b"blobs", b"refs", b"snapshots"})
-"""The folders of one repository in a Hugging Face cache."""
-REPOSITORY_PREFIXES = (b"models--", b"datasets--", b"spaces--")
-
 _RESIDENCY = {
     FileState.REGULAR: Residency.REGULAR,
     FileState.DUAL: Residency.DUAL,
@@ -57,8 +43,7 @@ class FolderFacts:
         self._worthless = None
         if last is not None and not AccessQuality(last.access_quality).is_evidence:
             self._worthless = AccessQuality(last.access_quality)  # since that scan nobody's reading can be seen
-        self._steps = lru_cache(maxsize=256)(self._newest_steps_below)
-        self._is_repository = lru_cache(maxsize=256)(self._has_cache_folders)
+        self._around = Surroundings(root.path)
 
     def folders(self, *, under: bytes = b"") -> Iterator[list[FileFacts]]:
         """Yield the files of each folder, in walk order; missing files and further names of hard links left out."""
@@ -119,8 +104,8 @@ class FolderFacts:
             active_days=tuple(sorted({day.day for day in days})),
             is_pinned=any(name.pinned for name in names),
             is_link_target=any(self._is_target(name) for name in names),
-            is_model_cache=self._asks_cache and any(self._in_cache(name.dir) for name in names),
-            step_folder=self._step_folder(row.dir) if self._asks_step else StepFolder.NO,
+            is_model_cache=self._asks_cache and any(self._around.in_model_cache(name.dir) for name in names),
+            step_folder=self._around.step_folder(row.dir) if self._asks_step else StepFolder.NO,
             recalled_ns=row.recalled_ns,
             nlink=row.nlink,
             known_names=len(names),
@@ -134,35 +119,3 @@ class FolderFacts:
         if self._links.covers_file(row.root_id, row.path):
             return True
         return self._links.covers_folder(row.root_id, row.dir)
-
-    def _in_cache(self, dir: bytes) -> bool:
-        parts = dir.split(b"/")
-        for i, part in enumerate(parts[:-1]):
-            if part.startswith(REPOSITORY_PREFIXES):
-                return True
-            if part in CACHE_PARTS and self._is_repository(b"/".join(parts[:i])):
-                return True
-        return False
-
-    def _has_cache_folders(self, parent: bytes) -> bool:
-        place = os.path.join(self._root.path, parent)
-        return all(os.path.isdir(os.path.join(place, part)) for part in CACHE_PARTS)
-
-    def _step_folder(self, dir: bytes) -> StepFolder:
-        """Judge by every folder on the way: a step below an older step is old."""
-        found = StepFolder.NO
-        parts = dir.split(b"/")[:-1]
-        for i, part in enumerate(parts):
-            if step_of_folder(text(part)) is None:
-                continue
-            if text(part) not in self._steps(b"/".join(parts[:i])):
-                return StepFolder.OLDER
-            found = StepFolder.NEWEST
-        return found
-
-    def _newest_steps_below(self, parent: bytes) -> frozenset[str]:
-        try:
-            listed = os.listdir(os.path.join(self._root.path, parent))
-        except OSError:
-            return frozenset()
-        return newest_steps([text(name) for name in listed])

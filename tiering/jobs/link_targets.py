@@ -1,11 +1,11 @@
 """Finds what symbolic links under the roots point at: programs reach those files under other names (latest.pt).
 
-Used by plan alone. Lists every folder but stats nothing; memory grows with the number of links that stay under a root,
-not with the number of files.
+Used by plan and estimate. Lists every folder but stats nothing; memory grows with the number of links that stay under a
+root, not with the number of files.
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from tiering.hot import names, paths
@@ -38,18 +38,25 @@ class LinkTargets:
 
 def find_link_targets(ctx: Context, roots: Iterable[OpenRoot]) -> LinkTargets:
     """Return what the links of all configured roots point at, as far as it lies under *roots*."""
-    wanted = {root.path: root.root_id for root in roots}
+    crossing = {settings.name for settings in ctx.config.roots if settings.cross_mounts}
     found = LinkTargets()
-    crossing = {settings.name: settings.cross_mounts for settings in ctx.config.roots}
+    wanted = {root.path: root.root_id for root in roots}
     for root in ctx.roots:
-        for link in _links(root.path, cross_mounts=crossing.get(root.name, False)):
-            if ctx.stop.is_set():
-                return found
-            _note(found, os.path.join(root.path, link), wanted)
+        add_link_targets(found, root.path, wanted, cross_mounts=root.name in crossing)
+        if ctx.stop.is_set():
+            break
     return found
 
 
-def _note(found: LinkTargets, link: bytes, wanted: dict[bytes, int]) -> None:
+def add_link_targets(
+    found: LinkTargets, tree: bytes, wanted: Mapping[bytes, int], *, cross_mounts: bool = False
+) -> None:
+    """Add to *found* what the links below *tree* point at, as far as it lies in one of *wanted* (path -> root id)."""
+    for link in _links(tree, cross_mounts=cross_mounts):
+        _note(found, os.path.join(tree, link), wanted)
+
+
+def _note(found: LinkTargets, link: bytes, wanted: Mapping[bytes, int]) -> None:
     target = os.path.realpath(link)
     if link.startswith(target + b"/"):
         return  # it points at a folder it stands in itself: that names nothing in particular
