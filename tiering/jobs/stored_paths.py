@@ -1,0 +1,113 @@
+"""Which stored version a path means, now or at an earlier time: for restore and cat.
+
+Answers from the catalog alone: the path need not exist any more.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tiering.catalog import files, versions
+from tiering.catalog.transaction import Tx
+from tiering.catalog.values import FileRow, FileState
+from tiering.errors import UsageError
+from tiering.hot.paths import split
+from tiering.jobs.context import Context, OpenRoot
+
+
+@dataclass(frozen=True, slots=True)
+class StoredVersion:
+    """A path and the recipe that stands for it."""
+
+    root_id: int
+    dir: bytes
+    name: bytes
+    recipe_no: int
+    inode_of: int | None = None
+    """File id of the leader of a hard link group, so that its names can be linked again; None for a lone file or a
+    version.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What one path of a command means."""
+
+    root: OpenRoot
+    path: bytes
+    """Relative to the root, no slash at its ends; b"" is the root."""
+
+
+def place_of(ctx: Context, path: str) -> Place:
+    """Return where *path* lies; it need not exist. Raises UsageError if it is under no root."""
+    plain = os.path.abspath(os.fsencode(path))
+    # The folder's links are resolved, the last name's are not: a placeholder is a link.
+    resolved = os.path.join(os.path.realpath(os.path.dirname(plain)), os.path.basename(plain))
+    for candidate in (plain, resolved, os.path.realpath(plain)):
+        for root in ctx.roots:
+            for top in (root.path, os.path.realpath(root.path)):
+                if candidate == top or candidate.startswith(top.rstrip(b"/") + b"/"):
+                    return Place(root, candidate[len(top) :].strip(b"/"))
+    known = ", ".join(os.fsdecode(root.path) for root in ctx.roots) or "none"
+    raise UsageError(f"{path} is not under any root", now="nothing was done", hint=f"the roots are: {known}")
+
+
+def version_of_file(tx: Tx, place: Place, at_ns: int | None) -> StoredVersion | None:
+    """Return the stored version of the file at exactly that path; the newest kept one if the file is gone or never
+    was current.
+    """
+    folder, name = split(place.path)
+    root_id = place.root.root_id
+    row = files.get(tx, root_id, folder, name)
+    if row is not None and (found := _current(row, at_ns, even_missing=True)):
+        return found
+    if at_ns is not None:
+        version = versions.at(tx, root_id, folder, name, at_ns=at_ns)
+    else:
+        version = next(iter(versions.of_path(tx, root_id, folder, name)), None)
+    return None if version is None else StoredVersion(root_id, folder, name, version.recipe_no)
+
+
+def versions_below(tx: Tx, place: Place, at_ns: int | None) -> Iterator[StoredVersion]:
+    """Yield the stored version of every file below the folder, in path order; without *at_ns* deleted files are left
+    out.
+    """
+    folder = place.path + b"/" if place.path else b""
+    root_id = place.root.root_id
+    seen: set[tuple[bytes, bytes]] = set()
+    for row in files.every(tx, root_id, under=folder):
+        found = _current(row, at_ns, even_missing=at_ns is not None)
+        if found is not None:
+            if at_ns is not None:
+                seen.add((row.dir, row.name))
+            yield found
+    if at_ns is None:
+        return
+    for version in versions.under(tx, root_id, folder, at_ns=at_ns):
+        if (version.dir, version.name) not in seen:
+            seen.add((version.dir, version.name))
+            yield StoredVersion(root_id, version.dir, version.name, version.recipe_no)
+
+
+def count_unstored(tx: Tx, place: Place) -> int:
+    """Return how many files below the folder have no stored copy: they are on the disk only."""
+    folder = place.path + b"/" if place.path else b""
+    return sum(
+        1 for row in files.every(tx, place.root.root_id, under=folder) if row.recipe_no is None and _is_there(row)
+    )
+
+
+def _is_there(row: FileRow) -> bool:
+    return row.state != FileState.MISSING
+
+
+def _current(row: FileRow, at_ns: int | None, *, even_missing: bool) -> StoredVersion | None:
+    """Return what *row* holds, if it was current at that time."""
+    if row.recipe_no is None or (not _is_there(row) and not even_missing):
+        return None
+    if at_ns is not None:
+        ended = row.missing_since_ns is not None and row.missing_since_ns <= at_ns
+        if (row.stored_ns or row.first_seen_ns) > at_ns or ended:
+            return None
+    leader = row.leader_id if row.leader_id is not None else row.file_id
+    return StoredVersion(row.root_id, row.dir, row.name, row.recipe_no, leader if row.nlink > 1 else None)
