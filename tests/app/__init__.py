@@ -1,0 +1,1 @@
+"""Tests of tiering.app: placement and init."""

@@ -1,0 +1,1 @@
+"""Tests of tiering.config: the file, its words, its reference."""
