@@ -1,0 +1,50 @@
+"""docs/formats.md keeps up with the code: every magic, size, limit and name that the formats have stands in it."""
+
+import pytest
+
+from dedup import layout, recipe, segment
+from dedup.chunkers import HUGE, LARGE, SMALL
+from dedup.gear_table import SEED
+from tests.structure.sources import PROJECT
+
+TEXT = (PROJECT / "docs" / "formats.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "magic",
+    [
+        layout.PACK_MAGIC,
+        layout.CHUNK_MAGIC,
+        layout.TRAILER_MAGIC,
+        layout.FOOTER_MAGIC,
+        recipe.MAGIC,
+        segment.MAGIC,
+    ],
+)
+def test_every_structure_has_a_byte_table(magic: bytes) -> None:
+    assert f"`{magic.decode()}` |" in TEXT
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("Header", layout.HEADER_LEN),
+        ("Footer", layout.FOOTER_LEN),
+        ("Entry", layout._ENTRY.size),
+        ("Fixed part", recipe._FIXED.size),
+    ],
+)
+def test_the_sizes_are_the_codes(name: str, size: int) -> None:
+    assert f"{name} ({size})" in TEXT
+
+
+def test_the_variable_headers_are_as_long_as_their_tables() -> None:
+    assert f"Chunk header ({layout.CHUNK_FIXED_LEN + 4} + codec name)" in TEXT
+    assert f"| {segment._HEADER.size} | n | codec name |" in TEXT
+
+
+def test_names_and_limits_are_the_codes() -> None:
+    for name in (SMALL, LARGE, HUGE, SEED.decode(), f"1 to {layout.MAX_CODEC_LEN}", f"{recipe.MAX_TEXT:,}"):
+        assert name in TEXT
+    assert recipe._ALPHABET in TEXT
+    assert layout.MAX_STORED_LEN == 2**30
