@@ -7,6 +7,7 @@ the job leaves nothing claimed.
 import os
 import secrets
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -36,6 +37,7 @@ from tiering.jobs.incoming import Incoming, expected_target
 from tiering.jobs.reports import Skip
 from tiering.jobs.tally import Tally
 
+PROVERS = 4  # digest and fsync side by side: a journalling file system commits what waits in one go
 LEASE_NS = 6 * 3600 * NS_PER_S  # a single file may be terabytes; reconcile looks at the process as well
 
 
@@ -241,18 +243,14 @@ def _complete(
     ctx: Context, arrivals: Sequence[_Arrival], tally: Tally, damaged: list[IntegrityError]
 ) -> list[_Arrival]:
     """Prove each file and make it durable; return those that are whole."""
+    begun = [arrival for arrival in arrivals if arrival.assembly is not None]
+    with ThreadPoolExecutor(PROVERS, thread_name_prefix="frostline-prove") as pool:
+        outcomes = list(pool.map(_proved, begun))
     whole = []
-    for arrival in arrivals:
-        if arrival.assembly is None:
+    for arrival, trouble in zip(begun, outcomes, strict=True):
+        if trouble is not None:
+            _fail(ctx, arrival, trouble, tally, damaged)
             continue
-        try:
-            arrival.assembly.complete()
-            _link_names(arrival)
-        except (FrostlineError, OSError) as error:
-            _fail(ctx, arrival, error, tally, damaged)
-            continue
-        arrival.detail["stamp"] = stamp_of(arrival.assembly.fd)
-        arrival.detail["identity"] = spots.identity_json(arrival.assembly.identity())
         tally.bytes_read += arrival.item.recipe.size
         ctx.progress.advance(byte_count=arrival.item.recipe.size, files=1)
         whole.append(arrival)
@@ -262,6 +260,20 @@ def _complete(
         )
     ctx.step("recall.assembled")
     return whole
+
+
+def _proved(arrival: _Arrival) -> Exception | None:
+    """Verify and sync one file; return what went wrong."""
+    if arrival.assembly is None:
+        return None
+    try:
+        arrival.assembly.complete()
+        _link_names(arrival)
+        arrival.detail["stamp"] = stamp_of(arrival.assembly.fd)
+        arrival.detail["identity"] = spots.identity_json(arrival.assembly.identity())
+    except (FrostlineError, OSError) as error:
+        return error
+    return None
 
 
 def _link_names(arrival: _Arrival) -> None:
