@@ -5,6 +5,7 @@ transaction.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import delete, exists, func, insert, literal, select, update
 from sqlalchemy.sql.elements import ColumnElement
@@ -126,6 +127,46 @@ def doom_pending(tx: Tx, sizes: Sequence[tuple[int, int]], *, op_id: str, reason
         amounts.add(_waste_account(row), size, row.tier)
         amounts.add(accounts.BUCKET_TOTAL, -size, row.tier)
     return _doomed(tx, pending, amounts, op_id=op_id, reason=reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """An object found in a store that no row names."""
+
+    key: str
+    kind: str
+    """data or recipes."""
+    tier: str
+    storage_class: str
+    size: int
+    checksum: str
+    """As the store reports it; "" where it does not."""
+    created_ns: int
+
+
+def doom_orphans(tx: Tx, orphans: Sequence[Orphan], *, op_id: str) -> None:
+    """Give objects that no row names a doomed row, and book their bytes as dead. Keys that have a row are left
+    out.
+    """
+    known = by_keys(tx, [orphan.key for orphan in orphans])
+    new = [orphan for orphan in orphans if orphan.key not in known]
+    sizes: list[tuple[int, int]] = []
+    for orphan in new:
+        values = {
+            "key": orphan.key,
+            "kind": orphan.kind,
+            "tier": orphan.tier,
+            "storage_class": orphan.storage_class,
+            "state": PackState.PENDING,
+            "size": orphan.size,
+            "framing": orphan.size,
+            "checksum": orphan.checksum,
+            "created_ns": orphan.created_ns,
+            "owner": "",
+        }
+        pack_no = tx.conn.execute(insert(packs).values(values).returning(packs.c.pack_no)).scalar_one()
+        sizes.append((int(pack_no), orphan.size))
+    doom_pending(tx, sizes, op_id=op_id, reason="found in the store, named by no row")
 
 
 def correct_size(tx: Tx, pack_no: int, size: int, *, op_id: str, reason: str) -> None:

@@ -1,0 +1,106 @@
+"""Compares what stands on the disk with the rows of dual and offline files. Used by audit; lstat and readlink only.
+
+Files that an operation is under way on are left out: the journal says how they stand. A file that changed since the
+last scan is a discrepancy until the next one has seen it; one whose ctime alone moved is a note.
+"""
+
+import os
+import stat
+
+from tiering.catalog import files, journal, recipes
+from tiering.catalog.values import FileRow, FileState, signed64
+from tiering.config.sections import PlaceholderKind
+from tiering.errors import RootMissing
+from tiering.hot.marker import check_marker
+from tiering.hot.placeholder import parse_target
+from tiering.jobs.candidates import root_settings
+from tiering.jobs.context import Context, OpenRoot
+from tiering.jobs.findings import Findings
+
+_AWAY = (FileState.OFFLINE, FileState.RECALLING)
+PAGE = 2000
+
+
+def check_root(ctx: Context, root: OpenRoot, found: Findings) -> None:
+    """Check every dual and offline file of one root; a note where it is not mounted."""
+    try:
+        if root.marker:
+            check_marker(root.path, root.marker)
+    except RootMissing as error:
+        found.note(f"disk: {os.fsdecode(root.path)} was not looked at: {error.what}")
+        return
+    leaves_links = root_settings(ctx.config, root.name).placeholder is PlaceholderKind.LINK
+    after = 0
+    while True:
+        with ctx.catalog.read() as tx:
+            states = [FileState.DUAL, *_AWAY]
+            page = files.by_state(tx, states, root_id=root.root_id, after_id=after, limit=PAGE)
+            busy = {row.file_id for row in journal.every(tx)}
+            ids = recipes.by_numbers(tx, {row.recipe_no for row in page if row.recipe_no is not None})
+        if not page:
+            return
+        for row in page:
+            if row.file_id in busy or (row.leader_id in busy):
+                continue
+            recipe_id = ids[row.recipe_no].recipe_id if row.recipe_no in ids else ""
+            if row.state is FileState.DUAL:
+                _check_dual(root, row, found)
+            elif leaves_links:
+                _check_placeholder(ctx, root, row, recipe_id, found)
+            else:
+                _check_absent(root, row, found)
+        after = page[-1].file_id
+
+
+def _check_dual(root: OpenRoot, row: FileRow, found: Findings) -> None:
+    status = _lstat(root, row)
+    shown = _shown(root, row)
+    if status is None:
+        found.add(f"disk: {shown} is dual in the catalog and not there; scan again")
+    elif not stat.S_ISREG(status.st_mode):
+        found.add(f"disk: {shown} is dual in the catalog and no regular file; scan again")
+    elif _identity(status) != (row.dev, row.ino, row.size, row.mtime_ns):
+        found.add(f"disk: {shown} changed since it was stored; scan again")
+    elif status.st_ctime_ns != row.ctime_ns:
+        found.note(f"disk: the metadata of {shown} changed since the last scan")
+
+
+def _check_placeholder(ctx: Context, root: OpenRoot, row: FileRow, recipe_id: str, found: Findings) -> None:
+    shown = _shown(root, row)
+    try:
+        target = os.readlink(_path(root, row))
+    except (FileNotFoundError, NotADirectoryError):
+        found.add(f"disk: {shown} is offline and its placeholder is not there; scan again")
+        return
+    except OSError:
+        found.add(f"disk: {shown} is offline and something else than a placeholder stands there; scan again")
+        return
+    parsed = parse_target(target)
+    if parsed is None or (parsed.store_id, parsed.recipe_id) != (ctx.store_id, recipe_id):
+        found.add(
+            f"disk: the link at {shown} does not name recipe {recipe_id}, which the catalog has for it; scan again"
+        )
+
+
+def _check_absent(root: OpenRoot, row: FileRow, found: Findings) -> None:
+    if _lstat(root, row) is not None:
+        found.note(f"disk: {_shown(root, row)} is offline without a placeholder, and something stands there")
+
+
+def _identity(status: os.stat_result) -> tuple[int, int, int, int]:
+    return signed64(status.st_dev), signed64(status.st_ino), status.st_size, status.st_mtime_ns
+
+
+def _lstat(root: OpenRoot, row: FileRow) -> os.stat_result | None:
+    try:
+        return os.lstat(_path(root, row))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _path(root: OpenRoot, row: FileRow) -> bytes:
+    return os.path.join(root.path, row.path)
+
+
+def _shown(root: OpenRoot, row: FileRow) -> str:
+    return os.fsdecode(_path(root, row))
