@@ -69,11 +69,15 @@ def run(
 
 
 def parse_deadline(text: str, now_ns: int) -> int:
-    """Return the moment that *text* means, in ns; raises UsageError. A time without a zone is UTC."""
+    """Return the moment that *text* means, in ns: a duration from now, or a time. Raises UsageError."""
     try:
         return now_ns + parse_duration_ns(text)
     except ValueError:
-        pass
+        return parse_moment(text)
+
+
+def parse_moment(text: str) -> int:
+    """Return the ns of an ISO 8601 time, UTC unless it names a zone. Raises UsageError."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

@@ -62,7 +62,7 @@ class Session:
         config = self.load().config
         progress = open_progress(self.clock, quiet=self.out.as_json)
         with (
-            self._interruptible(),
+            self.interruptible(),
             open_context(
                 config, clock=self.clock, progress=progress, stop=self.stop, check_owner=check_owner
             ) as context,
@@ -73,7 +73,7 @@ class Session:
                 progress.finish()
 
     @contextmanager
-    def _interruptible(self) -> Iterator[None]:
+    def interruptible(self) -> Iterator[None]:
         """Let the first Ctrl-C (or SIGTERM) end the job after the step in hand, and the second end the program."""
 
         def ask(number: int, frame: FrameType | None) -> None:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from tiering.catalog import runs
 from tiering.errors import CatalogBusy, FrostlineError, Retry, StoreUnavailable
-from tiering.jobs import gc, segments, tickets
+from tiering.jobs import gc, segments
 from tiering.jobs.accrue import accrue
+from tiering.jobs.advance import advance
 from tiering.jobs.charges import charge
 from tiering.jobs.context import Context
 from tiering.jobs.cycle import cycle
@@ -69,7 +70,7 @@ def _cycle(ctx: Context, log: Log) -> Outcome:
 
 
 def _tickets(ctx: Context, log: Log) -> Outcome:
-    report = tickets.advance(ctx)
+    report = advance(ctx)
     return Outcome(
         "skipped_some" if report.files_skipped else "done",
         {"files_done": report.files_done, "files_skipped": len(report.files_skipped)},
@@ -84,7 +85,10 @@ def _gc(ctx: Context, log: Log) -> Outcome:
     if not ctx.config.act:
         return Outcome("done", {"acted": False})
     report = gc.collect(ctx)
-    return Outcome("done", {"packs_doomed": report.packs_doomed, "packs_deleted": report.packs_deleted})
+    for note in report.notes:
+        log.warning("gc_note", what=note)
+    facts = {"packs_doomed": report.packs_doomed, "packs_deleted": report.packs_deleted, "bytes": report.bytes_deleted}
+    return Outcome("skipped_some" if report.notes else "done", facts)
 
 
 DUTIES: Mapping[str, Callable[[Context, Log], Outcome]] = {

@@ -1,0 +1,45 @@
+"""`frostline gc`: reclaim what nobody needs in the stores."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from policies.amounts import say_bytes
+from tiering.cli.session import needs_yes, session_of
+from tiering.jobs.gc import collect, preview
+
+EXAMPLES = (
+    "frostline gc          # what would be deleted",
+    "frostline gc --yes",
+)
+
+
+def run(ctx: typer.Context, yes: Annotated[bool, typer.Option("--yes", help="Do it.")] = False) -> int:
+    """End versions whose time is over, doom what nothing refers to, and delete what has been doomed for gc.grace.
+
+    Before each deletion ownership, references and the store's own listing are looked at again.
+    """
+    session = session_of(ctx)
+    out = session.out
+    if not yes:
+        with session.looking() as context:
+            would = preview(context)
+        out.json(asdict(would))
+        out.text(
+            f"{would.versions_ended:,} versions and {would.files_forgotten:,} missing files are past their time; "
+            f"{would.packs_deleted:,} objects, {say_bytes(would.bytes_deleted)}, would be deleted, "
+            f"{would.packs_doomed:,} doomed"
+        )
+        needs_yes(session, yes=yes, what="do it")
+        return 0
+    with session.acting() as context:
+        report = collect(context)
+    out.json(asdict(report))
+    out.text(
+        f"deleted {report.packs_deleted:,} objects, {say_bytes(report.bytes_deleted)}; doomed {report.packs_doomed:,} "
+        f"and {report.orphans_doomed:,} orphans; {report.packs_waiting:,} wait out their grace"
+    )
+    for note in report.notes:
+        out.text(f"note: {note}")
+    return report.exit_code

@@ -1,0 +1,35 @@
+"""`frostline restore`: copy stored files to another folder, changing nothing."""
+
+import os
+from typing import Annotated
+
+import typer
+
+from tiering.cli.job_output import report_json, show_report
+from tiering.cli.recall import parse_moment
+from tiering.cli.session import session_of
+from tiering.jobs.restore import restore
+
+EXAMPLES = (
+    "frostline restore /data/runs/2023 --to /mnt/spare",
+    "frostline restore /data/config.yaml --to . --at 2026-01-31T08:00",
+)
+
+
+def run(
+    ctx: typer.Context,
+    paths: Annotated[list[str], typer.Argument(help="Folders or files under a root, also deleted ones.")],
+    to: Annotated[str, typer.Option("--to", help="Folder to copy into; names that are taken there are skipped.")],
+    at: Annotated[str, typer.Option("--at", help="As it was then: 2026-01-31T08:00 (UTC); now without.")] = "",
+) -> int:
+    """Copy the stored versions out, verified, with their metadata. Roots, states and stored copies stay as they are.
+
+    Replaced and deleted versions can be had for as long as [versions] keeps them.
+    """
+    session = session_of(ctx)
+    at_ns = parse_moment(at) if at else None
+    with session.reading() as context:
+        report = restore(context, [os.path.abspath(path) for path in paths], os.path.abspath(to), at_ns)
+    session.out.json(report_json(report))
+    show_report(session.out, "restored", report)
+    return report.exit_code
