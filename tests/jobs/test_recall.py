@@ -1,5 +1,6 @@
 """recall brings files back exactly, verified, and never over anything but their own placeholder."""
 
+import io
 import os
 import random
 import stat
@@ -14,7 +15,7 @@ from tests.jobs.lab import Lab, open_lab
 from tests.jobs.outbound import Killed, StopAt, books_balance, items, learn, rows, states
 from tiering.catalog import journal
 from tiering.catalog.values import FileState, Location
-from tiering.errors import IntegrityError, RootMissing, StoreUnavailable
+from tiering.errors import IntegrityError, RootMissing, StoreUnavailable, WaitingOnRestore
 from tiering.hot.placeholder import format_target
 from tiering.jobs.context import Context
 from tiering.jobs.fetch import RANGE_BYTES, Want, coalesce
@@ -22,6 +23,7 @@ from tiering.jobs.migrate import migrate
 from tiering.jobs.recall import recall, resume
 from tiering.jobs.release import release
 from tiering.jobs.reports import JobReport, Skip
+from tiering.jobs.restore import cat, restore
 from tiering.stores.memory import MemoryStore
 from tiering.stores.wrapper import Wrapper
 
@@ -370,3 +372,24 @@ def test_modes_that_give_rights_to_the_group_come_back(lab: Lab) -> None:
     _send(lab)
     _recall(lab)
     assert stat.S_IMODE(place.stat().st_mode) == 0o2640
+
+
+def test_archived_files_are_put_on_one_ticket_and_the_others_come_back(lab: Lab) -> None:
+    for path in ("cold/a", "cold/b", "warm"):
+        lab.write(path, _content(path))
+    learn(lab)
+    cold = [b"cold/a", b"cold/b"]
+    assert migrate(lab.context, items(lab, tier="archive", paths=cold)).files_skipped == ()
+    assert migrate(lab.context, items(lab, paths=[b"warm"])).files_skipped == ()
+    assert release(lab.context, items(lab), wait_parked=True).files_skipped == ()
+    report = _recall(lab)
+    assert report.exit_code == 4
+    assert len(report.tickets) == 1
+    assert {skip.kind for skip in report.files_skipped} == {Skip.WAITING}
+    assert report.files_done == 1
+    assert (lab.root / "warm").read_bytes() == _content("warm")
+    assert (lab.root / "cold/a").is_symlink()
+    assert _recall(lab).tickets == report.tickets, "asking again is the same ticket"
+    with pytest.raises(WaitingOnRestore):
+        cat(lab.context, str(lab.root / "cold/a"), io.BytesIO())
+    assert restore(lab.context, [str(lab.root / "cold")], str(lab.base / "out")).exit_code == 4
