@@ -1,57 +1,75 @@
-"""What accrual asks of the ledger: how far it has come, and which byte lines came when."""
+"""What accrual asks of the ledger: bytes held at a moment, and how far it has come. Used by tiering.jobs.accrue.
 
-from collections.abc import Iterator
-from datetime import UTC, datetime
+Balances are summed from entries by their time, so that hours missed while nothing ran can be booked later, and an
+auditor can recompute each of them from the ledger alone.
+"""
+
+from collections import Counter
 
 from sqlalchemy import func, select
-from sqlalchemy.dialects import postgresql, sqlite
 
-from tiering.catalog.accounts import BYTE
-from tiering.catalog.tables import ledger_entries, ledger_lines, meta
+from tiering.catalog import ledger
+from tiering.catalog.accounts import BYTE, UNIT_OF
+from tiering.catalog.tables import ledger_entries, ledger_lines, packs
 from tiering.catalog.transaction import Tx
+from tiering.catalog.values import PackState
 
 KIND = "accrue"
-_THROUGH = "accrued_through"
+_STANDING = (PackState.LIVE, PackState.DOOMED, PackState.DELETING)
+
+Held = Counter[tuple[str, str]]
+"""(account, tier) -> bytes."""
 
 
-def accrued_through(tx: Tx) -> int | None:
-    """Return the last hour booked (hours since the epoch), None before the first. After a rebuild the ledger
-    knows.
+def held(tx: Tx, *, since_ns: int = 0, until_ns: int) -> Held:
+    """Return the sums of byte lines of entries with since <= at_ns < until. From 0: balances."""
+    query = (
+        select(ledger_lines.c.account, ledger_lines.c.tier, func.sum(ledger_lines.c.amount))
+        .join(ledger_entries, ledger_entries.c.entry_no == ledger_lines.c.entry_no)
+        .where(ledger_entries.c.at_ns >= since_ns, ledger_entries.c.at_ns < until_ns, ledger_lines.c.unit == BYTE)
+        .group_by(ledger_lines.c.account, ledger_lines.c.tier)
+    )
+    return Counter({(account, tier): int(amount) for account, tier, amount in tx.conn.execute(query)})
+
+
+def held_at(tx: Tx, at_ns: int) -> Held:
+    """Return the byte balances as they stood just before that time: today's, less what was booked since.
+
+    Reads only the entries since, however long the ledger is.
     """
-    kept = tx.conn.execute(select(meta.c.value).where(meta.c.key == _THROUGH)).scalar()
-    if kept is not None:
-        return int(kept)
-    query = select(ledger_entries.c.op_id).where(ledger_entries.c.kind == KIND)
-    newest = tx.conn.execute(query.order_by(ledger_entries.c.entry_no.desc()).limit(1)).scalar()
-    if newest is None:
-        return None
-    stamp = datetime.strptime(str(newest).rpartition(":")[2], "%Y-%m-%dT%H").replace(tzinfo=UTC)
-    return int(stamp.timestamp()) // 3600
+    since = (
+        select(ledger_lines.c.account, ledger_lines.c.tier, func.sum(ledger_lines.c.amount))
+        .join(ledger_entries, ledger_entries.c.entry_no == ledger_lines.c.entry_no)
+        .where(ledger_entries.c.at_ns >= at_ns, ledger_lines.c.unit == BYTE)
+        .group_by(ledger_lines.c.account, ledger_lines.c.tier)
+    )
+    found = Counter({key: amount for key, amount in ledger.all_balances(tx).items() if UNIT_OF[key[0]] == BYTE})
+    for account, tier, amount in tx.conn.execute(since):
+        found[account, tier] -= int(amount)
+    return found
 
 
-def set_accrued_through(tx: Tx, hour: int) -> None:
-    """Note the last hour booked."""
-    dialect = sqlite if tx.is_sqlite else postgresql
-    statement = dialect.insert(meta).values(key=_THROUGH, value=str(hour))
-    tx.conn.execute(statement.on_conflict_do_update(index_elements=["key"], set_={"value": str(hour)}))
-
-
-def began_ns(tx: Tx) -> int | None:
-    """Return the time of the ledger's first entry."""
-    found = tx.conn.execute(select(func.min(ledger_entries.c.at_ns))).scalar()
+def accrued_until_ns(tx: Tx) -> int | None:
+    """Return the end of the last period booked; None before the first."""
+    query = select(func.max(ledger_entries.c.at_ns)).where(ledger_entries.c.kind == KIND)
+    found = tx.conn.execute(query).scalar_one_or_none()
     return None if found is None else int(found)
 
 
-def byte_lines_since(tx: Tx, since_ns: int) -> Iterator[tuple[int, str, str, int]]:
-    """Yield (at_ns, account, tier, amount) of the byte lines of entries at or after that time, oldest first."""
+def first_entry_ns(tx: Tx) -> int | None:
+    """Return when the books began; None while they are empty."""
+    found = tx.conn.execute(select(func.min(ledger_entries.c.at_ns))).scalar_one_or_none()
+    return None if found is None else int(found)
+
+
+def objects(tx: Tx) -> Counter[tuple[str, str]]:
+    """Return how many packs stand in the stores now, by (tier, storage class)."""
     query = (
-        select(ledger_entries.c.at_ns, ledger_lines.c.account, ledger_lines.c.tier, ledger_lines.c.amount)
-        .join(ledger_entries, ledger_entries.c.entry_no == ledger_lines.c.entry_no)
-        .where(ledger_entries.c.at_ns >= since_ns, ledger_lines.c.unit == BYTE)
-        .order_by(ledger_entries.c.at_ns, ledger_entries.c.entry_no, ledger_lines.c.line_no)
+        select(packs.c.tier, packs.c.storage_class, func.count())
+        .where(packs.c.state.in_([str(state) for state in _STANDING]))
+        .group_by(packs.c.tier, packs.c.storage_class)
     )
-    for row in tx.conn.execute(query):
-        yield row.at_ns, row.account, row.tier, row.amount
+    return Counter({(tier, storage_class): int(number) for tier, storage_class, number in tx.conn.execute(query)})
 
 
 def dollars(tx: Tx, *, since_ns: int = 0, until_ns: int | None = None) -> dict[tuple[str, str], int]:

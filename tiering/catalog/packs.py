@@ -322,10 +322,3 @@ def bytes_in_state(tx: Tx) -> dict[tuple[str, str, PackState], tuple[int, int, i
         (tier, kind, PackState(state)): (int(number), int(size), int(framing))
         for tier, kind, state, number, size, framing in tx.conn.execute(query)
     }
-
-
-def count_by_class(tx: Tx, states: Sequence[PackState]) -> dict[tuple[str, str], int]:
-    """Return (tier, storage class) -> packs in any of *states*."""
-    query = select(packs.c.tier, packs.c.storage_class, func.count()).where(packs.c.state.in_([*map(str, states)]))
-    rows = tx.conn.execute(query.group_by(packs.c.tier, packs.c.storage_class))
-    return {(tier, storage_class): int(number) for tier, storage_class, number in rows}

@@ -9,10 +9,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
+from policies.values import HOT
 from tiering.catalog import accounts, accruals, files, ledger, sums
 from tiering.catalog.transaction import Tx
 from tiering.jobs import disk_check, store_check
-from tiering.jobs.accrue import FIXED, HOT, REFUNDABLE
+from tiering.jobs.accrue import AVOIDED, REALISED
 from tiering.jobs.context import Context
 from tiering.jobs.findings import Findings
 
@@ -112,21 +113,21 @@ def _against_rows(tx: Tx) -> Sequence[str]:
 
 def _dollars(tx: Tx, ctx: Context, *, since_ns: int, until_ns: int | None) -> Dollars:
     booked = accruals.dollars(tx, since_ns=since_ns, until_ns=until_ns)
-    baseline = {flag: booked.get((accounts.BASELINE_STORAGE, flag), 0) for flag in (REFUNDABLE, FIXED)}
-    hot = {flag: accruals.hot_cost(tx, flag=flag, since_ns=since_ns, until_ns=until_ns) for flag in (REFUNDABLE, FIXED)}
+    baseline = {flag: booked.get((accounts.BASELINE_STORAGE, flag), 0) for flag in (REALISED, AVOIDED)}
+    hot = {flag: accruals.hot_cost(tx, flag=flag, since_ns=since_ns, until_ns=until_ns) for flag in (REALISED, AVOIDED)}
     cold = sum(
         amount
         for (account, tier), amount in booked.items()
         if account.startswith("cost.") and (account, tier) != (accounts.COST_STORAGE, HOT)
     )
-    saved = {flag: baseline[flag] - hot[flag] for flag in (REFUNDABLE, FIXED)}
+    saved = {flag: baseline[flag] - hot[flag] for flag in (REALISED, AVOIDED)}
     # The cold tiers' bill is set against the saving it made possible: of the kind that the hot tier gives now.
-    saved[REFUNDABLE if ctx.config.hot.refundable else FIXED] -= cold
+    saved[REALISED if ctx.config.hot.refundable else AVOIDED] -= cold
     return Dollars(
         baseline=sum(baseline.values()) / NANO,
         actual=(sum(hot.values()) + cold) / NANO,
-        saved_realised=saved[REFUNDABLE] / NANO,
-        saved_avoided=saved[FIXED] / NANO,
+        saved_realised=saved[REALISED] / NANO,
+        saved_avoided=saved[AVOIDED] / NANO,
     )
 
 
