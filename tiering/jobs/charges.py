@@ -26,9 +26,15 @@ _AS_TRANSITION = "copy"
 
 
 def price_class(ctx: Context, tier: str, storage_class: str = "") -> str:
-    """Return the price book's class for objects of *storage_class* ("": the tier's own) in *tier*."""
+    """Return the price book's class for objects of *storage_class* ("": the tier's own) in *tier*.
+
+    LOCAL, where requests are free, for a directory and wherever the operator's own price says that the book does not
+    apply.
+    """
     configured = ctx.config.tiers[tier]
-    return LOCAL if configured.is_local else storage_class or configured.storage_class
+    if configured.is_local or configured.usd_per_gib_month is not None:
+        return LOCAL
+    return storage_class or configured.storage_class
 
 
 def charge(ctx: Context, *, reason: str) -> int:
