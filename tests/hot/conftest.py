@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.hot.releasing import CONTENT, Release
 from tiering.hot.lease import ignore_sigio
 
 WAIT_S = 20  # far below the kernel's lease-break-time (45 s): who needs longer was not let in by us
@@ -97,3 +98,12 @@ class StoppedWriter:
 @pytest.fixture
 def stopped_writer() -> Callable[[Path], StoppedWriter]:
     return StoppedWriter
+
+
+@pytest.fixture
+def release(volume: Path) -> Iterator[Release]:
+    """A release of `model.bin` that has not begun."""
+    (volume / "model.bin").write_bytes(CONTENT)
+    made = Release(volume, b"model.bin")
+    yield made
+    os.close(made.dir_fd)

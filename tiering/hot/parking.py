@@ -20,14 +20,14 @@ from dataclasses import dataclass
 from enum import Enum
 
 from tiering.errors import SourceBusy
-from tiering.hot import paths, syscalls
+from tiering.hot import names, paths, syscalls
 from tiering.hot.identity import Identity
 from tiering.hot.kept_times import KeptTimes
 from tiering.hot.lease import Lease, LeaseUnavailable, write_lease
 from tiering.hot.meta import read_xattrs
 from tiering.hot.placeholder import write_placeholder
 from tiering.hot.salvage import salvage
-from tiering.hot.swap import is_inode, is_placeholder, put_back, remove_own_link, status_of, unlink_if_there
+from tiering.hot.swap import give_back, is_inode, is_placeholder, put_back, remove_own_link, status_of, unlink_if_there
 
 Step = Callable[[str], None]
 
@@ -148,7 +148,7 @@ def _exchange_all(
     reason = ""
     exchanged: list[Slot] = []
     for slot in slots:
-        if not _exchange_one(slot, expected.inode):
+        if not _exchange_one(slot, expected.inode, op):
             reason = f"{os.fsdecode(slot.name)} is not that file any more"
             break
         exchanged.append(slot)
@@ -166,26 +166,37 @@ def _exchange_all(
     )
 
 
-def _exchange_one(slot: Slot, inode: tuple[int, int]) -> bool:
+def _exchange_one(slot: Slot, inode: tuple[int, int], op: str) -> bool:
     times = KeptTimes(slot.dir_fd)
-    if not is_inode(slot.dir_fd, slot.name, inode):
+    dir_fd, name, hidden, target = slot.dir_fd, slot.name, slot.hidden, slot.target
+    if not is_inode(dir_fd, name, inode):
         return False
     try:
-        if slot.target is None:
-            syscalls.rename_no_replace(slot.dir_fd, slot.name, slot.hidden)
+        if target is None:
+            syscalls.rename_no_replace(dir_fd, name, hidden)
         else:
-            syscalls.rename_exchange(slot.dir_fd, slot.name, slot.hidden)
+            syscalls.rename_exchange(dir_fd, name, hidden)
     except FileNotFoundError:
         return False
-    is_ours = is_inode(slot.dir_fd, slot.hidden, inode)
-    if not is_ours:  # somebody replaced the file between look and exchange: give theirs back
-        if slot.target is None:
-            syscalls.rename_no_replace(slot.dir_fd, slot.hidden, slot.name)
+    is_exchanged = is_inode(dir_fd, hidden, inode)
+    if not is_exchanged:  # somebody replaced the file between look and exchange
+        if target is None:
+            _put_free(dir_fd, name, hidden, op)
         else:
-            syscalls.rename_exchange(slot.dir_fd, slot.name, slot.hidden)
+            give_back(dir_fd, name, hidden, op=op, is_ours=lambda: is_placeholder(dir_fd, hidden, target))
     times.after()
     times.put_back()
-    return is_ours
+    return is_exchanged
+
+
+def _put_free(dir_fd: int, name: bytes, hidden: bytes, op: str) -> None:
+    """Give a user's file that was moved away by mistake its name back, or the conflict name if that is taken by
+    now.
+    """
+    try:
+        syscalls.rename_no_replace(dir_fd, hidden, name)
+    except FileExistsError:
+        syscalls.rename_no_replace(dir_fd, hidden, names.conflict(name, op))
 
 
 def _kept(status: os.stat_result) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ The sequence of a release is in tiering.hot.parking; recall uses swap_in().
 import errno
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from dedup.values import FileMeta
@@ -65,19 +65,41 @@ def put_back(dir_fd: int, name: bytes, hidden: bytes, *, target: bytes | None, o
     """
     times = KeptTimes(dir_fd)
     where = "conflict"
+    status = os.stat(hidden, dir_fd=dir_fd, follow_symlinks=False)
+    inode = (status.st_dev, status.st_ino)
     if target is not None and is_placeholder(dir_fd, name, target):
         times.before()
         syscalls.rename_exchange(dir_fd, name, hidden)
         if is_placeholder(dir_fd, hidden, target):
             unlink_if_there(dir_fd, hidden)
             where = "path"
-        else:  # a user replaced it in this very moment: give theirs back
-            syscalls.rename_exchange(dir_fd, name, hidden)
+        elif not give_back(dir_fd, name, hidden, op=op, is_ours=lambda: is_inode(dir_fd, hidden, inode)):
+            where = (
+                "path"  # it stood at its path for a moment, and a user put something else there: that was theirs to do
+            )
         times.after()
     if where == "conflict":
         where = _take_free_name(dir_fd, name, hidden, op, times)
     times.put_back()
     return where
+
+
+def give_back(dir_fd: int, name: bytes, hidden: bytes, *, op: str, is_ours: Callable[[], bool]) -> bool:
+    """Exchange again: what came to *hidden* is a user's, who replaced *name* in the moment of our exchange.
+
+    *is_ours* tells whether *hidden* now has what we had there. If not (False is returned), the user was at it a
+    second time in between: the newer of theirs stays at *name*, the older is kept under the conflict name.
+    """
+    try:
+        syscalls.rename_exchange(dir_fd, name, hidden)
+    except FileNotFoundError:  # deleted meanwhile; theirs returns rather than be lost
+        syscalls.rename_no_replace(dir_fd, hidden, name)
+        return False
+    if is_ours():
+        return True
+    syscalls.rename_exchange(dir_fd, name, hidden)
+    syscalls.rename_no_replace(dir_fd, hidden, names.conflict(name, op))
+    return False
 
 
 def _take_free_name(dir_fd: int, name: bytes, hidden: bytes, op: str, times: KeptTimes) -> str:
@@ -165,6 +187,8 @@ def _place_all(places: Sequence[Place]) -> list[int]:
 
 def _exchange_in(place: Place, times: KeptTimes) -> None:
     dir_fd, name, temp, target = place.dir_fd, place.name, place.temp, place.target
+    status = os.stat(temp, dir_fd=dir_fd, follow_symlinks=False)
+    inode = (status.st_dev, status.st_ino)
     try:
         if target is None:
             _rename_in(dir_fd, name, temp)
@@ -179,7 +203,13 @@ def _exchange_in(place: Place, times: KeptTimes) -> None:
                 return
             raise
         if not is_placeholder(dir_fd, temp, target):
-            syscalls.rename_exchange(dir_fd, name, temp)
+            give_back(
+                dir_fd,
+                name,
+                temp,
+                op=names.operation_of(temp) or "recall",
+                is_ours=lambda: is_inode(dir_fd, temp, inode),
+            )
             raise _replaced(name)
     except FileNotFoundError as error:
         raise _replaced(name) from error
