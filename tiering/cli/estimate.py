@@ -57,9 +57,7 @@ def run(
 def _show(out: Output, seen: Estimate) -> None:
     out.text(f"{seen.files:,} files, {say_bytes(seen.logical_bytes)}")
     out.text(f"  unique after dedup      {say_bytes(seen.unique_bytes):>12}")
-    out.text(
-        f"  stored after zstd       {say_bytes(seen.stored_bytes):>12}   {seen.reduction_ratio:.0%} of what it was"
-    )
+    out.text(f"  stored after zstd       {say_bytes(seen.stored_bytes):>12}   {seen.reduction_ratio:.0%} of it")
     out.text(f"  cold by built-in rules  {say_bytes(seen.cold_bytes):>12}   {seen.cold_files:,} files")
     out.text(
         f"a month: {say_usd(seen.now_nano_month)} now, {say_usd(seen.then_nano_month)} then, "

@@ -24,11 +24,11 @@ from tiering.clock import NS_PER_S, Clock
 from tiering.config import Config, load_config
 from tiering.errors import ConfigError, FrostlineError
 from tiering.jobs.context import Context
+from tiering.jobs.preflight import DROP_IN_HINT, preflight
 from tiering.logs import Log
 from tiering.notify import CommandNotifier
 from tiering.report.summary import summary
 from tiering.service import duties
-from tiering.service.preflight import DROP_IN_HINT, preflight
 from tiering.service.sd_notify import Supervisor
 from tiering.service.timetable import first_run, triggers, upkeep_s
 

@@ -1,6 +1,7 @@
-"""What the daemon needs from its unit, tried out at start-up: each missing thing as the line that would give it.
+"""What this process needs to do its work exactly, tried out: each missing thing as the unit's line that would give it.
 
-Read and write access to the places of the configuration, and the capabilities that exact restoring needs.
+Write access to the places of the configuration, leases and exchanges in the roots, and capabilities. Asked by the
+daemon at its start and by doctor.
 """
 
 import errno

@@ -1,0 +1,1 @@
+"""Tests of tiering.report: views add up to the numbers they show."""

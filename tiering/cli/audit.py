@@ -1,0 +1,106 @@
+"""`frostline audit`: reconcile ledger, catalog, store and disk; show what was saved."""
+
+from typing import Annotated
+
+import typer
+
+from policies.amounts import say_bytes
+from tiering.cli.output import Output
+from tiering.cli.recall import parse_moment
+from tiering.cli.session import session_of
+from tiering.errors import UsageError
+from tiering.jobs.audit import AuditReport, audit
+from tiering.jobs.context import Context
+from tiering.report.audit_html import audit_html
+from tiering.report.ledger_csv import write_ledger_csv
+from tiering.report.waterfall import Step, waterfall
+
+EXAMPLES = (
+    "frostline audit",
+    "frostline audit --since 2026-01-01 --until 2026-04-01 --csv q1.csv --html q1.html",
+)
+BAR = 30  # characters of the longest bar
+
+
+def run(
+    ctx: typer.Context,
+    since: Annotated[str, typer.Option("--since", help="Dollars and CSV from this time on: 2026-01-01.")] = "",
+    until: Annotated[str, typer.Option("--until", help="... and before this time.")] = "",
+    html: Annotated[str, typer.Option("--html", help="Write the report as a page to this file.")] = "",
+    csv: Annotated[str, typer.Option("--csv", help="Write the ledger's entries of that time to this file.")] = "",
+    no_store: Annotated[bool, typer.Option("--no-store", help="Do not list the stores.")] = False,
+    no_disk: Annotated[bool, typer.Option("--no-disk", help="Do not look at the trees.")] = False,
+) -> int:
+    """Compare the ledger with the catalog's rows, the stores' listings and the disk, to the byte.
+
+    Exit 10 on a difference. Bytes are as of now; --since and --until bound the dollars. Realised savings came off a
+    bill, avoided cost did not.
+    """
+    session = session_of(ctx)
+    since_ns = parse_moment(since) if since else 0
+    until_ns = parse_moment(until) if until else None
+    with session.reading() as context:
+        report = audit(context, since_ns=since_ns, until_ns=until_ns, check_store=not no_store, check_disk=not no_disk)
+        if csv:
+            _write_csv(context, csv, since_ns=since_ns, until_ns=until_ns)
+    steps = waterfall(report)
+    if html:
+        facts, faults = _facts(report), report.discrepancies
+        page = audit_html(title="frostline audit", ok=report.ok, steps=steps, facts=facts, discrepancies=faults)
+        _write(html, page)
+    session.out.json(report.as_json())
+    _show(session.out, report, steps)
+    return report.exit_code
+
+
+def _write_csv(context: Context, path: str, *, since_ns: int, until_ns: int | None) -> None:
+    try:
+        with open(path, "w", encoding="utf-8", newline="") as out, context.catalog.read() as tx:
+            write_ledger_csv(tx, out, since_ns=since_ns, until_ns=until_ns)
+    except OSError as error:
+        raise _unwritable(path, error) from None
+
+
+def _write(path: str, text: str) -> None:
+    try:
+        with open(path, "w", encoding="utf-8", errors="backslashreplace") as out:
+            out.write(text)
+    except OSError as error:
+        raise _unwritable(path, error) from None
+
+
+def _unwritable(path: str, error: OSError) -> UsageError:
+    return UsageError(f"{path} cannot be written: {error.strerror}", now="the audit itself changed nothing")
+
+
+def _facts(report: AuditReport) -> list[tuple[str, str]]:
+    usd = report.usd
+    return [
+        ("files", f"{report.files:,}"),
+        ("logical bytes", f"{report.logical_bytes:,}"),
+        ("on the hot tier", f"{report.hot_bytes:,}"),
+        ("offline", f"{report.offline_bytes:,}"),
+        ("all of it on the hot tier would have cost", f"${usd.baseline:,.2f}"),
+        ("it did cost", f"${usd.actual:,.2f}"),
+        ("saved, off a bill", f"${usd.saved_realised:,.2f}"),
+        ("avoided cost", f"${usd.saved_avoided:,.2f}"),
+    ]
+
+
+def _show(out: Output, report: AuditReport, steps: list[Step]) -> None:
+    top = max((abs(step.change_bytes) for step in steps), default=0) or 1
+    for step in steps:
+        bar = ("=" if step.is_total else "-" if step.change_bytes < 0 else "+") * round(
+            BAR * abs(step.change_bytes) / top
+        )
+        out.text(f"{step.label:<32}{say_bytes(step.change_bytes):>13}  {bar}")
+    out.text()
+    for label, value in _facts(report):
+        out.text(f"{label:<43}{value:>22}")
+    for note in report.notes:
+        out.text(f"note: {note}")
+    for said in report.discrepancies:
+        out.text(f"discrepancy: {said}")
+    if report.discrepancy_count > len(report.discrepancies):
+        out.text(f"... {report.discrepancy_count:,} in all")
+    out.text("ok: ledger, catalog, store and disk agree" if report.ok else "the books do not balance")

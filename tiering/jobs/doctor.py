@@ -1,0 +1,207 @@
+"""doctor: looks at an installation from all sides and says, for each thing that is not right, what to do.
+
+Changes nothing but for two hidden files at the top of each root (written and removed, to try leases and exchanges) and,
+with *probes*, a few objects under probe/ in each store. An audit proves the books; this looks at what surrounds them.
+"""
+
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from policies.amounts import say_bytes, say_time
+from policies.values import NS_PER_DAY
+from tiering.catalog import journal, ledger, runs, scans, segments
+from tiering.catalog import stores as store_rows
+from tiering.errors import FrostlineError
+from tiering.hot import names
+from tiering.hot.evidence import is_network, mount_quality
+from tiering.hot.marker import check_marker
+from tiering.hot.space import free_bytes
+from tiering.hot.walk import find_ours
+from tiering.jobs.context import Context, OpenRoot, OpenTier
+from tiering.jobs.preflight import preflight
+from tiering.jobs.processes import is_dead
+from tiering.stores import ownership
+from tiering.stores.base import Capabilities
+from tiering.stores.probe import probe
+
+STALE_SCAN_NS = 7 * NS_PER_DAY
+STALE_SEGMENT_RECORDS = 100_000
+LEFT_SHOWN = 5
+
+
+class Weight(StrEnum):
+    """How much a finding matters."""
+
+    GOOD = "good"
+    """As it should be; listed so that one sees it was looked at."""
+    NOTE = "note"
+    """Works, and could be better."""
+    BAD = "bad"
+    """Something will not work, or does not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    weight: Weight
+    what: str
+    do: str = ""
+    """What mends it."""
+
+
+def doctor(ctx: Context, *, probes: bool = False) -> Iterator[Finding]:
+    """Yield findings, as they are made. Never raises for what it finds."""
+    yield from _catalog(ctx)
+    yield from _places(ctx)
+    for root in ctx.roots:
+        yield from _root(ctx, root)
+    asked: set[str] = set()
+    for tier in ctx.tiers.values():
+        if tier.store.url not in asked:
+            asked.add(tier.store.url)
+            yield from _store(ctx, tier, probes=probes)
+    yield from _work(ctx)
+
+
+def _catalog(ctx: Context) -> Iterator[Finding]:
+    with ctx.catalog.read() as tx:
+        number, _ = ledger.last(tx)
+        waiting = segments.waiting(tx)
+    yield Finding(Weight.GOOD, f"catalog {ctx.catalog.shown_url}: opens, {number:,} ledger entries")
+    if waiting > STALE_SEGMENT_RECORDS:
+        yield Finding(
+            Weight.BAD,
+            f"{waiting:,} records wait for a segment: losing the catalog now would lose them",
+            "see whether the store can be written; frostline reconcile writes them",
+        )
+
+
+def _places(ctx: Context) -> Iterator[Finding]:
+    found = False
+    for missing in preflight(ctx):
+        found = True
+        line = f"for the service: {missing.line}" if missing.line else ""
+        yield Finding(Weight.NOTE, missing.what, line)
+    if not found:
+        yield Finding(Weight.GOOD, "this process may do everything that exact restoring needs")
+    free = free_bytes(os.fsencode(ctx.config.catalog.state_dir))
+    need = 4 * ctx.config.chunking.pack_bytes
+    if free < need:
+        yield Finding(
+            Weight.BAD,
+            f"{ctx.config.catalog.state_dir} has {say_bytes(free)} free; packs under construction need {say_bytes(need)}",
+            "free space there, or lower chunking.pack_bytes",
+        )
+
+
+def _root(ctx: Context, root: OpenRoot) -> Iterator[Finding]:
+    shown = os.fsdecode(root.path)
+    try:
+        if root.marker:
+            check_marker(root.path, root.marker)
+        quality = mount_quality(root.path)
+        network = is_network(root.path)
+    except FrostlineError as error:
+        yield Finding(
+            Weight.BAD,
+            error.what,
+            f"mount it; if it is the right tree without its marker: frostline init --root {shown}",
+        )
+        return
+    except OSError as error:
+        yield Finding(Weight.BAD, f"{shown}: {error.strerror}", "mount it")
+        return
+    yield Finding(Weight.GOOD, f"root {root.name} ({shown}): mounted, reading known by: {quality}")
+    if not quality.is_evidence:
+        yield Finding(
+            Weight.NOTE,
+            f"{shown} records no reading: only rules by age move its files",
+            "mount it with relatime, or set open_counter = true",
+        )
+    if network:
+        yield Finding(
+            Weight.NOTE,
+            f"{shown} is on a network or FUSE file system: files are stored and not released",
+            'see release_without_lease in docs/config.md, e.g. "7d"',
+        )
+    yield from _scan_of(ctx, root)
+    yield from _leftovers(ctx, root)
+
+
+def _scan_of(ctx: Context, root: OpenRoot) -> Iterator[Finding]:
+    with ctx.catalog.read() as tx:
+        last = scans.last(tx, root.root_id, state="complete")
+        newest = scans.last(tx, root.root_id)
+    now_ns = ctx.clock.now_ns()
+    if last is None:
+        yield Finding(Weight.NOTE, f"root {root.name} was never scanned", "frostline scan")
+    elif now_ns - (last.finished_ns or last.started_ns) > STALE_SCAN_NS:
+        ago = say_time(now_ns - (last.finished_ns or last.started_ns))
+        yield Finding(Weight.NOTE, f"the last complete scan of root {root.name} was {ago} ago", "does the daemon run?")
+    if newest is not None and newest.state in {"refused", "awaiting_confirmation"}:
+        hint = "frostline scan --confirm-missing if that is right" if newest.state != "refused" else "frostline scan"
+        yield Finding(Weight.BAD, f"the last scan of root {root.name} is {newest.state}: {newest.note}", hint)
+
+
+def _leftovers(ctx: Context, root: OpenRoot) -> Iterator[Finding]:
+    """Look for hidden names that no operation under way explains."""
+    with ctx.catalog.read() as tx:
+        known = {row.op_id for row in journal.every(tx)}
+    left = [
+        os.fsdecode(os.path.join(root.path, folder, name))
+        for folder, name in find_ours(root.path)
+        if names.operation_of(name) not in known
+    ]
+    for path in left[:LEFT_SHOWN]:
+        yield Finding(
+            Weight.BAD,
+            f"{path} is ours and no operation explains it",
+            "frostline reconcile; if it stays, look at it before you delete it: it may hold the only copy of a conflict",
+        )
+    if len(left) > LEFT_SHOWN:
+        yield Finding(Weight.BAD, f"... and {len(left) - LEFT_SHOWN:,} more under {os.fsdecode(root.path)}")
+
+
+def _store(ctx: Context, tier: OpenTier, *, probes: bool) -> Iterator[Finding]:
+    try:
+        ownership.check(tier.store, ctx.catalog_id, ctx.epoch)
+        uploads = sum(1 for _ in tier.store.list_uploads())
+        seen = _probed(tier) if probes else tier.capabilities
+    except FrostlineError as error:
+        yield Finding(Weight.BAD, f"tier {tier.name}: {error.what}", error.hint)
+        return
+    yield Finding(Weight.GOOD, f"tier {tier.name} ({tier.store.url}): reachable, ours, epoch {ctx.epoch}")
+    if uploads:
+        yield Finding(
+            Weight.NOTE, f"{uploads:,} unfinished uploads in {tier.store.url} are billed", "frostline gc --yes"
+        )
+    with ctx.catalog.read() as tx:
+        row = store_rows.get(tx, tier.store.url)
+    noted = Capabilities(**json.loads(row.capabilities)) if row is not None else seen
+    if noted != seen:
+        yield Finding(Weight.BAD, f"{tier.store.url} behaves otherwise than at init: {seen}", "frostline init")
+    if not seen.conditional_put:
+        yield Finding(Weight.NOTE, f"{tier.store.url} has no conditional create: one process writes at a time")
+    if not seen.verifies_checksum:
+        yield Finding(Weight.NOTE, f"{tier.store.url} does not verify checksums: every upload is read back")
+
+
+def _probed(tier: OpenTier) -> Capabilities:
+    return probe(tier.store, storage_classes=[tier.storage_class], nonce=secrets.token_hex(8))
+
+
+def _work(ctx: Context) -> Iterator[Finding]:
+    with ctx.catalog.read() as tx:
+        dead = sum(1 for row in journal.every(tx) if is_dead(row.owner, mine=ctx.owner))
+        failed = [row for job in ("scan", "cycle", "tickets", "accrue", "gc") if (row := runs.last(tx, job))]
+    if dead:
+        yield Finding(Weight.BAD, f"{dead:,} operations of dead processes are half done", "frostline reconcile")
+    for row in failed:
+        if row.outcome == "failed":
+            what = json.loads(row.detail).get("what", "")
+            yield Finding(Weight.BAD, f"the last {row.job} failed: {what}", "journalctl -u frostlined")
