@@ -224,9 +224,15 @@ def _translated(error: Exception, shown: str) -> Exception:
             now="this step was not recorded; nothing is half done",
             hint="wait for the other command, then run this one again",
         )
-    if re.search(r"database or disk is full|No space left", said):
+    if re.search(r"database or disk is full|No space left", said) or ("disk I/O error" in said and _is_full(shown)):
         return NoSpace(
             f"no space left for the catalog {shown}", now="this step was not recorded", hint="free space on its disk"
+        )
+    if "disk I/O error" in said:
+        return FrostlineError(
+            f"the disk under the catalog {shown} fails: {said}",
+            now="this step was not recorded; nothing was released or deleted",
+            hint="check the disk (dmesg), then run: frostline reconcile",
         )
     if re.search(r"not a database|malformed", said):
         return SchemaError(
@@ -246,3 +252,12 @@ def _translated(error: Exception, shown: str) -> Exception:
             hint="check that the server runs and that catalog.url is right",
         )
     return error
+
+
+def _is_full(shown: str) -> bool:
+    """Whether the disk of an SQLite catalog has no room: SQLite then calls a failing -shm file an I/O error."""
+    try:
+        disk = os.statvfs(Path(make_url(shown).database or "/").parent)
+    except OSError:
+        return False
+    return disk.f_bavail * disk.f_frsize < 1 << 20
