@@ -11,7 +11,7 @@ import pytest
 from tests.jobs.lab import Lab, open_lab
 from tests.jobs.outbound import Killed, StopAt, books_balance, items, learn, rows, states
 from tests.stores.faults import FaultyStore
-from tests.stores.servers import KEY_ID, SECRET, S3Server, moto_server, slow_restores
+from tests.stores.servers import KEY_ID, SECRET, S3Server, moto_server, seaweed_server, slow_restores
 from tiering.catalog import accounts, journal, ledger
 from tiering.catalog import tickets as ticket_rows
 from tiering.catalog.values import FileState, JournalKind
@@ -232,17 +232,25 @@ def moto() -> Iterator[S3Server]:
 
 
 @pytest.fixture
-def glacier(tmp_path: Path, moto: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
-    """A laboratory on moto: STANDARD and GLACIER in one bucket."""
+def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY_ID)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
-    bucket = moto.bucket(f"b-{uuid4().hex}")
-    reach = {"endpoint_url": moto.endpoint, "region": "us-east-1", "path_style": True}
-    tiers = {
+
+
+def glacier_tiers(server: S3Server) -> dict[str, dict[str, object]]:
+    """STANDARD and GLACIER in one new bucket."""
+    bucket = server.bucket(f"b-{uuid4().hex}")
+    reach = {"endpoint_url": server.endpoint, "region": "us-east-1", "path_style": True}
+    return {
         "standard": {"store": f"s3://{bucket}/warm", **reach},
         "archive": {"store": f"s3://{bucket}/cold", "storage_class": "GLACIER", **reach},
     }
-    with slow_restores(looks=3), open_lab(tmp_path / "lab", tiers=tiers) as opened:
+
+
+@pytest.fixture
+def glacier(tmp_path: Path, moto: S3Server, credentials: None) -> Iterator[Lab]:
+    """A laboratory on moto."""
+    with slow_restores(looks=3), open_lab(tmp_path / "lab", tiers=glacier_tiers(moto)) as opened:
         yield opened
 
 
@@ -270,6 +278,24 @@ def test_on_s3_glacier_and_back_bit_for_bit(glacier: Lab) -> None:
     assert is_back(glacier)
     books_balance(glacier)
     _paid_as_quoted(glacier, ticket)
+
+
+@pytest.mark.s3
+@pytest.mark.usefixtures("credentials")
+def test_where_an_archive_class_is_only_a_label_nothing_waits(tmp_path: Path) -> None:
+    with (
+        seaweed_server(tmp_path / "weed") as server,
+        open_lab(tmp_path / "lab", tiers=glacier_tiers(server)) as lab,
+    ):
+        send_away(lab)
+        store = lab.context.tiers["archive"].store
+        assert {info.storage_class for info in store.list("packs/")} == {"GLACIER"}
+
+        report = recall(lab.context, items(lab), reason="by hand")
+
+        assert (report.files_done, report.tickets, report.exit_code) == (4, (), 0)
+        assert is_back(lab)
+        books_balance(lab)
 
 
 def _paid_as_quoted(lab: Lab, ticket: tickets.Ticket) -> None:
