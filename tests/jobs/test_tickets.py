@@ -210,3 +210,18 @@ def test_a_local_archive_costs_nothing_and_books_nothing(tmp_path: Path) -> None
         assert ticket.quote.usd_nano == 0
         with lab.catalog.read() as tx:
             assert ledger.balance(tx, "cost.retrieval") == 0
+
+
+def test_a_path_that_is_not_utf8_may_stand_in_a_reason(lab: Lab) -> None:
+    lab.write(b"\xff", bytes(range(256)) * 400)
+    learn(lab)
+    migrate(lab.context, items(lab, "archive"))
+
+    ticket = tickets.request(lab.context, [rows(lab)[b"\xff"]], by="\udcff", reason="cat /root/\udcff")
+
+    with lab.catalog.read() as tx:
+        booked = [entry for entry in ledger.entries(tx) if "root/" in entry.reason]
+        assert list(ledger.verify_chain(tx)) == []
+    assert all("\\udcff" in entry.reason for entry in booked)
+    (known,) = [found for found in tickets.open_tickets(lab.context) if found.number == ticket.number]
+    assert known.requested_by == "\\udcff"

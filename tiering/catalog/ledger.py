@@ -17,7 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from tiering.catalog import outbox
 from tiering.catalog.accounts import BOOK_OF, UNIT_OF, Line
-from tiering.catalog.tables import balances, ledger_entries, ledger_lines
+from tiering.catalog.tables import balances, ledger_entries, ledger_lines, storable
 from tiering.catalog.transaction import Tx, batches
 from tiering.errors import Discrepancy, FrostlineError
 
@@ -76,7 +76,7 @@ def post(tx: Tx, entry: Entry) -> int:
         op_id=entry.op_id,
         at_ns=tx.now_ns if entry.at_ns is None else entry.at_ns,
         kind=entry.kind,
-        reason=entry.reason,
+        reason=storable(entry.reason),
         price_book=entry.price_book,
         prev_hash=last[1],
         hash="",

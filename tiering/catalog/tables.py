@@ -16,10 +16,29 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    TypeDecorator,
     UniqueConstraint,
 )
+from sqlalchemy.engine import Dialect
 
 metadata = MetaData()
+
+
+class Prose(TypeDecorator[str]):
+    """Text for people that may quote a path: bytes of it that are not UTF-8 are stored as backslash escapes."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Return *value* as every database can store it."""
+        return None if value is None else storable(value)
+
+
+def storable(text: str) -> str:
+    """Return *text* with what os.fsdecode made of undecodable bytes written as backslash escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
 
 # SQLite makes only an INTEGER (not BIGINT) primary key an alias of the rowid; PostgreSQL needs BIGINT for 2e8 chunks.
 Key = BigInteger().with_variant(Integer, "sqlite")
@@ -160,7 +179,7 @@ versions = Table(
     Column("from_ns", BigInteger, nullable=False),  # when this version was stored
     Column("superseded_ns", BigInteger, nullable=False),
     Column("keep_until_ns", BigInteger, nullable=False),
-    Column("reason", Text, nullable=False),  # changed | deleted | replaced
+    Column("reason", Prose, nullable=False),  # changed | deleted | replaced
 )
 Index("versions_by_path", versions.c.root_id, versions.c.dir, versions.c.name)
 Index("versions_by_recipe", versions.c.recipe_no)
@@ -203,7 +222,7 @@ scans = Table(
     Column("missing", BigInteger, nullable=False),
     Column("sweep", Boolean, nullable=False),  # most atimes moved within hours in walk order: not counted as access
     Column("access_quality", Text, nullable=False),
-    Column("note", Text, nullable=False),
+    Column("note", Prose, nullable=False),
 )
 
 runs = Table(
@@ -224,12 +243,12 @@ tickets = Table(
     Column("ticket_no", Key, primary_key=True),
     Column("state", Text, nullable=False),  # open | done | cancelled | failed
     Column("speed", Text, nullable=False),  # bulk | standard | expedited
-    Column("reason", Text, nullable=False),
-    Column("requested_by", Text, nullable=False),
+    Column("reason", Prose, nullable=False),
+    Column("requested_by", Prose, nullable=False),
     Column("created_ns", BigInteger, nullable=False),
     Column("deadline_ns", BigInteger),
     Column("quote", Text, nullable=False),  # JSON: bytes, usd_nano, hours, objects
-    Column("note", Text, nullable=False),
+    Column("note", Prose, nullable=False),
 )
 
 ticket_files = Table(
@@ -238,7 +257,7 @@ ticket_files = Table(
     Column("ticket_no", Key, ForeignKey("tickets.ticket_no"), primary_key=True),
     Column("file_id", Key, ForeignKey("files.file_id"), primary_key=True),
     Column("state", Text, nullable=False),  # waiting | done | failed
-    Column("note", Text, nullable=False),
+    Column("note", Prose, nullable=False),
 )
 
 restores = Table(
@@ -265,7 +284,7 @@ ledger_entries = Table(
     Column("op_id", Text, nullable=False, unique=True),  # the same operation is never booked twice
     Column("at_ns", BigInteger, nullable=False),
     Column("kind", Text, nullable=False),
-    Column("reason", Text, nullable=False),
+    Column("reason", Prose, nullable=False),
     Column("price_book", Text, nullable=False),  # "" where no price is involved
     Column("prev_hash", Text, nullable=False),
     Column("hash", Text, nullable=False),
