@@ -211,16 +211,18 @@ def test_a_placeholder_deleted_while_parked_stays_deleted(release: Release) -> N
     assert os.listdir(release.folder) == []
 
 
-def test_p1_a_late_writers_file_returns_even_if_the_placeholder_was_deleted(
+def test_p1_a_late_writers_file_is_kept_even_if_the_placeholder_was_deleted(
     release: Release, stopped_writer: Callable[[Path], StoppedWriter]
 ) -> None:
+    """Not at the path: whoever deleted it must find it deleted."""
     writer = stopped_writer(release.path)
     release.begin()
     release.path.unlink()
     writer.go_on(b"late bytes")
     writer.finish()
-    assert release.finish().outcome is Outcome.REVERTED
-    assert release.path.read_bytes() == CONTENT + b"late bytes"
+    assert release.finish().outcome is Outcome.CONFLICT
+    assert not release.path.exists()
+    assert release.conflict.read_bytes() == CONTENT + b"late bytes"
 
 
 def test_a_placeholder_renamed_while_parked_keeps_its_new_name(release: Release) -> None:

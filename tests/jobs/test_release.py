@@ -178,7 +178,7 @@ def test_p1_a_conflict_keeps_both(tmp_path: Path) -> None:
         (lab.root / "a").write_bytes(b"new")
         lab.clock.advance(61)
         report = finish_parked(lab.context)
-        assert "both are kept" in report.notes[0]
+        assert "it is kept as a.frostline-conflict-" in report.notes[0]
         assert (lab.root / "a").read_bytes() == b"new"
         (kept,) = lab.root.glob("a.frostline-conflict-*")
         assert kept.read_bytes() == CONTENT + b"a" + b"late bytes"

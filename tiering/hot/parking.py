@@ -79,11 +79,9 @@ class Outcome(Enum):
     REVERTED = "reverted"
     """The inode stands at its path again."""
     CONFLICT = "conflict"
-    """It had changed, and a user has put something else at the path: both are kept, this one under the conflict
-    name.
-    """
+    """It had changed, and a user has replaced or deleted the placeholder: it is kept under the conflict name."""
     STILL_PARKED = "still parked"
-    """Somebody has it open while a user's file stands at the path: ask again later."""
+    """Somebody has it open, and a user has replaced or deleted the placeholder: ask again later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,8 +271,8 @@ def undo(slots: Sequence[Slot], *, inode: tuple[int, int], op: str) -> Finished:
 
 
 def _revert(present: Sequence[Slot], op: str, reason: str, *, is_changed: bool) -> Finished:
-    if not is_changed and any(_is_taken(slot) for slot in present):
-        # Unchanged so far, and the user has a new file there: no reason yet to litter the directory with a conflict.
+    if not is_changed and any(_is_given_up(slot) for slot in present):
+        # Unchanged so far, and its path is the user's again: no reason yet to litter the directory with a conflict.
         return Finished(Outcome.STILL_PARKED, reason)
     wheres = [put_back(slot.dir_fd, slot.name, slot.hidden, target=slot.target, op=op) for slot in present]
     return Finished(_outcome(wheres), reason)
@@ -284,11 +282,11 @@ def _outcome(wheres: Sequence[str]) -> Outcome:
     return Outcome.CONFLICT if "conflict" in wheres else Outcome.REVERTED
 
 
-def _is_taken(slot: Slot) -> bool:
-    """Whether a user has put something of their own at the path."""
-    if slot.target is not None and is_placeholder(slot.dir_fd, slot.name, slot.target):
-        return False
-    return status_of(slot.dir_fd, slot.name) is not None
+def _is_given_up(slot: Slot) -> bool:
+    """Whether a user has deleted or replaced what the release put at the path."""
+    if slot.target is None:
+        return status_of(slot.dir_fd, slot.name) is not None
+    return not is_placeholder(slot.dir_fd, slot.name, slot.target)
 
 
 def _remove_links(slots: Sequence[Slot]) -> None:

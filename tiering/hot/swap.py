@@ -56,32 +56,33 @@ def remove_own_link(dir_fd: int, hidden: bytes) -> None:
 
 
 def put_back(dir_fd: int, name: bytes, hidden: bytes, *, target: bytes | None, op: str) -> str:
-    """Give the inode under *hidden* its name again. Return where it stands: *name*'s word "path", or "conflict".
+    """Give the inode under *hidden* its name again. Return where it stands then: "path" or "conflict".
 
-    *target* is the placeholder that may be standing at *name* and then goes; None if none was put there. A free name
-    is taken. What a user has put at *name* meanwhile stays, and the inode gets the conflict name beside it. Nothing
-    is ever overwritten. Durable after an fsync of the directory, which is the caller's: it must not happen while a
-    lease makes writers wait.
+    *target* is the placeholder that was put at *name*: if it still stands there, the inode takes its place. If a
+    user has put something else there, or has deleted the placeholder, that stays so, and the inode gets the conflict
+    name beside it. With None no placeholder was put there, and the name is taken if it is free. Nothing is ever
+    overwritten. Durable after an fsync of the directory, which is the caller's: it must not happen while a lease
+    makes writers wait.
     """
-    times = KeptTimes(dir_fd)
-    where = "conflict"
+    if target is None or not is_placeholder(dir_fd, name, target):
+        return _take_free_name(dir_fd, name, hidden, target, op)
     status = os.stat(hidden, dir_fd=dir_fd, follow_symlinks=False)
     inode = (status.st_dev, status.st_ino)
-    if target is not None and is_placeholder(dir_fd, name, target):
-        times.before()
+    times = KeptTimes(dir_fd)
+    try:
         syscalls.rename_exchange(dir_fd, name, hidden)
-        if is_placeholder(dir_fd, hidden, target):
-            unlink_if_there(dir_fd, hidden)
-            where = "path"
-        elif not give_back(dir_fd, name, hidden, op=op, is_ours=lambda: is_inode(dir_fd, hidden, inode)):
-            where = (
-                "path"  # it stood at its path for a moment, and a user put something else there: that was theirs to do
-            )
-        times.after()
-    if where == "conflict":
-        where = _take_free_name(dir_fd, name, hidden, op, times)
+    except FileNotFoundError:  # deleted in this very moment
+        return _take_free_name(dir_fd, name, hidden, target, op)
+    is_placed = is_placeholder(dir_fd, hidden, target)
+    if is_placed:
+        unlink_if_there(dir_fd, hidden)
+    else:
+        # False: the inode stood at its path for a moment, and a user put something else over it. That was theirs to
+        # do.
+        is_placed = not give_back(dir_fd, name, hidden, op=op, is_ours=lambda: is_inode(dir_fd, hidden, inode))
+    times.after()
     times.put_back()
-    return where
+    return "path" if is_placed else _take_free_name(dir_fd, name, hidden, target, op)
 
 
 def give_back(dir_fd: int, name: bytes, hidden: bytes, *, op: str, is_ours: Callable[[], bool]) -> bool:
@@ -102,8 +103,12 @@ def give_back(dir_fd: int, name: bytes, hidden: bytes, *, op: str, is_ours: Call
     return False
 
 
-def _take_free_name(dir_fd: int, name: bytes, hidden: bytes, op: str, times: KeptTimes) -> str:
-    for candidate, where in ((name, "path"), (names.conflict(name, op), "conflict")):
+def _take_free_name(dir_fd: int, name: bytes, hidden: bytes, target: bytes | None, op: str) -> str:
+    candidates = [(names.conflict(name, op), "conflict")]
+    if target is None:
+        candidates.insert(0, (name, "path"))
+    times = KeptTimes(dir_fd)
+    for candidate, where in candidates:
         times.before()
         try:
             syscalls.rename_no_replace(dir_fd, hidden, candidate)
@@ -111,9 +116,10 @@ def _take_free_name(dir_fd: int, name: bytes, hidden: bytes, op: str, times: Kep
             continue
         finally:
             times.after()
+            times.put_back()
         return where
     raise SourceChanged(
-        f"both {os.fsdecode(name)} and its conflict name are taken",
+        f"the conflict name of {os.fsdecode(name)} is taken",
         now=f"the other version is kept as {os.fsdecode(hidden)}",
         hint="rename one of them; the next start goes on from there",
     )

@@ -104,7 +104,7 @@ def check(ctx: Context, candidate: Candidate, fd: int) -> tuple[bool, str]:
         and unchanged_ns >= parameters.without_lease_ns  # else reading it would be for nothing
         and _digest(fd, status.st_size) == candidate.recipe.digest,
         unchanged_ns=unchanged_ns,
-        stored_ns_ago=now_ns - (candidate.row.stored_ns or now_ns),
+        stored_ns_ago=max(0, now_ns - (candidate.row.stored_ns or now_ns)),  # a clock may be set back
         all_names_are_known=status.st_nlink == len(candidate.rows),
         is_pinned=any(row.pinned for row in candidate.rows),
     )

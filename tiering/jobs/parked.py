@@ -92,7 +92,7 @@ def _finish_one(ctx: Context, row: JournalRow, tally: Tally) -> list[PlacedFile]
         return None
     if result.outcome is Outcome.CONFLICT:
         kept = os.fsdecode(names.conflict(os.fsencode(os.path.basename(shown)), row.op_id))
-        tally.notes.append(f"{shown}: it changed and something else was put there; both are kept, this one as {kept}")
+        tally.notes.append(f"{shown}: it changed, and its path was replaced or deleted meanwhile; it is kept as {kept}")
     tally.skip(shown, f"put back: {result.reason}", Skip.BUSY)
     return []
 
