@@ -63,12 +63,12 @@ def step_of_folder(name: str) -> tuple[str, int] | None:
     return (match["stem"].lower(), int(match["step"])) if match else None
 
 
-def newest_steps(names: list[str]) -> frozenset[str]:
-    """Return, of sibling folder names, those with the highest step of their stem."""
-    best: dict[str, tuple[int, str]] = {}
+def step_ranks(names: list[str]) -> dict[str, int]:
+    """Return, of sibling folder names, those that are steps of a run, with how many later steps of theirs there are."""
+    runs: dict[str, list[tuple[int, str]]] = {}
     for name in names:
         parsed = step_of_folder(name)
         if parsed is not None:
             stem, step = parsed
-            best[stem] = max(best.get(stem, (-1, "")), (step, name))
-    return frozenset(name for _, name in best.values())
+            runs.setdefault(stem, []).append((step, name))
+    return {name: rank for steps in runs.values() for rank, (_, name) in enumerate(sorted(steps, reverse=True))}

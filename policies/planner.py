@@ -12,7 +12,7 @@ from policies.cost import accrue_at, break_even_days, hold_usd_month, packed_put
 from policies.kinds import kind_of
 from policies.plan import Action, ActionKind, Refusal
 from policies.prices import MONTH_HOURS, PriceBook
-from policies.rules import Rule, misses, newest_of_folder
+from policies.rules import Rule, is_met, misses, newest_of_folder
 from policies.values import HOT, FileFacts, Residency, TierFacts, Verdict, text
 
 PACK_BYTES = 64 * 2**20  # the default pack; only the share of its put request depends on it
@@ -21,13 +21,11 @@ SPECIAL_MODE = 0o6000  # setuid, setgid: what they grant must not be recreated b
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """Which rule decided for one file, and which did not and why."""
+    """Which rule decided for one file."""
 
     target: str
     rule: Rule | None
     """None: no rule matched, the file stays hot."""
-    passed_over: tuple[tuple[str, str], ...]
-    """(rule name, what did not hold), in order, up to the rule that decided."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +34,7 @@ class Explanation:
 
     facts: tuple[str, ...]
     passed_over: tuple[tuple[str, str], ...]
+    """(rule name, what did not hold), in order, up to the rule that decided."""
     rule: str
     target: str
     arithmetic: str
@@ -92,7 +91,7 @@ def explain(
         verdict = Verdict(True, (_staying(facts, judgement, now_ns),))
     return Explanation(
         facts=tuple(_facts(facts, now_ns)),
-        passed_over=judgement.passed_over,
+        passed_over=tuple(_passed_over(facts, rules, judgement.rule, now_ns)),
         rule=_rule_said(judgement.rule),
         target=judgement.target,
         arithmetic=arithmetic,
@@ -101,17 +100,28 @@ def explain(
 
 
 def _judge(facts: FileFacts, rules: Sequence[Rule], kept: Mapping[str, frozenset[bytes]], now_ns: int) -> Judgement:
-    passed_over: list[tuple[str, str]] = []
     for rule in rules:
-        if rule.keep_newest is not None and facts.name in kept[rule.name]:
-            return Judgement(HOT, rule, tuple(passed_over))
-        missed = misses(facts, rule, now_ns)
+        if rule.keep_newest is not None:
+            if facts.name in kept[rule.name]:
+                return Judgement(HOT, rule)
+            if rule.target == HOT:
+                continue
+        if is_met(facts, rule, now_ns):
+            return Judgement(rule.target, rule)
+    return Judgement(HOT, None)
+
+
+def _passed_over(
+    facts: FileFacts, rules: Sequence[Rule], decided: Rule | None, now_ns: int
+) -> Iterator[tuple[str, str]]:
+    """Yield (rule name, what did not hold) of the rules before the one that decided."""
+    for rule in rules:
+        if rule == decided:
+            return
+        missed = list(misses(facts, rule, now_ns))
         if rule.keep_newest is not None and rule.target == HOT:
             missed.append(f"not among the newest {rule.keep_newest} of its folder")
-        if not missed:
-            return Judgement(rule.target, rule, tuple(passed_over))
-        passed_over.append((rule.name, "; ".join(missed)))
-    return Judgement(HOT, None, tuple(passed_over))
+        yield rule.name, "; ".join(missed)
 
 
 def _decision(

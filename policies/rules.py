@@ -5,13 +5,13 @@ reading (idle, active days) never matches a file whose reading is unknown: no ev
 validated; unknown tiers are refused by check_rules().
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from policies.amounts import say_bytes, say_time
 from policies.globs import compile_glob, matches
 from policies.kinds import Kind, checkpoint_group, kind_of
-from policies.values import HOT, NS_PER_DAY, FileFacts, StepFolder
+from policies.values import HOT, NS_PER_DAY, FileFacts
 
 MIN_SIZE_BYTES = 4096
 """Below one disk block nothing is won: a placeholder takes a directory entry and an inode as well."""
@@ -157,105 +157,106 @@ def newest_of_folder(folder: Sequence[FileFacts], rule: Rule) -> frozenset[bytes
     """Return the names of *folder*'s files (all of one folder) that *rule*.keep_newest holds.
 
     Newest by mtime, ties by name. A folder that is itself one step of a run counts as one checkpoint: its files are
-    held if it is the newest step beside it, and not otherwise. Copies elsewhere (offline files) take part: an offline
-    newest checkpoint does not make the one before it the newest.
+    held if it is among the newest N steps beside it, and not otherwise. Offline files take part: an offline newest
+    checkpoint does not make the one before it the newest.
     """
     if rule.keep_newest is None:
         return frozenset()
     groups: dict[str, int] = {}
     names: dict[str, list[bytes]] = {}
     for facts in folder:
-        if not _static_misses(facts, rule) and facts.step_folder is not StepFolder.OLDER:
+        if facts.step_rank is not None and facts.step_rank >= rule.keep_newest:
+            continue
+        if _none(_static_misses(facts, rule)):
             group = checkpoint_group(_name(facts))
             groups[group] = max(groups.get(group, facts.identity.mtime_ns), facts.identity.mtime_ns)
             names.setdefault(group, []).append(facts.name)
-    if any(facts.step_folder is StepFolder.NEWEST for facts in folder):
+    if any(facts.step_rank is not None for facts in folder):
         kept = list(groups)
     else:
         kept = sorted(groups, key=lambda group: (groups[group], group), reverse=True)[: rule.keep_newest]
     return frozenset(name for group in kept for name in names[group])
 
 
-def misses(facts: FileFacts, rule: Rule, now_ns: int) -> list[str]:
-    """Return, as phrases, the conditions of *rule* that *facts* does not meet; empty means it matches.
+def misses(facts: FileFacts, rule: Rule, now_ns: int) -> Iterator[str]:
+    """Yield, as phrases, the conditions of *rule* that *facts* does not meet; none at all means it matches.
 
-    keep_newest is left out: newest_of_folder() answers it.
+    Lazy: who only asks whether it matches pays for one phrase. keep_newest is left out: newest_of_folder() answers it.
     """
-    return [
-        *_static_misses(facts, rule),
-        *_standing_misses(facts, rule),
-        *_time_misses(facts, rule, now_ns),
-        *_reading_misses(facts, rule, now_ns),
-    ]
+    yield from _standing_misses(facts, rule)
+    yield from _time_misses(facts, rule, now_ns)
+    yield from _static_misses(facts, rule)
+    yield from _reading_misses(facts, rule, now_ns)
+
+
+def is_met(facts: FileFacts, rule: Rule, now_ns: int) -> bool:
+    """Return whether every condition of *rule* but keep_newest holds."""
+    return _none(misses(facts, rule, now_ns))
+
+
+def _none(phrases: Iterator[str]) -> bool:
+    return next(phrases, None) is None
 
 
 def _name(facts: FileFacts) -> str:
     return facts.name.decode("utf-8", "surrogateescape")
 
 
-def _static_misses(facts: FileFacts, rule: Rule) -> list[str]:
-    found: list[str] = []
+def _static_misses(facts: FileFacts, rule: Rule) -> Iterator[str]:
     if rule.match and not any(matches(pattern, facts.path) for pattern in rule.match):
-        found.append(f"path matches none of {', '.join(rule.match)}")
+        yield f"path matches none of {', '.join(rule.match)}"
     if rule.kinds and (kind := kind_of(_name(facts))) not in rule.kinds:
-        found.append(f"kind is {kind}, not {' or '.join(rule.kinds)}")
+        yield f"kind is {kind}, not {' or '.join(rule.kinds)}"
     if rule.larger_than_bytes is not None and facts.size_bytes <= rule.larger_than_bytes:
-        found.append(f"{say_bytes(facts.size_bytes)} is not larger than {say_bytes(rule.larger_than_bytes)}")
+        yield f"{say_bytes(facts.size_bytes)} is not larger than {say_bytes(rule.larger_than_bytes)}"
     if rule.smaller_than_bytes is not None and facts.size_bytes >= rule.smaller_than_bytes:
-        found.append(f"{say_bytes(facts.size_bytes)} is not smaller than {say_bytes(rule.smaller_than_bytes)}")
+        yield f"{say_bytes(facts.size_bytes)} is not smaller than {say_bytes(rule.smaller_than_bytes)}"
     if rule.uids and facts.uid not in rule.uids:
-        found.append(f"owner {facts.uid} is not {' or '.join(map(str, rule.uids))}")
-    return found
+        yield f"owner {facts.uid} is not {' or '.join(map(str, rule.uids))}"
 
 
-def _standing_misses(facts: FileFacts, rule: Rule) -> list[str]:
-    found: list[str] = []
+def _standing_misses(facts: FileFacts, rule: Rule) -> Iterator[str]:
     if rule.pinned and not facts.is_pinned:
-        found.append("not pinned")
+        yield "not pinned"
     if rule.link_target and not facts.is_link_target:
-        found.append("no symlink points at it")
+        yield "no symlink points at it"
     if rule.model_cache and not facts.is_model_cache:
-        found.append("not in a model cache")
-    return found
+        yield "not in a model cache"
 
 
-def _time_misses(facts: FileFacts, rule: Rule, now_ns: int) -> list[str]:
-    found: list[str] = []
-    age_ns = facts.age_ns(now_ns)
-    if rule.age_ns is not None and age_ns < rule.age_ns:
-        found.append(f"written {say_time(age_ns)} ago, less than {say_time(rule.age_ns)}")
-    if rule.written_within_ns is not None and age_ns >= rule.written_within_ns:
-        found.append(f"written {say_time(age_ns)} ago, not within {say_time(rule.written_within_ns)}")
-    if rule.recalled_within_ns is not None:
-        if facts.recalled_ns is None:
-            found.append("never recalled")
-        elif now_ns - facts.recalled_ns >= rule.recalled_within_ns:
-            since = say_time(now_ns - facts.recalled_ns)
-            found.append(f"recalled {since} ago, not within {say_time(rule.recalled_within_ns)}")
-    return found
+def _time_misses(facts: FileFacts, rule: Rule, now_ns: int) -> Iterator[str]:
+    if rule.age_ns is not None and (age_ns := facts.age_ns(now_ns)) < rule.age_ns:
+        yield f"written {say_time(age_ns)} ago, less than {say_time(rule.age_ns)}"
+    if rule.written_within_ns is not None and (age_ns := facts.age_ns(now_ns)) >= rule.written_within_ns:
+        yield f"written {say_time(age_ns)} ago, not within {say_time(rule.written_within_ns)}"
+    if rule.recalled_within_ns is None:
+        return
+    if facts.recalled_ns is None:
+        yield "never recalled"
+    elif now_ns - facts.recalled_ns >= rule.recalled_within_ns:
+        yield f"recalled {say_time(now_ns - facts.recalled_ns)} ago, not within {say_time(rule.recalled_within_ns)}"
 
 
-def _reading_misses(facts: FileFacts, rule: Rule, now_ns: int) -> list[str]:
-    found: list[str] = []
+def _reading_misses(facts: FileFacts, rule: Rule, now_ns: int) -> Iterator[str]:
     if rule.idle_ns is not None:
         idle_ns = facts.idle_ns(now_ns)
         if idle_ns is None:
-            found.append(f"reading is unknown ({facts.access_quality}), which is not idle")
+            yield f"reading is unknown ({facts.access_quality}), which is not idle"
         elif idle_ns < rule.idle_ns:
-            found.append(f"idle {say_time(idle_ns)}, less than {say_time(rule.idle_ns)}")
+            yield f"idle {say_time(idle_ns)}, less than {say_time(rule.idle_ns)}"
     if rule.active_days_at_most is not None:
-        found += _active_misses(facts, rule, now_ns)
-    return found
+        yield from _active_misses(facts, rule, now_ns)
 
 
-def _active_misses(facts: FileFacts, rule: Rule, now_ns: int) -> list[str]:
+def _active_misses(facts: FileFacts, rule: Rule, now_ns: int) -> Iterator[str]:
     if not facts.access_quality.is_evidence:
-        return [f"reading is unknown ({facts.access_quality}), which is not inactive"]
+        yield f"reading is unknown ({facts.access_quality}), which is not inactive"
+        return
     if now_ns - facts.first_seen_ns < rule.window_days * NS_PER_DAY:
         watched = say_time(max(0, now_ns - facts.first_seen_ns))
-        return [f"watched for {watched} only, not the {rule.window_days} days of the window"]
+        yield f"watched for {watched} only, not the {rule.window_days} days of the window"
+        return
     since = now_ns // NS_PER_DAY - rule.window_days
     active = sum(day > since for day in facts.active_days)
     if active > (rule.active_days_at_most or 0):
-        return [f"read on {active} of {rule.window_days} days, more than {rule.active_days_at_most}"]
-    return []
+        yield f"read on {active} of {rule.window_days} days, more than {rule.active_days_at_most}"

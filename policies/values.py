@@ -53,15 +53,6 @@ class Residency(StrEnum):
     """An operation is under way on it (migrating, recalling): it is decided about when that has ended."""
 
 
-class StepFolder(StrEnum):
-    """Whether the file's folder is itself one checkpoint of a run (checkpoint-500, step_1000 ...)."""
-
-    NO = "no"
-    NEWEST = "newest"
-    """The highest step beside it in the parent folder."""
-    OLDER = "older"
-
-
 @dataclass(frozen=True, slots=True)
 class FileIdentity:
     """What must be unchanged for a decision about a file to still be about that file."""
@@ -101,7 +92,8 @@ class FileFacts:
     """A symlink somewhere under the roots resolves to it."""
     is_model_cache: bool = False
     """Lies in a Hugging Face cache (blobs/, refs/, snapshots/), whose links and locks break when files vanish."""
-    step_folder: StepFolder = StepFolder.NO
+    step_rank: int | None = None
+    """Where its folder is itself one checkpoint of a run (checkpoint-500): how many later steps stand beside it."""
     recalled_ns: int | None = None
     nlink: int = 1
     known_names: int = 1

@@ -5,7 +5,7 @@ from importlib.resources import files
 from typing import Any
 
 from policies.prices import PriceBook, parse_book
-from policies.values import NS_PER_DAY, AccessQuality, FileFacts, FileIdentity, Residency, StepFolder, TierFacts
+from policies.values import NS_PER_DAY, AccessQuality, FileFacts, FileIdentity, Residency, TierFacts
 
 NOW_NS = 20_000 * NS_PER_DAY
 GIB = 2**30
@@ -57,6 +57,5 @@ def fact(
         "first_seen_ns": NOW_NS - days(500),
         "last_access_ns": None if read is None else NOW_NS - days(read),
         "access_quality": quality,
-        "step_folder": StepFolder.NO,
     }
     return FileFacts(**{**settings, **more})

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policies.globs import GlobError
-from policies.kinds import Kind, checkpoint_group, kind_of, newest_steps, step_of_folder
+from policies.kinds import Kind, checkpoint_group, kind_of, step_of_folder, step_ranks
 from policies.planner import judge_folder
-from policies.rules import Rule, RuleError, check_rules, default_rules, misses, newest_of_folder
-from policies.values import AccessQuality, FileFacts, Residency, StepFolder
+from policies.rules import Rule, RuleError, check_rules, default_rules, is_met, newest_of_folder
+from policies.values import AccessQuality, FileFacts, Residency
 from tests.policies.facts import GIB, NOW_NS, days, fact
 
 DEFAULTS = default_rules(standard="standard", archive="archive")
@@ -24,7 +24,7 @@ def target(facts: FileFacts, *others: FileFacts, rules: tuple[Rule, ...] = DEFAU
 
 
 def matched(facts: FileFacts, **conditions: Any) -> bool:
-    return not misses(facts, Rule(name="r", target="standard", **conditions), NOW_NS)
+    return is_met(facts, Rule(name="r", target="standard", **conditions), NOW_NS)
 
 
 @pytest.mark.parametrize(
@@ -128,11 +128,13 @@ def test_the_shards_of_a_checkpoint_stay_together() -> None:
 
 
 def test_in_a_run_of_step_folders_only_the_newest_step_is_kept() -> None:
-    older = [fact(f"run/checkpoint-500/{name}", step_folder=StepFolder.OLDER) for name in ("m.pt", "o.pt")]
-    newest = [fact(f"run/checkpoint-900/{name}", step_folder=StepFolder.NEWEST) for name in ("m.pt", "o.pt")]
+    older = [fact(f"run/checkpoint-500/{name}", step_rank=1) for name in ("m.pt", "o.pt")]
+    newest = [fact(f"run/checkpoint-900/{name}", step_rank=0) for name in ("m.pt", "o.pt")]
 
     assert [target(facts, *older)[0] for facts in older] == ["archive", "archive"]
     assert [target(facts, *newest)[1] for facts in newest] == ["newest-checkpoint"] * 2
+    keep_two = Rule(name="two", target="hot", keep_newest=2)
+    assert newest_of_folder(older, keep_two) == {b"m.pt", b"o.pt"}
 
 
 def test_keep_newest_in_a_rule_that_moves_keeps_so_many_and_moves_the_rest() -> None:
@@ -204,7 +206,11 @@ def test_step_folders_are_recognised_and_compared_as_numbers() -> None:
     assert step_of_folder("global_step1000") == ("global_step", 1000)
     assert step_of_folder("images") is None
     assert step_of_folder("run7") is None
-    assert newest_steps(["checkpoint-900", "checkpoint-1000", "epoch_2", "images"]) == {"checkpoint-1000", "epoch_2"}
+    assert step_ranks(["checkpoint-900", "checkpoint-1000", "epoch_2", "images"]) == {
+        "checkpoint-1000": 0,
+        "checkpoint-900": 1,
+        "epoch_2": 0,
+    }
 
 
 @given(st.lists(st.integers(0, 500), min_size=1, max_size=8, unique=True), st.integers(0, 4))

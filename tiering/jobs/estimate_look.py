@@ -183,7 +183,7 @@ class _Judge:
             is_link_target=self._links.covers_file(self._number, entry.path)
             or self._links.covers_folder(self._number, entry.dir),
             is_model_cache=self._around.in_model_cache(entry.dir),
-            step_folder=self._around.step_folder(entry.dir),
+            step_rank=self._around.step_rank(entry.dir),
             nlink=status.st_nlink,
             known_names=status.st_nlink,
         )

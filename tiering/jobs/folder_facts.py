@@ -7,7 +7,7 @@ catalog's log. Memory is bounded by the largest folder.
 from collections.abc import Iterator, Sequence
 
 from policies.rules import Rule
-from policies.values import NS_PER_DAY, AccessQuality, FileFacts, FileIdentity, Residency, StepFolder
+from policies.values import NS_PER_DAY, AccessQuality, FileFacts, FileIdentity, Residency
 from tiering.catalog import access, files, scans
 from tiering.catalog.transaction import Tx
 from tiering.catalog.values import FileRow, FileState
@@ -105,7 +105,7 @@ class FolderFacts:
             is_pinned=any(name.pinned for name in names),
             is_link_target=any(self._is_target(name) for name in names),
             is_model_cache=self._asks_cache and any(self._around.in_model_cache(name.dir) for name in names),
-            step_folder=self._around.step_folder(row.dir) if self._asks_step else StepFolder.NO,
+            step_rank=self._around.step_rank(row.dir) if self._asks_step else None,
             recalled_ns=row.recalled_ns,
             nlink=row.nlink,
             known_names=len(names),

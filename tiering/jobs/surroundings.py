@@ -6,8 +6,8 @@ Used by plan and estimate. Looks at names in the tree below one root, remembers 
 import os
 from functools import lru_cache
 
-from policies.kinds import newest_steps, step_of_folder
-from policies.values import StepFolder, text
+from policies.kinds import step_of_folder, step_ranks
+from policies.values import text
 
 CACHE_PARTS = frozenset({b"blobs", b"refs", b"snapshots"})
 """The folders of one repository in a Hugging Face cache."""
@@ -21,7 +21,7 @@ class Surroundings:
     def __init__(self, root: bytes) -> None:
         """*root* is an absolute path."""
         self._root = root
-        self._steps = lru_cache(maxsize=REMEMBERED)(self._newest_steps_below)
+        self._steps = lru_cache(maxsize=REMEMBERED)(self._step_ranks_below)
         self._is_repository = lru_cache(maxsize=REMEMBERED)(self._has_cache_folders)
 
     def in_model_cache(self, dir: bytes) -> bool:
@@ -34,25 +34,25 @@ class Surroundings:
                 return True
         return False
 
-    def step_folder(self, dir: bytes) -> StepFolder:
-        """Judge the folder by every folder on the way: a step below an older step is old."""
-        found = StepFolder.NO
+    def step_rank(self, dir: bytes) -> int | None:
+        """Return how many later steps stand beside the folder, or beside one that it lies in, whichever is more.
+
+        None where no folder on the way is a step of a run.
+        """
+        ranks: list[int] = []
         parts = dir.split(b"/")[:-1]
         for i, part in enumerate(parts):
-            if step_of_folder(text(part)) is None:
-                continue
-            if text(part) not in self._steps(b"/".join(parts[:i])):
-                return StepFolder.OLDER
-            found = StepFolder.NEWEST
-        return found
+            if step_of_folder(text(part)) is not None:
+                ranks.append(self._steps(b"/".join(parts[:i])).get(text(part), 0))
+        return max(ranks, default=None)
 
     def _has_cache_folders(self, parent: bytes) -> bool:
         place = os.path.join(self._root, parent)
         return all(os.path.isdir(os.path.join(place, part)) for part in CACHE_PARTS)
 
-    def _newest_steps_below(self, parent: bytes) -> frozenset[str]:
+    def _step_ranks_below(self, parent: bytes) -> dict[str, int]:
         try:
             listed = os.listdir(os.path.join(self._root, parent))
         except OSError:
-            return frozenset()
-        return newest_steps([text(name) for name in listed])
+            return {}
+        return step_ranks([text(name) for name in listed])
