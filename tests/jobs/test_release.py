@@ -197,6 +197,22 @@ def test_a_folder_renamed_while_parked_is_found_again(tmp_path: Path) -> None:
         assert os.listdir(lab.root / "moved") == ["a"]
 
 
+def test_p1_a_root_unmounted_while_parked_is_waited_for(tmp_path: Path) -> None:
+    with open_lab(tmp_path / "lab", release={"park_s": 60, "min_size": 0}) as lab:
+        _stored(lab, "d/a")
+        _release(lab, wait=False)
+        lab.clock.advance(61)
+        lab.root.rename(tmp_path / "elsewhere")
+        lab.root.mkdir()
+        report = finish_parked(lab.context)
+        assert "stays parked" in report.files_skipped[0].reason
+        assert set(states(lab).values()) == {FileState.DUAL}
+        lab.root.rmdir()
+        (tmp_path / "elsewhere").rename(lab.root)
+        assert finish_parked(lab.context).files_done == 1
+        assert _hidden(lab) == []
+
+
 def test_a_folder_deleted_while_parked_is_no_trouble(tmp_path: Path) -> None:
     with open_lab(tmp_path / "lab", release={"park_s": 60, "min_size": 0}) as lab:
         _stored(lab, "d/a")

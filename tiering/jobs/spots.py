@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tiering.catalog.values import FileRow
-from tiering.errors import SourceError
+from tiering.errors import RootMissing, SourceError
 from tiering.hot import paths, syscalls
 from tiering.hot.identity import Identity
+from tiering.hot.marker import check_marker
 from tiering.jobs.context import Context
 
 
@@ -93,10 +94,13 @@ def opened(ctx: Context, rows: Sequence[FileRow]) -> Iterator[list[int]]:
 def found_again(ctx: Context, spots: Sequence[Spot]) -> Iterator[list[tuple[Spot, int]]]:
     """Hold the directories of *spots* open wherever they are now; those that were deleted are left out.
 
-    Raises SpotLost when that cannot be told, RootMissing (by ctx.root and the marker, in the caller) never.
+    Raises SpotLost when that cannot be told: a root that is not mounted looks like one whose directories were all
+    deleted.
     """
     with ExitStack() as stack:
         found = []
+        for root_id in {spot.root_id for spot in spots}:
+            _check_root(ctx, root_id)
         for spot in spots:
             fd = _find(ctx, spot)
             if fd is not None:
@@ -135,6 +139,14 @@ def on_device_of(identity: Identity, dir_fd: int) -> Identity:
 def encode_detail(detail: dict[str, Any]) -> str:
     """Return a journal row's detail as text: ASCII, whatever bytes the names have."""
     return json.dumps(detail, ensure_ascii=True, separators=(",", ":"))
+
+
+def _check_root(ctx: Context, root_id: int) -> None:
+    root = ctx.root(root_id)
+    try:
+        check_marker(root.path, root.marker)
+    except RootMissing as error:
+        raise SpotLost(error.what, now=error.now, hint=error.hint) from error
 
 
 def _find(ctx: Context, spot: Spot) -> int | None:
