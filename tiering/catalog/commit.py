@@ -13,8 +13,9 @@ from sqlalchemy import bindparam, delete, insert, or_, select, update
 from dedup.values import ChunkPart, Digest, Fingerprint
 from tiering.catalog import hardlinks, ledger, outbox, packs, recipes, records
 from tiering.catalog.booking import FileChange, insert_versions, recipe_ids, root_names
+from tiering.catalog.chunks import archived_chunks, insert_chunks
 from tiering.catalog.files import version_of
-from tiering.catalog.tables import chunks, files, refs, versions
+from tiering.catalog.tables import files, refs, versions
 from tiering.catalog.tables import packs as packs_table
 from tiering.catalog.tables import recipes as recipes_table
 from tiering.catalog.transaction import Tx, batches
@@ -23,7 +24,6 @@ from tiering.catalog.values import (
     FileRow,
     FileState,
     Identity,
-    NewChunk,
     PackState,
     PlacedFile,
     Rejected,
@@ -51,7 +51,8 @@ def commit_stored(tx: Tx, batch: StoredBatch) -> list[Rejected]:
         return []
     change = FileChange.begin(tx, hardlinks.with_links(tx, [file.file_id for file in batch.files]))
     change.notes += packs.go_live(tx, change.amounts, batch.pack_nos)
-    _insert_chunks(tx, batch.chunks)
+    insert_chunks(tx, batch.chunks)
+    change.notes += archived_chunks(tx, batch.chunks)
     known = _resolve(tx, batch)
     accepted: list[StoredFile] = []
     rejected: list[Rejected] = []
@@ -196,26 +197,6 @@ def _refusal(row: FileRow | None, file: StoredFile, known: dict[ChunkName, int])
 
 def _name(part: ChunkPart) -> ChunkName:
     return part.fingerprint, part.digest
-
-
-def _insert_chunks(tx: Tx, new: Sequence[NewChunk]) -> None:
-    numbers = recipes.codec_numbers(tx, {chunk.entry.codec for chunk in new})
-    for batch in batches(new):
-        tx.conn.execute(
-            insert(chunks),
-            [
-                {
-                    "fingerprint": chunk.entry.fingerprint,
-                    "digest": chunk.entry.digest,
-                    "pack_no": chunk.pack_no,
-                    "offset": chunk.entry.offset,
-                    "stored_len": chunk.entry.stored_len,
-                    "raw_len": chunk.entry.raw_len,
-                    "codec_no": numbers[chunk.entry.codec],
-                }
-                for chunk in batch
-            ],
-        )
 
 
 def _resolve(tx: Tx, batch: StoredBatch) -> dict[ChunkName, int]:

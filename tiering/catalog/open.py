@@ -71,15 +71,18 @@ class Catalog:
             raise _translated(error, self.shown_url) from error
 
 
-def open_catalog(url: str, *, clock: Clock, create: bool = False) -> Catalog:
+def open_catalog(url: str, *, clock: Clock, create: bool = False, rebuilding: bool = False) -> Catalog:
     """Open the catalog at *url*; with *create*, make it first where the database is empty or absent.
 
-    Raises SchemaError (unsupported, foreign, older or newer database), ConfigError (malformed URL, SQLite state
-    on a network file system, no catalog there), CatalogBusy (locked, or the server cannot be reached).
+    One whose rebuild did not finish is refused, but with *rebuilding*. Raises SchemaError (unsupported,
+    foreign, older or newer database), ConfigError (malformed URL, SQLite state on a network file system, no
+    catalog there), CatalogBusy (locked, or the server cannot be reached).
     """
     engine, shown = open_engine(url, create=create)
     try:
         catalog_id = _identity(engine, shown, create=create)
+        if not rebuilding:
+            _refuse_unfinished(engine, shown)
     except DBAPIError as error:
         engine.dispose()
         raise _translated(error, shown) from error
@@ -213,6 +216,17 @@ def _identity(engine: Engine, shown: str, *, create: bool) -> str:
             f"{shown} has lost its catalog id", hint="restore it from a backup, or run: frostline rebuild"
         )
     return str(found)
+
+
+def _refuse_unfinished(engine: Engine, shown: str) -> None:
+    with engine.connect() as conn:
+        mark = conn.execute(select(meta.c.value).where(meta.c.key == "rebuilding")).scalar()
+    if mark is not None:
+        raise ConfigError(
+            f"the rebuild of {shown} did not come to its end",
+            now="the store is untouched but for its owner's epoch",
+            hint="run it again: frostline rebuild --yes",
+        )
 
 
 def _translated(error: Exception, shown: str) -> Exception:

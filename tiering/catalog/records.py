@@ -8,6 +8,7 @@ never by number.
 import os
 from collections.abc import Mapping, Sequence
 
+from dedup.values import PackEntry
 from tiering.catalog.outbox import Record
 from tiering.catalog.values import FileRow, PackRow, RecipeRow, RootRow
 
@@ -124,6 +125,17 @@ def recipe(row: RecipeRow, *, pack_key: str, codec: str) -> Record:
         "codec": codec,
         "created_ns": row.created_ns,
     }
+
+
+def chunks(*, key: str, entries: Sequence[PackEntry]) -> Record:
+    """What a pack in an archive class holds; of other packs the trailer says it."""
+    rows = [[e.fingerprint.hex(), e.digest.hex(), e.offset, e.stored_len, e.raw_len, e.codec] for e in entries]
+    return {"record": "chunks", "pack": key, "chunks": rows}
+
+
+def store(*, url: str, store_id: str, epoch: int, tier: str) -> Record:
+    """A store and under which id it is owned: should its ownership file be lost, placeholders still name that id."""
+    return {"record": "store", "url": url, "store_id": store_id, "epoch": epoch, "tier": tier}
 
 
 def _bytes(value: object) -> bytes:

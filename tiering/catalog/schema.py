@@ -38,6 +38,14 @@ def create(conn: Connection) -> None:
     mark(conn)
 
 
+def drop(conn: Connection) -> None:
+    """Remove every table of ours, ledger and all: for what an unfinished rebuild left, and nothing else."""
+    metadata.drop_all(conn)
+    conn.execute(text("DROP TABLE alembic_version"))
+    if conn.dialect.name != "sqlite":
+        conn.execute(text("DROP FUNCTION ledger_refuse()"))
+
+
 def mark(conn: Connection) -> None:
     """Write into an SQLite file's header whose database it is."""
     if conn.dialect.name == "sqlite":

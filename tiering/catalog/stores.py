@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from tiering.catalog import accounts
+from tiering.catalog import accounts, outbox, records
 from tiering.catalog.accounts import Amounts
 from tiering.catalog.booking import book
 from tiering.catalog.tables import stores
@@ -46,6 +46,8 @@ def put(tx: Tx, row: StoreRow) -> None:
     values = {name: getattr(row, name) for name in StoreRow.__dataclass_fields__}
     statement = dialect.insert(stores).values(values)
     tx.conn.execute(statement.on_conflict_do_update(index_elements=["url"], set_=values))
+    if before is None or (before.store_id, before.epoch, before.tier) != (row.store_id, row.epoch, row.tier):
+        outbox.append(tx, [records.store(url=row.url, store_id=row.store_id, epoch=row.epoch, tier=row.tier)])
     amounts = Amounts()
     for sign, standing in ((-1, before), (+1, row)):
         if standing is not None:
