@@ -172,6 +172,8 @@ def _call(invocation: Invocation) -> int:
         standalone_mode=False,
         obj=session,
     )
+    if code == INTERRUPTED:  # typer's own answer to Ctrl-C
+        raise KeyboardInterrupt
     return int(code or 0)
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from tiering.cli.job_output import report_json, show_report, show_skips, skips_json
-from tiering.cli.plan import SHOWN, show_plan
+from tiering.cli.plan import SHOWN, show_plan, show_totals
 from tiering.cli.scan import report_json as scan_json
 from tiering.cli.scan import show_scan
 from tiering.cli.session import needs_yes, session_of
@@ -40,9 +40,10 @@ def run(
     for scan in report.scans:
         show_scan(session.out, scan)
     show_skips(session.out, report.problems)
-    show_plan(session.out, report.plan, limit=SHOWN if not yes else 5)
     if yes:
+        show_totals(session.out, report.plan)
         show_report(session.out, "moved", report.job)
     else:
+        show_plan(session.out, report.plan, limit=SHOWN)
         needs_yes(session, yes=yes, what="carry this out")
     return report.exit_code

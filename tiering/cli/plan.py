@@ -50,10 +50,11 @@ def show_plan(out: Output, plan: Plan, *, limit: int) -> None:
         out.text(f"refused  {say_bytes(refusal.size_bytes):>11}  {refusal.root}/{refusal.path}: {refusal.reason}")
     if len(plan.refused) > (limit or len(plan.refused)):
         out.text(f"... and {len(plan.refused) - limit:,} more refused")
-    _show_totals(out, plan)
+    show_totals(out, plan)
 
 
-def _show_totals(out: Output, plan: Plan) -> None:
+def show_totals(out: Output, plan: Plan) -> None:
+    """Print what a plan comes to, without its list."""
     totals = plan.totals
     out.text(
         f"of {totals.files_seen:,} files {totals.migrate_files:,} would migrate ({say_bytes(totals.migrate_bytes)}), "

@@ -14,7 +14,7 @@ HEAD = """\
 # The command line
 
 Generated from the program (`make reference`); a test keeps it fresh. The JSON keys that scripts may rely on are in
-[json.md](json.md), the configuration in [config.md](config.md).
+section 6 of [design.md](design.md), the configuration in [config.md](config.md).
 
 ```
 {overview}```

@@ -94,7 +94,7 @@ def _places(ctx: Context) -> Iterator[Finding]:
     if free < need:
         yield Finding(
             Weight.BAD,
-            f"{ctx.config.catalog.state_dir} has {say_bytes(free)} free; packs under construction need {say_bytes(need)}",
+            f"{ctx.config.catalog.state_dir} has {say_bytes(free)} free; packs being built need {say_bytes(need)}",
             "free space there, or lower chunking.pack_bytes",
         )
 
@@ -161,7 +161,7 @@ def _leftovers(ctx: Context, root: OpenRoot) -> Iterator[Finding]:
         yield Finding(
             Weight.BAD,
             f"{path} is ours and no operation explains it",
-            "frostline reconcile; if it stays, look at it before you delete it: it may hold the only copy of a conflict",
+            "frostline reconcile; if it stays, look before you delete it: it may be the only copy of a conflict",
         )
     if len(left) > LEFT_SHOWN:
         yield Finding(Weight.BAD, f"... and {len(left) - LEFT_SHOWN:,} more under {os.fsdecode(root.path)}")

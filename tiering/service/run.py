@@ -85,9 +85,9 @@ class Service:
             stack.enter_context(acting(context))
             self._context = context
             self._schedule()
-            self._scheduler.start()
             self._log.info("ready", config=self._path, act=self._config.act)
             self._with.supervisor.ready(summary(context))
+            self._scheduler.start()
             try:
                 self._loop()
             finally:

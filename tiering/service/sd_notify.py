@@ -4,6 +4,8 @@ import os
 import socket
 from collections.abc import Mapping
 
+SEND_TIMEOUT_S = 2.0  # a supervisor that does not read must not hold up the loop
+
 
 class Supervisor:
     """The other end of $NOTIFY_SOCKET. Never raises: a supervisor that went away is no reason to stop."""
@@ -42,9 +44,10 @@ class Supervisor:
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as out:
+                out.settimeout(SEND_TIMEOUT_S)
                 out.sendto(message.encode(), address)
         except OSError:
-            pass  # nobody listens any more
+            pass  # nobody listens any more, or nobody reads
 
 
 def _line(text: str) -> str:
