@@ -91,7 +91,7 @@ def test_an_unreachable_store_is_try_again(small: Site) -> None:
     small.audit()
 
 
-def test_an_unreachable_s3_endpoint_is_try_again(tmp_path: Path) -> None:
+def test_an_unreachable_s3_endpoint_is_try_again(tmp_path: Path, aws_credentials: tuple[str, str]) -> None:
     site = Site(tmp_path / "site", store_url="s3://bucket/prefix")
     args = ["--root", str(site.root), "--store", site.store_url, "--state", str(site.state)]
     said = says(site, "init", *args, "--endpoint-url", "http://127.0.0.1:9", code=75)

@@ -15,9 +15,15 @@ from tiering.stores.open import open_store
 from tiering.stores.options import StoreOptions
 
 
-def store_options(tier: TierConfig) -> StoreOptions:
-    """Return how the store of *tier* is reached."""
+DEADLINE_S = StoreOptions().deadline_s
+# Somebody waits at a terminal, most likely with a typing error in a URL: say so soon.
+ATTENDED_DEADLINE_S = 10.0
+
+
+def store_options(tier: TierConfig, *, deadline_s: float = DEADLINE_S) -> StoreOptions:
+    """Return how the store of *tier* is reached, and how long one operation is retried."""
     return StoreOptions(
+        deadline_s=deadline_s,
         endpoint_url=tier.endpoint_url,
         region=tier.region,
         profile=tier.profile,
@@ -28,8 +34,12 @@ def store_options(tier: TierConfig) -> StoreOptions:
 
 
 def open_tier_store(tier: TierConfig, *, clock: Clock, meter: Meter | None = None, create: bool = False) -> Store:
-    """Return the store of *tier* with its wrappers. Raises ConfigError, StoreUnavailable, StoreDenied."""
-    return open_store(tier.store, options=store_options(tier), clock=clock, meter=meter, create=create)
+    """Return the store of *tier* with its wrappers; *create* prepares it, with a user waiting for the answer.
+
+    Raises ConfigError, StoreUnavailable, StoreDenied.
+    """
+    options = store_options(tier, deadline_s=ATTENDED_DEADLINE_S) if create else store_options(tier)
+    return open_store(tier.store, options=options, clock=clock, meter=meter, create=create)
 
 
 def open_tiers(config: Config, catalog: Catalog, *, clock: Clock) -> tuple[Mapping[str, OpenTier], str, int]:
