@@ -130,7 +130,7 @@ def archive_class_of(config: Config, *, clock: Clock) -> str:
     tier: TierConfig = next(iter(config.tiers.values()))
     if not tier.store.startswith("s3://"):
         return ""
-    store = open_tier_store(tier, clock=clock)
+    store = open_tier_store(tier, clock=clock, create=True)
     try:
         ownership.read(store)
     except ObjectMissing:

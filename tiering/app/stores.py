@@ -14,7 +14,6 @@ from tiering.stores.metered import Meter
 from tiering.stores.open import open_store
 from tiering.stores.options import StoreOptions
 
-
 DEADLINE_S = StoreOptions().deadline_s
 # Somebody waits at a terminal, most likely with a typing error in a URL: say so soon.
 ATTENDED_DEADLINE_S = 10.0
