@@ -3,6 +3,8 @@
 One spelling for the whole plan, so that a reader can redo the arithmetic.
 """
 
+from decimal import Decimal
+
 from policies.values import NS_PER_DAY, NS_PER_HOUR
 
 GIB = 2**30
@@ -32,4 +34,4 @@ def say_usd(nano: int) -> str:
     dollars = nano / NANO
     if abs(dollars) >= 1:
         return f"${dollars:,.2f}"
-    return f"${dollars:.3g}"
+    return f"${Decimal(f'{dollars:.3g}'):f}"

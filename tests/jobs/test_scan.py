@@ -2,44 +2,21 @@
 
 import os
 import subprocess
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.jobs.lab import Lab, open_lab
-from tests.jobs.stored import link, release, row_of, store
-from tiering.catalog import files, journal, leases, ledger, scans, versions
+from tests.jobs.scanning import balance, fill, rows, scan, states
+from tests.jobs.stored import row_of, store
+from tiering.catalog import files, journal, leases, scans, versions
 from tiering.catalog.values import FileRow, FileState, JournalKind
-from tiering.errors import CatalogBusy, RootMissing
+from tiering.errors import CatalogBusy, NoSpace, RootMissing
 from tiering.hot import names
 from tiering.jobs.context import Context
-from tiering.jobs.reports import Skip
-from tiering.jobs.scan import ScanReport, scan_root
-
-
-def scan(lab: Lab, **options: Any) -> ScanReport:
-    lab.clock.advance(60)
-    return scan_root(lab.context, lab.context.roots[0], **options)
-
-
-def rows(lab: Lab) -> dict[str, FileRow]:
-    with lab.catalog.read() as tx:
-        return {os.fsdecode(row.path): row for row in files.every(tx, lab.context.roots[0].root_id)}
-
-
-def states(lab: Lab) -> dict[str, str]:
-    return {path: str(row.state) for path, row in rows(lab).items()}
-
-
-def balance(lab: Lab, account: str) -> int:
-    with lab.catalog.read() as tx:
-        return ledger.balance(tx, account)
-
-
-def fill(lab: Lab, count: int) -> list[Path]:
-    return [lab.write(f"d{i % 7}/f{i:03d}", b"x" * (i + 1)) for i in range(count)]
+from tiering.jobs.scan import scan_root
 
 
 def test_a_first_scan_books_every_file_once(lab: Lab) -> None:
@@ -175,148 +152,6 @@ def test_a_changed_file_parts_from_its_stored_copy_which_is_kept_as_a_version(la
     assert balance(lab, "held.retained") == -3
 
 
-def test_a_placeholder_at_its_own_path_is_left_as_it_is(lab: Lab) -> None:
-    lab.write("a", b"data")
-    scan(lab)
-    release(lab, "a", store(lab, "a"))
-    before = rows(lab)
-    report = scan(lab)
-
-    assert (report.changed, report.adopted, report.problem_count) == (0, 0, 0)
-    assert rows(lab) == before
-    assert balance(lab, "files.offline") == 4
-
-
-def test_a_placeholder_is_believed_over_the_catalog(lab: Lab) -> None:
-    lab.write("a", b"data")
-    scan(lab)
-    recipe_id = store(lab, "a")
-    (lab.root / "a").unlink()
-    link(lab.root / "a", recipe_id)
-    scan(lab)
-
-    assert rows(lab)["a"].state is FileState.OFFLINE
-
-
-def test_a_vanished_placeholder_is_missing_and_its_copy_retained(lab: Lab) -> None:
-    lab.write("a", b"data")
-    lab.write("b", b"more")
-    scan(lab)
-    release(lab, "a", store(lab, "a")).unlink()
-    scan(lab)
-    row = rows(lab)["a"]
-
-    assert (row.state, row.missing_from) == (FileState.MISSING, "offline")
-    assert balance(lab, "held.retained") == -4
-
-
-def test_a_placeholder_replaced_by_a_file_is_a_new_file_and_the_old_version_is_kept(lab: Lab) -> None:
-    lab.write("a", b"data")
-    scan(lab)
-    release(lab, "a", store(lab, "a")).unlink()
-    lab.write("a", b"another file")
-    scan(lab)
-    row = rows(lab)["a"]
-
-    assert (row.state, row.size, row.recipe_no) == (FileState.REGULAR, 12, None)
-    with lab.catalog.read() as tx:
-        assert [version.reason for version in versions.of_path(tx, row.root_id, b"", b"a")] == ["replaced"]
-
-
-def test_a_renamed_placeholder_takes_its_row_along(lab: Lab) -> None:
-    lab.write("a", b"data")
-    scan(lab)
-    release(lab, "a", store(lab, "a"))
-    before = rows(lab)["a"]
-    os.makedirs(lab.root / "z")
-    os.rename(lab.root / "a", lab.root / "z/b")
-    report = scan(lab)
-    after = rows(lab)
-
-    assert (report.moved, report.missing, report.adopted) == (1, 0, 0)
-    assert set(after) == {"z/b"}
-    assert after["z/b"].file_id == before.file_id
-    assert after["z/b"].state is FileState.OFFLINE
-    assert scan(lab).changed == 0
-
-
-def test_a_copied_placeholder_is_adopted_as_one_more_holder(lab: Lab) -> None:
-    lab.write("a", b"data")
-    scan(lab)
-    recipe_id = store(lab, "a")
-    release(lab, "a", recipe_id)
-    link(lab.root / "copy", recipe_id)
-    report = scan(lab)
-    found = rows(lab)
-
-    assert report.adopted == 1
-    assert found["copy"].state is FileState.OFFLINE
-    assert found["copy"].recipe_no == found["a"].recipe_no
-    assert found["copy"].size == 4
-    assert balance(lab, "files.offline") == 8
-
-
-@pytest.mark.root
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give files away")
-def test_a_forged_placeholder_gives_nothing_away(lab: Lab) -> None:
-    lab.write("secret", b"data")
-    scan(lab)
-    recipe_id = store(lab, "secret", owner=1001)
-    release(lab, "secret", recipe_id)
-    link(lab.root / "mine", recipe_id, uid=1002)
-    report = scan(lab)
-
-    assert "mine" not in rows(lab)
-    assert report.adopted == 0
-    assert [problem.kind for problem in report.problems] == [Skip.REFUSED]
-    assert "forged" in report.problems[0].reason
-    assert report.exit_code == 3
-    link(lab.root / "given", recipe_id, uid=1001)
-    assert scan(lab).adopted == 1
-
-
-@pytest.mark.root
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give files away")
-def test_a_forged_placeholder_over_a_known_file_does_not_lose_that_files_copy(lab: Lab) -> None:
-    lab.write("secret", b"data")
-    lab.write("own", b"mine!")
-    scan(lab)
-    recipe_id = store(lab, "secret", owner=1001)
-    store(lab, "own", owner=1002)
-    (lab.root / "own").unlink()
-    link(lab.root / "own", recipe_id, uid=1002)
-    scan(lab)
-    row = rows(lab)["own"]
-
-    assert (row.state, row.missing_from) == (FileState.MISSING, "dual")
-    assert balance(lab, "held.retained") == -5
-
-
-def test_a_placeholder_moved_over_another_file_takes_its_place_and_keeps_that_ones_copy(lab: Lab) -> None:
-    lab.write("a", b"data")
-    lab.write("b", b"other")
-    scan(lab)
-    release(lab, "a", store(lab, "a"))
-    store(lab, "b")
-    recipe_no = rows(lab)["a"].recipe_no
-    os.replace(lab.root / "a", lab.root / "b")
-    scan(lab)
-    found = rows(lab)
-
-    assert (found["b"].state, found["b"].recipe_no, found["b"].size) == (FileState.OFFLINE, recipe_no, 4)
-    with lab.catalog.read() as tx:
-        assert len(versions.of_path(tx, found["b"].root_id, b"", b"b")) == 1
-
-
-def test_unknown_and_foreign_placeholders_are_reported_and_left(lab: Lab) -> None:
-    link(lab.root / "x", "0" * 26)
-    link(lab.root / "y", "0" * 26, store_id="otherone")
-    report = scan(lab)
-
-    assert rows(lab) == {}
-    assert sorted(problem.reason.split()[2] for problem in report.problems) == ["belongs", "names"]
-
-
 def test_a_renamed_file_keeps_its_row_and_its_pin(lab: Lab) -> None:
     lab.write("a", b"data")
     lab.write("b", b"stay")
@@ -442,19 +277,6 @@ def _claim(lab: Lab, row: FileRow) -> None:
         )
 
 
-def test_roots_without_placeholders_do_not_miss_their_offline_files(tmp_path: Path) -> None:
-    root = {"name": "root", "path": f"{tmp_path}/lab/root", "placeholder": "none"}
-    with open_lab(tmp_path / "lab", roots=[root]) as lab:
-        lab.write("a", b"data")
-        lab.write("b", b"data")
-        scan(lab)
-        release(lab, "a", store(lab, "a")).unlink()
-        report = scan(lab)
-
-        assert report.missing == 0
-        assert states(lab)["a"] == "offline"
-
-
 def test_only_one_process_scans_a_root_at_a_time(lab: Lab) -> None:
     with leases.held(lab.catalog, "scan:1", owner="other:1:boot", seconds=60), pytest.raises(CatalogBusy):
         scan_root(replace(lab.context, owner="me:2:boot"), lab.context.roots[0])
@@ -478,3 +300,43 @@ def _read_only(lab: Lab) -> Context:
     settings = lab.context.config.roots[0].model_copy(update={"read_only": True})
     config = lab.context.config.model_copy(update={"roots": (settings,)})
     return replace(lab.context, config=config, roots=(replace(lab.context.roots[0], marker=""),))
+
+
+@pytest.mark.heavy
+def test_memory_does_not_grow_with_the_root(lab: Lab) -> None:
+    peaks = []
+    for count in (10_000, 20_000, 50_000):  # the first scan looks for no moved files, and needs less
+        for i in range(count):
+            folder = lab.root / f"{i // 500:05d}"
+            folder.mkdir(exist_ok=True)
+            (folder / f"{i:07d}").touch()
+        tracemalloc.start()
+        assert scan(lab).files == count
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+
+    assert peaks[2] < peaks[1] * 1.2, peaks
+
+
+def test_a_full_disk_for_its_notes_gets_a_sentence(lab: Lab) -> None:
+    lab.write("a", b"data")
+    if os.geteuid() != 0:
+        pytest.skip("needs root to mount a tmpfs")
+    spool = Path(lab.context.config.spool_dir)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "none", str(spool)], check=False)
+    if mounted.returncode:
+        pytest.skip("needs root to mount a tmpfs")
+    try:
+        scan(lab)
+        for i in range(2000):
+            (lab.root / f"{'long' * 40}{i}").touch()
+        scan(lab)
+        for i in range(2000):
+            (lab.root / f"{'long' * 40}{i}").unlink()
+        with pytest.raises(NoSpace) as full:
+            scan(lab)
+    finally:
+        subprocess.run(["umount", "-l", str(spool)], check=True)
+
+    assert "nothing was marked missing" in full.value.sentence()
+    assert "missing" not in set(states(lab).values())

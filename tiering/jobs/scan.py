@@ -6,6 +6,7 @@ changed and moved files are written as they are met, in batches with one ledger 
 has lost nothing and marked nothing. Memory does not grow with the root.
 """
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import closing
@@ -15,7 +16,7 @@ from policies.values import NS_PER_S, AccessQuality
 from tiering.catalog import files, leases, scans
 from tiering.catalog.values import FileRow
 from tiering.config import RootConfig
-from tiering.errors import FrostlineError
+from tiering.errors import FrostlineError, NoSpace
 from tiering.hot.evidence import mount_quality
 from tiering.hot.marker import check_marker
 from tiering.hot.walk import Entry, Kind, WalkProblem, walk
@@ -126,11 +127,14 @@ class _Scan:
         self._start()
         try:
             self._check_marker()
-            self._mount = mount_quality(self._root.path)
+            self._mount = _quality(self._root.path)
             return self._run(confirm_missing=confirm_missing)
-        except (FrostlineError, OSError) as error:
+        except FrostlineError as error:
             self._finish("refused", note=str(error))
             raise
+        except OSError as error:
+            self._finish("refused", note=str(error))
+            raise _failure(error, self._root) from error
 
     def _run(self, *, confirm_missing: bool) -> ScanReport:
         os.makedirs(self._ctx.config.spool_dir, exist_ok=True)
@@ -277,6 +281,21 @@ class _Scan:
             note=note,
             seconds=self._ctx.clock.monotonic_s() - self._begun_s,
         )
+
+
+def _quality(path: bytes) -> AccessQuality:
+    try:
+        return mount_quality(path)
+    except OSError:
+        return AccessQuality.NONE  # nobody can say what the mount records: unknown is not cold
+
+
+def _failure(error: OSError, root: OpenRoot) -> FrostlineError:
+    now = "nothing was marked missing; what was found until then is in the catalog"
+    what = f"the scan of root {root.name} failed: {error.strerror or error}"
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return NoSpace(what, now=now, hint="make room in catalog.state_dir, then scan again")
+    return FrostlineError(what, now=now, hint="scan again; frostline doctor looks at the root")
 
 
 def _settings_of(ctx: Context, root: OpenRoot) -> RootConfig:

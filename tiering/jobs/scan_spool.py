@@ -40,7 +40,7 @@ class GoneSpool:
 
     def close(self) -> None:
         """Free the room."""
-        self._file.close()
+        _close(self._file)
 
 
 class AccessSpool:
@@ -64,8 +64,15 @@ class AccessSpool:
 
     def close(self) -> None:
         """Free the room."""
-        self._file.close()
+        _close(self._file)
 
 
 def _temporary(folder: str) -> IO[bytes]:
     return tempfile.TemporaryFile(dir=folder)
+
+
+def _close(file: IO[bytes]) -> None:
+    try:
+        file.close()
+    except OSError:
+        pass  # the disk is full, and nobody will read what could not be written
