@@ -9,8 +9,6 @@ import subprocess
 from collections.abc import Sequence
 from typing import Protocol
 
-from tiering.logs import Log
-
 TIMEOUT_S = 30  # long enough for a mail or a webhook, short enough not to hold up the daemon's stop
 
 
@@ -21,10 +19,17 @@ class Notifier(Protocol):
         """Say it. Never raises."""
 
 
+class Complaints(Protocol):
+    """Where a failed notification is noted; tiering.logs.Log is one."""
+
+    def error(self, event: str, **fields: object) -> None:
+        """Note what failed."""
+
+
 class CommandNotifier:
     """Runs the configured command; says nothing where there is none."""
 
-    def __init__(self, command: Sequence[str], log: Log) -> None:
+    def __init__(self, command: Sequence[str], log: Complaints) -> None:
         """Tell by *command*, and note in *log* when that fails."""
         self._command = tuple(command)
         self._log = log
