@@ -1,5 +1,6 @@
 """release frees bytes only behind the verdict, in steps that can be finished or undone from wherever they stopped."""
 
+import errno
 import json
 import os
 import threading
@@ -14,6 +15,7 @@ from tiering.catalog import files, journal
 from tiering.catalog.values import FileState, JournalKind
 from tiering.errors import RootMissing
 from tiering.hot import lease as lease_module
+from tiering.hot import syscalls
 from tiering.hot.placeholder import parse_target
 from tiering.jobs import candidates as candidates_module
 from tiering.jobs.migrate import migrate
@@ -184,8 +186,16 @@ def test_p1_a_conflict_keeps_both(tmp_path: Path) -> None:
         assert kept.read_bytes() == CONTENT + b"a" + b"late bytes"
 
 
-def test_a_folder_renamed_while_parked_is_found_again(tmp_path: Path) -> None:
-    if os.geteuid() != 0:
+@pytest.mark.parametrize("has_right", [True, False])
+def test_a_folder_renamed_while_parked_is_found_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_right: bool
+) -> None:
+    def refuse(mount_fd: int, handle: object, flags: int) -> int:
+        raise PermissionError(1, "Operation not permitted")
+
+    if not has_right:
+        monkeypatch.setattr(syscalls, "open_handle", refuse)
+    elif os.geteuid() != 0:
         pytest.skip("needs CAP_DAC_READ_SEARCH to open a folder by its handle")
     with open_lab(tmp_path / "lab", release={"park_s": 60, "min_size": 0}) as lab:
         _stored(lab, "d/a")
@@ -224,6 +234,17 @@ def test_a_folder_deleted_while_parked_is_no_trouble(tmp_path: Path) -> None:
         assert finish_parked(lab.context).files_skipped == ()
         assert _journal(lab) == []
         books_balance(lab)
+
+
+def test_a_file_system_without_exchange_keeps_its_files(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cannot(dir_fd: int, first: bytes, second: bytes) -> None:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    _stored(lab, "a")
+    monkeypatch.setattr(syscalls, "rename_exchange", cannot)
+    assert "cannot be exchanged here" in _release(lab).files_skipped[0].reason
+    assert (lab.root / "a").read_bytes() == CONTENT + b"a"
+    assert (_hidden(lab), _journal(lab)) == ([], [])
 
 
 def test_all_names_of_a_hard_link_go_together(lab: Lab) -> None:

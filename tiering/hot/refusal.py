@@ -96,7 +96,6 @@ def _is_executing(status: os.stat_result) -> bool:
 
 
 def _refused_attribute(names: Iterable[bytes]) -> str:
-    capabilities = _effective_capabilities()
     for name in names:
         shown = os.fsdecode(name)
         if name in _BOUND_TO_INODE:
@@ -110,7 +109,7 @@ def _refused_attribute(names: Iterable[bytes]) -> str:
             needed = _CAP_SYS_ADMIN
         else:
             return f"carries {shown}, a kind of attribute that cannot be written back"
-        if not capabilities >> needed & 1:
+        if not _effective_capabilities() >> needed & 1:
             return f"carries {shown}, which this process has no capability to write back"
     return ""
 

@@ -87,17 +87,18 @@ def walk(
         os.close(root_fd)
 
 
-def find_ours(root: bytes) -> Iterator[tuple[bytes, bytes]]:
+def find_ours(root: bytes, *, strict: bool = False) -> Iterator[tuple[bytes, bytes]]:
     """Yield (dir, name) of every file that frostline itself left below *root*, the root's marker aside.
 
-    For reconcile, doctor and leave: parked and half-built files of operations that did not end.
+    For reconcile, doctor and leave: parked and half-built files of operations that did not end. Directories that
+    cannot be read are passed over; *strict* raises OSError for them instead.
     """
     root_fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         pending = [b""]
         while pending:
             directory = pending.pop()
-            found, below = _names_below(root_fd, directory)
+            found, below = _names_below(root_fd, directory, strict=strict)
             pending.extend(below)
             for name in found:
                 if names.is_ours(name) and (directory, name) != (b"", names.ROOT_MARKER):
@@ -106,10 +107,12 @@ def find_ours(root: bytes) -> Iterator[tuple[bytes, bytes]]:
         os.close(root_fd)
 
 
-def _names_below(root_fd: int, directory: bytes) -> tuple[list[bytes], list[bytes]]:
+def _names_below(root_fd: int, directory: bytes, *, strict: bool) -> tuple[list[bytes], list[bytes]]:
     try:
         fd = paths.open_dir(root_fd, directory, cross_mounts=False)
-    except OSError:
+    except OSError as error:
+        if strict and error.errno not in {errno.EXDEV, errno.ENOENT}:
+            raise
         return [], []
     try:
         return _names(fd, directory)

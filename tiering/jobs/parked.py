@@ -61,7 +61,7 @@ def slots_of(ctx: Context, op_id: str, detail: dict[str, Any]) -> Iterator[tuple
     """
     known = [spots.Spot.from_json(value) for value in detail["spots"]]
     index_of = {(spot.file_id, spot.name): index for index, spot in enumerate(known)}
-    with spots.found_again(ctx, known) as found:
+    with spots.found_again(ctx, op_id, known) as found:
         slots = []
         for spot, dir_fd in found:
             index = index_of[spot.file_id, spot.name]

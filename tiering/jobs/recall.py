@@ -78,7 +78,7 @@ def resume(ctx: Context, row: JournalRow) -> str:
     detail = json.loads(row.detail)
     known = [spots.Spot.from_json(value) for value in detail["spots"]]
     placed: list[PlacedFile] = []
-    with spots.found_again(ctx, known) as found:
+    with spots.found_again(ctx, row.op_id, known) as found:
         for spot, dir_fd in found:
             index = known.index(spot)
             if row.step == "assembled":

@@ -14,9 +14,10 @@ from typing import Any
 
 from tiering.catalog.values import FileRow
 from tiering.errors import RootMissing, SourceError
-from tiering.hot import paths, syscalls
+from tiering.hot import names, paths, syscalls
 from tiering.hot.identity import Identity
 from tiering.hot.marker import check_marker
+from tiering.hot.walk import find_ours
 from tiering.jobs.context import Context
 
 
@@ -91,7 +92,7 @@ def opened(ctx: Context, rows: Sequence[FileRow]) -> Iterator[list[int]]:
 
 
 @contextmanager
-def found_again(ctx: Context, spots: Sequence[Spot]) -> Iterator[list[tuple[Spot, int]]]:
+def found_again(ctx: Context, op_id: str, spots: Sequence[Spot]) -> Iterator[list[tuple[Spot, int]]]:
     """Hold the directories of *spots* open wherever they are now; those that were deleted are left out.
 
     Raises SpotLost when that cannot be told: a root that is not mounted looks like one whose directories were all
@@ -102,7 +103,7 @@ def found_again(ctx: Context, spots: Sequence[Spot]) -> Iterator[list[tuple[Spot
         for root_id in {spot.root_id for spot in spots}:
             _check_root(ctx, root_id)
         for spot in spots:
-            fd = _find(ctx, spot)
+            fd = _find(ctx, op_id, spot)
             if fd is not None:
                 stack.callback(os.close, fd)
                 found.append((spot, fd))
@@ -149,7 +150,7 @@ def _check_root(ctx: Context, root_id: int) -> None:
         raise SpotLost(error.what, now=error.now, hint=error.hint) from error
 
 
-def _find(ctx: Context, spot: Spot) -> int | None:
+def _find(ctx: Context, op_id: str, spot: Spot) -> int | None:
     root_path = ctx.root(spot.root_id).path
     root_fd = os.open(root_path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -160,7 +161,7 @@ def _find(ctx: Context, spot: Spot) -> int | None:
             os.close(fd)
         except (FileNotFoundError, NotADirectoryError):
             pass
-        return _by_handle(root_fd, spot, paths.display(root_path, spot.dir, spot.name))
+        return _by_handle(root_fd, root_path, op_id, spot)
     finally:
         os.close(root_fd)
 
@@ -173,16 +174,33 @@ def _is_directory_of(spot: Spot, fd: int) -> bool:
     return (status.st_dev, status.st_ino) == spot.dir_inode
 
 
-def _by_handle(root_fd: int, spot: Spot, shown: str) -> int | None:
+def _by_handle(root_fd: int, root_path: bytes, op_id: str, spot: Spot) -> int | None:
+    """Return the directory wherever it was renamed to; None if it was deleted, with everything in it."""
     try:
-        if spot.dir_handle is None:
-            raise PermissionError
-        return syscalls.open_handle(root_fd, spot.dir_handle, os.O_RDONLY | os.O_DIRECTORY)
-    except PermissionError as error:
+        if spot.dir_handle is not None:
+            return syscalls.open_handle(root_fd, spot.dir_handle, os.O_RDONLY | os.O_DIRECTORY)
+    except PermissionError:
+        pass
+    except OSError:
+        return None  # ESTALE
+    return _by_search(root_fd, root_path, op_id, spot)
+
+
+def _by_search(root_fd: int, root_path: bytes, op_id: str, spot: Spot) -> int | None:
+    """Do it without CAP_DAC_READ_SEARCH: look for our hidden name in the whole root, which takes long and is rarely
+    needed.
+    """
+    try:
+        for directory, name in find_ours(root_path, strict=True):
+            if names.operation_of(name) == op_id.rsplit(":", 1)[-1]:
+                fd = paths.open_dir(root_fd, directory)
+                if _is_directory_of(spot, fd):
+                    return fd
+                os.close(fd)
+    except OSError as error:
         raise SpotLost(
-            f"{shown}: its folder was renamed or replaced while the file was in work",
-            now="the file itself is in that folder under a name that begins with .frostline-; nothing is lost",
+            f"{paths.display(root_path, spot.dir, spot.name)}: its folder was renamed or deleted meanwhile",
+            now=f"where it is now cannot be told: {error.strerror}; the file itself is in it under a hidden name",
             hint="put the folder back to its old place, or run frostline as root",
         ) from error
-    except OSError:
-        return None  # ESTALE: deleted, with everything in it
+    return None
