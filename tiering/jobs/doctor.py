@@ -14,7 +14,6 @@ from enum import StrEnum
 from policies.amounts import say_bytes, say_time
 from policies.values import NS_PER_DAY
 from tiering.catalog import journal, ledger, runs, scans, segments
-from tiering.catalog import stores as store_rows
 from tiering.errors import FrostlineError
 from tiering.hot import names
 from tiering.hot.evidence import is_network, mount_quality
@@ -171,7 +170,7 @@ def _store(ctx: Context, tier: OpenTier, *, probes: bool) -> Iterator[Finding]:
     try:
         ownership.check(tier.store, ctx.catalog_id, ctx.epoch)
         uploads = sum(1 for _ in tier.store.list_uploads())
-        seen = _probed(tier) if probes else tier.capabilities
+        seen = _probed(ctx, tier) if probes else tier.capabilities
     except FrostlineError as error:
         yield Finding(Weight.BAD, f"tier {tier.name}: {error.what}", error.hint)
         return
@@ -180,10 +179,7 @@ def _store(ctx: Context, tier: OpenTier, *, probes: bool) -> Iterator[Finding]:
         yield Finding(
             Weight.NOTE, f"{uploads:,} unfinished uploads in {tier.store.url} are billed", "frostline gc --yes"
         )
-    with ctx.catalog.read() as tx:
-        row = store_rows.get(tx, tier.store.url)
-    noted = Capabilities(**json.loads(row.capabilities)) if row is not None else seen
-    if noted != seen:
+    if tier.capabilities != seen:
         yield Finding(Weight.BAD, f"{tier.store.url} behaves otherwise than at init: {seen}", "frostline init")
     if not seen.conditional_put:
         yield Finding(Weight.NOTE, f"{tier.store.url} has no conditional create: one process writes at a time")
@@ -191,8 +187,10 @@ def _store(ctx: Context, tier: OpenTier, *, probes: bool) -> Iterator[Finding]:
         yield Finding(Weight.NOTE, f"{tier.store.url} does not verify checksums: every upload is read back")
 
 
-def _probed(tier: OpenTier) -> Capabilities:
-    return probe(tier.store, storage_classes=[tier.storage_class], nonce=secrets.token_hex(8))
+def _probed(ctx: Context, tier: OpenTier) -> Capabilities:
+    on_store = [other for other in (*ctx.tiers.values(), ctx.metadata) if other.store.url == tier.store.url]
+    classes = sorted({other.storage_class for other in on_store})
+    return probe(tier.store, storage_classes=classes, nonce=secrets.token_hex(8))
 
 
 def _work(ctx: Context) -> Iterator[Finding]:
