@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, assume, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from tests.jobs.lab import Lab, open_lab
 from tests.jobs.outbound import items, rows
@@ -231,14 +231,16 @@ TestModel.settings = settings(
 )
 
 
-class TestLongModel(Installation.TestCase):
-    """The same, for longer."""
-
-    pytestmark = (pytest.mark.heavy, pytest.mark.timeout(1800))
-    settings = settings(
-        max_examples=150,
-        stateful_step_count=40,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-        print_blob=True,
+@pytest.mark.heavy
+@pytest.mark.timeout(1800)
+def test_the_model_holds_for_longer() -> None:
+    run_state_machine_as_test(
+        Installation,
+        settings=settings(
+            max_examples=150,
+            stateful_step_count=40,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            print_blob=True,
+        ),
     )
