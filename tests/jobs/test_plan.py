@@ -329,3 +329,18 @@ def test_rules_about_active_days_read_the_history(tmp_path: Path) -> None:
         os.utime(busy, ns=(lab.clock.now_ns() - NS_PER_DAY, busy.stat().st_mtime_ns))
         assert planned(lab) == {"quiet.bin": ("migrate", "standard", "quiet")}
         assert quiet.exists()
+
+
+@pytest.mark.parametrize(("watched", "expected"), [("relatime", 1), ("none", 0)])
+def test_a_counted_open_proves_one_use_and_not_that_there_was_no_other(lab: Lab, watched: str, expected: int) -> None:
+    put(lab, "a.bin", days=100)
+    scan(lab)
+    row = row_of(lab, "a.bin")
+    assert row is not None
+    with lab.catalog.write() as tx:
+        files.note_access(tx, {row.file_id: tx.now_ns - 50 * NS_PER_DAY}, quality="opens")
+        last = scans.last(tx, row.root_id)
+        assert last is not None
+        scans.finish(tx, last.scan_id, access_quality=watched)
+
+    assert len(make_plan(lab.context).actions) == expected

@@ -40,9 +40,7 @@ class FolderFacts:
             last = scans.last(tx, root.root_id, state="complete")
         self.last_scan = last
         """The newest complete scan of the root; None if there was none."""
-        self._worthless = None
-        if last is not None and not AccessQuality(last.access_quality).is_evidence:
-            self._worthless = AccessQuality(last.access_quality)  # since that scan nobody's reading can be seen
+        self._watched = AccessQuality.NONE if last is None else AccessQuality(last.access_quality)
         self._around = Surroundings(root.path)
 
     def folders(self, *, under: bytes = b"") -> Iterator[list[FileFacts]]:
@@ -100,7 +98,7 @@ class FolderFacts:
             tier=row.tier,
             first_seen_ns=row.first_seen_ns,
             last_access_ns=row.last_access_ns,
-            access_quality=self._worthless or AccessQuality(row.access_quality),
+            access_quality=self._quality(row),
             active_days=tuple(sorted({day.day for day in days})),
             is_pinned=any(name.pinned for name in names),
             is_link_target=any(self._is_target(name) for name in names),
@@ -110,6 +108,17 @@ class FolderFacts:
             nlink=row.nlink,
             known_names=len(names),
         )
+
+    def _quality(self, row: FileRow) -> AccessQuality:
+        """Return what the row's evidence is worth by now.
+
+        Nothing where the last scan found that nobody's reading can be seen. An open that was counted proves that one
+        use; that there was none since is for the mount's atime to say, for the counter may have stopped.
+        """
+        recorded = AccessQuality(row.access_quality)
+        if not self._watched.is_evidence or recorded is AccessQuality.OPENS:
+            return self._watched
+        return recorded
 
     def _names(self, tx: Tx, row: FileRow) -> list[FileRow]:
         """Return the leader and every follower that is not missing."""
