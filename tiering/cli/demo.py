@@ -121,7 +121,7 @@ def full_cycle(base: Path) -> None:
     shorten_waits(config)
     say("What would move, and why? Nothing has moved yet")
     frostline(config, "scan")
-    frostline(config, "plan")
+    frostline(config, "plan", "--limit", "4")
     say("One full cycle: migrate, prove, release")
     frostline(config, "cycle", "--yes", accept=(0, 3))
     say("Where is what?")
@@ -145,7 +145,7 @@ def look_only(base: Path, root: Path) -> None:
     options = ["--root", str(root), "--read-only", "--store", f"file://{base}/store", "--state", str(base / "state")]
     frostline(config, "init", *options)
     frostline(config, "scan", accept=(0, 3))
-    frostline(config, "plan", accept=(0, 3))
+    frostline(config, "plan", "--limit", "4", accept=(0, 3))
     say("frostline init --root ... without --read-only puts a folder under care; nothing moves until you arm it")
 
 
