@@ -27,7 +27,7 @@ from tiering.catalog import journal, packs, segments
 from tiering.catalog.journal import Claim
 from tiering.catalog.open import open_catalog
 from tiering.catalog.values import FileState, JournalKind, PackState
-from tiering.errors import NoSpace, NotOwner, ObjectExists, StoreError, StoreUnavailable
+from tiering.errors import FrostlineError, NoSpace, NotOwner, ObjectExists, StoreError, StoreUnavailable
 from tiering.jobs.context import Context
 from tiering.jobs.migrate import migrate
 from tiering.jobs.packing import Spool
@@ -358,3 +358,14 @@ def test_no_room_on_the_spool_ends_the_job_with_a_sentence(lab: Lab) -> None:
     with pytest.raises(NoSpace, match="no room for packs"):
         spool.write(b"x")
     spool.close()
+
+
+def test_a_state_folder_that_cannot_be_written_ends_the_job_with_a_sentence(lab: Lab) -> None:
+    fill(lab)
+    (lab.base / "state" / "spool").rmdir()
+    (lab.base / "state" / "spool").write_bytes(b"in the way")
+
+    with pytest.raises(FrostlineError, match="packs under construction cannot be written"):
+        migrate(lab.context, items(lab))
+
+    assert set(states(lab).values()) == {FileState.REGULAR}

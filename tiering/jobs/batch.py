@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 
 from dedup.codecs import encode
 from dedup.fingerprint import DEFAULT_FINGERPRINT, digest
-from dedup.recipe import encode_recipe, recipe_key
+from dedup.recipe import recipe_key
 from dedup.values import ChunkPart, Fingerprint, PackEntry
 from tiering.catalog import journal, packs
 from tiering.catalog.commit import commit_stored
@@ -185,7 +185,7 @@ class _Run:
         pack = OpenPack.begin(spool_folder(self.ctx), "recipes")
         try:
             for outgoing in self.outgoing:
-                data = encode_recipe(outgoing.recipe)
+                data = outgoing.encoded
                 coded = encode(data, effort=self.ctx.config.chunking.effort)
                 key = Fingerprint(recipe_key(outgoing.recipe.recipe_id))
                 entry = pack.writer.add(key, digest(data), len(data), coded.codec, coded.payload)

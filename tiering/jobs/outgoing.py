@@ -12,14 +12,14 @@ from dataclasses import dataclass
 
 from dedup.chunkers import chunker_for, resolve_chunker
 from dedup.codecs import Coded, encode
-from dedup.errors import ShortRead
+from dedup.errors import CorruptChunk, FormatError, ShortRead
 from dedup.ingest import EncodeMany, ingest
-from dedup.recipe import new_recipe_id
+from dedup.recipe import encode_recipe, new_recipe_id
 from dedup.values import Digest, Extent, Fingerprint, Recipe
 from tiering.catalog import packs
 from tiering.catalog.open import Catalog
 from tiering.catalog.values import FileRow
-from tiering.errors import SourceBusy, SourceChanged, SourceError, SourceRefused
+from tiering.errors import IntegrityError, SourceBusy, SourceChanged, SourceError, SourceRefused
 from tiering.hot.identity import Identity, from_sql_int
 from tiering.hot.source import Source, open_source
 from tiering.jobs.context import Context, OpenRoot
@@ -60,6 +60,8 @@ class Outgoing:
     wanted: Wanted
     identity: Identity
     recipe: Recipe
+    encoded: bytes
+    """The recipe as stored, not coded yet."""
 
 
 class Stopped(SourceError):
@@ -113,7 +115,11 @@ class Reader:
                 raise SourceRefused(f"{source.path} {refused}")
             recipe = self._described(source, wanted, root)
             source.drop_cache()
-            return Outgoing(wanted, source.identity, recipe)
+            try:
+                encoded = encode_recipe(recipe)
+            except FormatError as error:  # a time beyond the year 2262, an attribute beyond 64 KiB
+                raise SourceRefused(f"{source.path} cannot be described exactly: {error}") from error
+            return Outgoing(wanted, source.identity, recipe, encoded)
 
     def _described(self, source: Source, wanted: Wanted, root: OpenRoot) -> Recipe:
         name = chunker_for(source.size)
@@ -139,6 +145,12 @@ class Reader:
             )
         except ShortRead as error:
             raise SourceChanged(f"{source.path} became shorter while it was read") from error
+        except CorruptChunk as error:
+            raise IntegrityError(
+                f"{source.path}: {error}",
+                now="nothing of this batch was committed; the file is untouched",
+                hint="suspect this machine's memory or its zstandard library",
+            ) from error
         meta = source.meta()  # checks once more: all that was read is one state of the file
         return Recipe(
             recipe_id=new_recipe_id(secrets.token_bytes(16)),

@@ -6,7 +6,6 @@ key with a nonce of that row: what a dead process uploaded is never taken for ou
 """
 
 import errno
-import os
 import secrets
 import tempfile
 import threading
@@ -22,7 +21,7 @@ from dedup.pack import PackSummary, PackWriter
 from dedup.values import Digest, Fingerprint
 from tiering.catalog import packs
 from tiering.catalog.values import PendingPack
-from tiering.errors import NoSpace, ObjectExists
+from tiering.errors import FrostlineError, NoSpace, ObjectExists
 from tiering.jobs.context import Context, OpenTier
 from tiering.stores.checksum import Checksum
 from tiering.stores.verified import put_verified
@@ -49,12 +48,15 @@ class Spool:
     """
 
     def __init__(self, folder: Path) -> None:
-        """Open a file in *folder*. Raises NoSpace, OSError."""
+        """Open a file in *folder*. Raises NoSpace, FrostlineError."""
         self.checksum = Checksum()
-        self.file = cast(BinaryIO, tempfile.TemporaryFile(dir=folder, buffering=1 << 20))  # noqa: SIM115
+        try:
+            self.file = cast(BinaryIO, tempfile.TemporaryFile(dir=folder, buffering=1 << 20))  # noqa: SIM115
+        except OSError as error:
+            raise _spool_error(error) from error
 
     def write(self, data: bytes) -> int:
-        """Append. Raises NoSpace."""
+        """Append. Raises NoSpace, FrostlineError."""
         self.checksum.update(data)
         try:
             return self.file.write(data)
@@ -62,7 +64,7 @@ class Spool:
             raise _spool_error(error) from error
 
     def rewind(self) -> BinaryIO:
-        """Return the file, flushed, at its beginning. Raises NoSpace."""
+        """Return the file, flushed, at its beginning. Raises NoSpace, FrostlineError."""
         try:
             self.file.flush()
         except OSError as error:
@@ -79,9 +81,12 @@ class Spool:
 
 
 def spool_folder(ctx: Context) -> Path:
-    """Return the folder of the spool, made if it is not there, closed to other users."""
+    """Return the spool's folder, made if it is not there, closed to other users. Raises NoSpace, FrostlineError."""
     folder = Path(ctx.config.catalog.state_dir) / "spool"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise _spool_error(error) from error
     return folder
 
 
@@ -265,11 +270,17 @@ def _put(tier: OpenTier, key: str, body: Callable[[], BinaryIO], size_bytes: int
     return True
 
 
-def _spool_error(error: OSError) -> NoSpace:
-    if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
-        raise error
-    return NoSpace(
-        f"no room for packs under construction: {os.strerror(error.errno)}",
-        now="the files in work are as they were; what was committed before stays",
-        hint="free space under catalog.state_dir, or lower chunking.pack_bytes",
+def _spool_error(error: OSError) -> FrostlineError:
+    """Return what trouble with the spool means: never a file's own trouble, so never an OSError."""
+    now = "the files in work are as they were; what was committed before stays"
+    if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+        return NoSpace(
+            f"no room for packs under construction: {error.strerror}",
+            now=now,
+            hint="free space under catalog.state_dir, or lower chunking.pack_bytes",
+        )
+    return FrostlineError(
+        f"packs under construction cannot be written: {error.strerror or error}",
+        now=now,
+        hint="check that catalog.state_dir is a writable folder of a sound disk",
     )
