@@ -12,7 +12,7 @@ from tiering.cli.commands import COMMANDS, Command
 from tiering.errors import UsageError
 
 # Loading these costs a third of a second and more; commands that only look must not.
-SLOW = {"boto3", "botocore", "numba", "llvmlite", "apscheduler.schedulers", "alembic"}
+SLOW = {"boto3", "botocore", "numba", "llvmlite", "apscheduler.schedulers", "alembic", "tiering.jobs.reconcile"}
 
 
 def run(*args: str) -> "subprocess.CompletedProcess[str]":
@@ -79,6 +79,12 @@ def test_commands_that_look_load_no_heavy_library(command: str) -> None:
     code = f"import sys, tiering.cli, {module}; print([name for name in {SLOW!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_help_loads_no_database_library() -> None:
+    code = "import sys, tiering.cli; tiering.cli.overview(); print('sqlalchemy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 def test_a_bug_is_a_sentence_with_the_way_to_report_it(

@@ -17,9 +17,6 @@ from typing import NoReturn
 import typer
 
 from tiering.cli.commands import COMMANDS
-from tiering.cli.output import Output
-from tiering.cli.session import Session
-from tiering.clock import SystemClock
 from tiering.errors import FrostlineError, UsageError
 
 INTERRUPTED = 130
@@ -165,7 +162,8 @@ def _nearest(word: str) -> str:
 
 
 def _call(invocation: Invocation) -> int:
-    session = Session(invocation.config, Output(as_json=invocation.as_json), SystemClock())
+    # Not for --help and --version: the session loads the database library.
+    session = importlib.import_module("tiering.cli.session").open_session(invocation.config, as_json=invocation.as_json)
     code = command_app(invocation.command)(
         args=list(invocation.args),
         prog_name=f"frostline {invocation.command}",

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from tiering.cli.act import acting
 from tiering.cli.job_output import report_json, show_report
 from tiering.cli.plan import SHOWN, show_plan
 from tiering.cli.session import needs_yes, session_of
@@ -32,7 +33,7 @@ def run(
         session.out.text(f"{len(checked.drifted):,} of its files have changed since and would be refused")
         needs_yes(session, yes=yes, what="do it")
         return 0
-    with session.acting() as context:
+    with acting(session) as context:
         report = apply_plan(context, plan, wait_parked=True)
     session.out.json(report_json(report))
     show_report(session.out, "applied", report)

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from tiering.cli.act import acting
 from tiering.cli.job_output import report_json, show_report, show_skips, skips_json
 from tiering.cli.plan import SHOWN, show_plan, show_totals
 from tiering.cli.scan import report_json as scan_json
@@ -25,7 +26,7 @@ def run(
     With --yes it acts even while act = false holds the daemon back. A root that is not mounted is left out.
     """
     session = session_of(ctx)
-    with session.acting() as context:
+    with acting(session) as context:
         report = cycle(context, act=yes, wait_parked=True)
     session.out.json(
         report_json(

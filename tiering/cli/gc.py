@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from policies.amounts import say_bytes
+from tiering.cli.act import acting
 from tiering.cli.session import needs_yes, session_of
 from tiering.jobs.gc import collect, preview
 
@@ -33,7 +34,7 @@ def run(ctx: typer.Context, yes: Annotated[bool, typer.Option("--yes", help="Do 
         )
         needs_yes(session, yes=yes, what="do it")
         return 0
-    with session.acting() as context:
+    with acting(session) as context:
         report = collect(context)
     out.json(asdict(report))
     out.text(

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from policies.amounts import say_bytes
+from tiering.cli.act import acting
 from tiering.cli.job_output import report_json, show_report
 from tiering.cli.session import needs_yes, session_of
 from tiering.jobs.leave import away, leave
@@ -35,7 +36,7 @@ def run(
         session.out.text(f"{rest.files:,} files, {say_bytes(rest.size_bytes)}, would come back")
         needs_yes(session, yes=yes, what="leave")
         return 0
-    with session.acting() as context:
+    with acting(session) as context:
         report = leave(context, to=os.path.abspath(to) if to else "")
     session.out.json(report_json(report.job, left=report.left, kept_placeholders=report.kept_placeholders))
     show_report(session.out, "brought back", report.job)

@@ -8,6 +8,7 @@ import typer
 from policies.amounts import say_bytes, say_usd
 from tiering.app.selection import refuse_read_only, to_migrate
 from tiering.app.targets import Target, find_targets, roots_of
+from tiering.cli.act import acting
 from tiering.cli.job_output import report_json, show_report, show_skips, skips_json
 from tiering.cli.session import Session, needs_yes, session_of
 from tiering.jobs.apply import carry_out
@@ -45,7 +46,7 @@ def run(
         _show_quote(session, price, skipped)
         needs_yes(session, yes=False, what="do it")
         return 0
-    with session.acting() as context:
+    with acting(session) as context:
         items, skipped, price = _prepare(context, paths, to)
         context.progress.start("migrate", total_bytes=price.size_bytes, total_files=price.files)
         report = carry_out(context, items, releases=release, wait_parked=True)

@@ -8,6 +8,7 @@ import typer
 from policies.amounts import say_bytes, say_time
 from tiering.app.selection import missing_from_catalog, refuse_read_only, to_recall
 from tiering.app.targets import find_targets
+from tiering.cli.act import acting
 from tiering.cli.job_output import report_json, show_report
 from tiering.cli.session import Session, session_of
 from tiering.clock import NS_PER_S
@@ -46,7 +47,7 @@ def run(
     if speed and speed not in SPEEDS:
         raise UsageError(f'--speed: there is no speed "{speed}"', hint=f"choose one of: {', '.join(SPEEDS)}")
     deadline_ns = parse_deadline(by, session.clock.now_ns()) if by else None
-    with session.acting() as context:
+    with acting(session) as context:
         targets = find_targets(context, paths)
         refuse_read_only(context, targets)
         for target in list(missing_from_catalog(context, targets)):

@@ -8,11 +8,10 @@ from types import FrameType
 
 import typer
 
-from tiering.app.acting import acting
 from tiering.app.open import open_context
 from tiering.cli.output import Output
 from tiering.cli.progress import open_progress
-from tiering.clock import Clock
+from tiering.clock import Clock, SystemClock
 from tiering.config import Loaded, find_config, load_config
 from tiering.errors import UsageError
 from tiering.hot.lease import ignore_sigio
@@ -51,12 +50,6 @@ class Session:
             yield context
 
     @contextmanager
-    def acting(self) -> Iterator[Context]:
-        """Give the installation for commands that change things: what dead processes left is first put right."""
-        with self._open(check_owner=True) as context, acting(context):
-            yield context
-
-    @contextmanager
     def _open(self, *, check_owner: bool) -> Iterator[Context]:
         ignore_sigio()
         config = self.load().config
@@ -90,6 +83,11 @@ class Session:
                 signal.signal(number, handler)
         if self.stop.is_set():
             raise KeyboardInterrupt
+
+
+def open_session(config: str | None, *, as_json: bool) -> Session:
+    """Return the session of one invocation, on the machine's clock."""
+    return Session(config, Output(as_json=as_json), SystemClock())
 
 
 def session_of(ctx: typer.Context) -> Session:
