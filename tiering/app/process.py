@@ -5,6 +5,8 @@ import socket
 
 from tiering.jobs.processes import start_time
 
+from tiering.jobs.processes import start_time
+
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
