@@ -4,11 +4,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from tiering.catalog import leases
+from tiering.clock import NS_PER_S
 from tiering.jobs.context import Context
 from tiering.jobs.reconcile import reconcile
 from tiering.stores.probe import writer_lease
 
-LEASE_S = 6 * 3600  # a crashed holder's lease is given up by reconcile; this only bounds a vanished host's
+LEASE_S = (
+    24 * 3600
+)  # a dead holder's lease is freed by reconcile on its host; this bounds what a vanished host holds up
 
 
 @contextmanager
@@ -19,7 +22,20 @@ def acting(context: Context) -> Iterator[None]:
     """
     reconcile(context)
     with ExitStack() as held:
-        names = {writer_lease(tier.capabilities, tier.store.url) for tier in context.tiers.values()}
-        for name in sorted(names - {""}):
+        for name in writer_leases(context):
             held.enter_context(leases.held(context.catalog, name, owner=context.owner, seconds=LEASE_S))
         yield
+
+
+def renew(context: Context) -> None:
+    """Hold the writer leases for another LEASE_S; for processes that run longer."""
+    names = writer_leases(context)
+    if names:
+        with context.catalog.write() as tx:
+            for name in names:
+                leases.acquire(tx, name, owner=context.owner, until_ns=tx.now_ns + LEASE_S * NS_PER_S)
+
+
+def writer_leases(context: Context) -> list[str]:
+    """Return the names of the leases that whoever writes must hold; none where creates are conditional."""
+    return sorted({writer_lease(tier.capabilities, tier.store.url) for tier in context.tiers.values()} - {""})

@@ -5,8 +5,6 @@ import socket
 
 from tiering.jobs.processes import start_time
 
-from tiering.jobs.processes import start_time
-
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 

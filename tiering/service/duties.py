@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from tiering.app.acting import renew
 from tiering.catalog import runs
 from tiering.errors import CatalogBusy, FrostlineError, Retry, StoreUnavailable
 from tiering.jobs import gc, segments
@@ -126,6 +127,7 @@ def perform(name: str, ctx: Context, log: Log, notifier: Notifier) -> str:
 def upkeep(ctx: Context, log: Log) -> None:
     """Finish what is parked and bring the store up to the catalog; every minute, and quiet when there is nothing."""
     try:
+        renew(ctx)
         report = finish_parked(ctx)
         if report.files_done or report.files_skipped:
             log.info(

@@ -1,0 +1,5 @@
+"""Fixtures of the app tests: the jobs' laboratory."""
+
+from tests.jobs.conftest import lab
+
+__all__ = ["lab"]
