@@ -24,6 +24,7 @@ from tiering.jobs.context import Context, OpenRoot
 from tiering.jobs.reports import Skip, Skipped
 from tiering.jobs.scan_access import AccessEvidence
 from tiering.jobs.scan_batch import BatchOutcome, BatchScope, apply_batch, needs_work
+from tiering.jobs.scan_limits import fitting
 from tiering.jobs.scan_merge import Gone, Seen, merge
 from tiering.jobs.scan_missing import MissingFiles
 
@@ -181,7 +182,7 @@ class _Scan:
             may_move=self._known_files > 0,
         )
         batch: list[Seen] = []
-        entries = walk(self._root.path, cross_mounts=self._settings.cross_mounts)
+        entries = map(fitting, walk(self._root.path, cross_mounts=self._settings.cross_mounts))
         for sight in merge(self._counted(entries, evidence), self._rows()):
             if self._ctx.stop.is_set():
                 return False
