@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import text
 
 from tests.jobs.debris import DEAD, pending, plant, put
 from tests.jobs.lab import Lab
@@ -232,3 +233,13 @@ def test_the_dead_are_told_from_the_living() -> None:
     started = start_time(os.getppid())
     assert not is_dead(f"host:{os.getppid()}:boot:{started}", mine=mine)
     assert is_dead(f"host:{os.getppid()}:boot:{int(started) - 1}", mine=mine)
+
+
+def test_a_root_whose_device_was_numbered_anew_is_followed(lab: Lab) -> None:
+    stored(lab)
+    with lab.catalog.write() as tx:  # as if the rows had been written before a reboot
+        tx.conn.execute(text("UPDATE files SET dev = dev + 1000"))
+    reconcile(lab.context)
+    scan_root(lab.context, lab.context.roots[0])
+    assert rows(lab)[b"a.bin"].state is FileState.DUAL
+    settled(lab)

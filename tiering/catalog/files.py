@@ -181,6 +181,25 @@ def set_pinned(tx: Tx, file_ids: Sequence[int], pinned: bool) -> None:
         )
 
 
+def device_of(tx: Tx, root_id: int) -> int | None:
+    """Return the device number that the root's files on disk are known by; None when there are none."""
+    on_disk = [str(FileState.REGULAR), str(FileState.DUAL)]
+    query = select(files.c.dev).where(files.c.root_id == root_id, files.c.state.in_(on_disk)).limit(1)
+    found = tx.conn.execute(query).scalar_one_or_none()
+    return None if found is None else int(found)
+
+
+def follow_device(tx: Tx, root_id: int, dev: int) -> int:
+    """Replace the root's device number in all its rows by *dev*; return in how many. The caller knows it is the
+    same tree.
+    """
+    old = device_of(tx, root_id)
+    if old is None or old == signed64(dev):
+        return 0
+    moved = update(files).where(files.c.root_id == root_id, files.c.dev == old).values(dev=signed64(dev))
+    return int(tx.conn.execute(moved).rowcount)
+
+
 def note_access(tx: Tx, evidence: Mapping[int, int], quality: str) -> None:
     """Raise last_access_ns of file ids to the given times (never back), with the quality of the evidence."""
     statement = (

@@ -198,12 +198,7 @@ def _flush(ctx: Context, report: GcReport) -> None:
 def _delete_doomed(ctx: Context, run: str, report: GcReport) -> None:
     now_ns = ctx.clock.now_ns()
     before_ns = now_ns - ctx.config.gc.grace_ns
-    with ctx.catalog.read() as tx:
-        left = packs.in_state(tx, PackState.DELETING, limit=1_000_000)
-        doomed = packs.in_state(tx, PackState.DOOMED, limit=1_000_000)
-    due = [*left, *(row for row in doomed if (row.doomed_ns or 0) <= before_ns)]
-    report.packs_waiting = len(doomed) + len(left) - len(due)
-    for number, batch in enumerate(batches(due, DELETE_BATCH)):
+    for number, batch in enumerate(batches(_due(ctx, before_ns, report), DELETE_BATCH)):
         if ctx.stop.is_set():
             return
         _check_owner(ctx)  # again before each batch: a rebuild elsewhere may have taken over meanwhile
@@ -220,6 +215,23 @@ def _delete_doomed(ctx: Context, run: str, report: GcReport) -> None:
         ctx.step("gc.booked")
         report.packs_deleted += len(gone)
         report.bytes_deleted += sum(row.size for row in gone)
+
+
+def _due(ctx: Context, before_ns: int, report: GcReport) -> Iterator[PackRow]:
+    """Yield packs that a dead process left deleting, and doomed ones whose grace is over; count the others."""
+    for state in (PackState.DELETING, PackState.DOOMED):
+        after = 0
+        while True:
+            with ctx.catalog.read() as tx:
+                page = packs.in_state(tx, state, after_no=after, limit=BATCH)
+            if not page:
+                break
+            for row in page:
+                if state is PackState.DELETING or (row.doomed_ns or 0) <= before_ns:
+                    yield row
+                else:
+                    report.packs_waiting += 1
+            after = page[-1].pack_no
 
 
 def _delete(ctx: Context, row: PackRow, report: GcReport) -> bool:

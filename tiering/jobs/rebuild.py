@@ -27,6 +27,7 @@ from tiering.hot.marker import check_marker, write_marker
 from tiering.jobs import rebuild_disk, rebuild_objects
 from tiering.jobs import segments as segment_job
 from tiering.jobs.context import Context, NoProgress, OpenRoot, OpenTier, Progress, no_step
+from tiering.jobs.devices import follow_device
 from tiering.jobs.rebuild_segments import Chain, read_chain
 from tiering.jobs.scan import ScanReport, scan_root
 from tiering.stores import ownership
@@ -254,6 +255,7 @@ def _settle_disk(ctx: Context, report: RebuildReport) -> None:
         try:
             if root.marker:
                 check_marker(root.path, root.marker)
+            follow_device(ctx, root)
             report.hidden_settled += rebuild_disk.settle_hidden(ctx, root, report.notes)
             scanned = scan_root(ctx, root)
         except FrostlineError as error:

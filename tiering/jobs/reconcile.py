@@ -9,16 +9,18 @@ not reached) stays for the next time and is reported.
 
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from tiering.catalog import files, journal, leases, packs, scans, segments
 from tiering.catalog.values import JournalKind, JournalRow, PackRow, PackState
 from tiering.clock import NS_PER_DAY, NS_PER_S
-from tiering.errors import CatalogBusy, FrostlineError, NotOwner, ObjectMissing, SourceError, StoreError
+from tiering.errors import CatalogBusy, FrostlineError, NotOwner, ObjectMissing, RootMissing, SourceError, StoreError
 from tiering.hot.marker import check_marker
 from tiering.jobs import recall, release
 from tiering.jobs import segments as segment_job
 from tiering.jobs.context import Context, OpenTier
+from tiering.jobs.devices import follow_device
 from tiering.jobs.processes import is_dead
 from tiering.jobs.reports import Skip, Skipped
 from tiering.stores import ownership
@@ -61,6 +63,9 @@ def reconcile(ctx: Context) -> ReconcileReport:
     """
     report = ReconcileReport()
     _free_leases(ctx, report)
+    for root in ctx.roots:
+        with suppress(RootMissing):
+            follow_device(ctx, root)
     if not _is_needed(ctx):
         return report
     try:
