@@ -235,11 +235,13 @@ def test_the_dead_are_told_from_the_living() -> None:
     assert is_dead(f"host:{os.getppid()}:boot:{int(started) - 1}", mine=mine)
 
 
-def test_a_root_whose_device_was_numbered_anew_is_followed(lab: Lab) -> None:
+@pytest.mark.parametrize("by_reconcile", [True, False])
+def test_a_root_whose_device_was_numbered_anew_is_followed(lab: Lab, by_reconcile: bool) -> None:
     stored(lab)
     with lab.catalog.write() as tx:  # as if the rows had been written before a reboot
         tx.conn.execute(text("UPDATE files SET dev = dev + 1000"))
-    reconcile(lab.context)
+    if by_reconcile:
+        reconcile(lab.context)
     scan_root(lab.context, lab.context.roots[0])
     assert rows(lab)[b"a.bin"].state is FileState.DUAL
     settled(lab)

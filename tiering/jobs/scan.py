@@ -21,6 +21,7 @@ from tiering.hot.evidence import mount_quality
 from tiering.hot.marker import check_marker
 from tiering.hot.walk import Entry, Kind, WalkProblem, walk
 from tiering.jobs.context import Context, OpenRoot
+from tiering.jobs.devices import follow_device
 from tiering.jobs.reports import Skip, Skipped
 from tiering.jobs.scan_access import AccessEvidence
 from tiering.jobs.scan_batch import BatchOutcome, BatchScope, apply_batch, needs_work
@@ -128,6 +129,7 @@ class _Scan:
         self._start()
         try:
             self._check_marker()
+            follow_device(self._ctx, self._root)
             self._mount = _quality(self._root.path)
             return self._run(confirm_missing=confirm_missing)
         except FrostlineError as error:
