@@ -9,80 +9,14 @@ a child process. Nothing is timed in-process. The store must be empty: a folder,
 
 import argparse
 import json
-import os
-import random
 import shutil
 import subprocess
 import sys
-import sysconfig
 import tempfile
-import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One command's cost."""
-
-    name: str
-    wall_s: float
-    cpu_s: float
-    peak_rss_mb: float
-    exit_code: int
-
-
-def sources(limit_bytes: int) -> list[bytes]:
-    """Return the contents of the environment's files, smallest bias: every size, in path order."""
-    found: list[bytes] = []
-    total = 0
-    for top in (sysconfig.get_paths()["stdlib"], sysconfig.get_paths()["purelib"]):
-        for path in sorted(Path(top).rglob("*")):
-            if path.is_file() and not path.is_symlink() and 200 < path.stat().st_size < 4_000_000:
-                data = path.read_bytes()
-                found.append(data)
-                total += len(data)
-                if total > limit_bytes:
-                    return found
-    return found
-
-
-def edited(data: bytes, rng: random.Random) -> bytes:
-    """Return *data* with a few bytes inserted at one place."""
-    at = rng.randrange(len(data))
-    return data[:at] + rng.randbytes(12) + data[at:]
-
-
-def build(root: Path, *, total_bytes: int, files: int, seed: int) -> tuple[int, int]:
-    """Fill *root*; returns (files, bytes)."""
-    rng = random.Random(seed)
-    pool = sources(total_bytes // 4)
-    small = [data for data in pool if len(data) < 40_000]
-    made = written = 0
-    while made < files or written < total_bytes:
-        want_small = written > total_bytes * made / max(files, 1)
-        kind = rng.random()
-        if made >= files or (not want_small and kind < 0.25):
-            data = rng.randbytes(rng.choice((200_000, 1_000_000, 3_000_000)))
-        else:
-            data = rng.choice(small if want_small else pool)
-            data = edited(data, rng) if kind < 0.5 else data
-        folder = root / f"set-{made // 5000}" / f"{made // 200 % 25:02d}"
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{made:06d}.bin").write_bytes(data)
-        made += 1
-        written += len(data)
-    return made, written
-
-
-def run(name: str, argv: list[str]) -> Step:
-    """Run one command to its end and return what it cost."""
-    started = time.monotonic()
-    child = subprocess.Popen(argv, stdout=subprocess.DEVNULL)
-    _, status, used = os.wait4(child.pid, 0)
-    child.returncode = os.waitstatus_to_exitcode(status)
-    wall_s = time.monotonic() - started
-    return Step(name, wall_s, used.ru_utime + used.ru_stime, used.ru_maxrss / 1000, child.returncode)
+from measured import built, run
 
 
 def differs(original: Path, root: Path) -> str:
@@ -95,7 +29,7 @@ def differs(original: Path, root: Path) -> str:
 def walk(args: argparse.Namespace, base: Path) -> dict[str, object]:
     """Do the whole walk below *base*; returns what was seen."""
     root, original, config = base / "root", base / "original", base / "frostline.toml"
-    count, size = build(original, total_bytes=int(args.gb * 1e9), files=args.files, seed=args.seed)
+    count, size = built(original, args)
     subprocess.run(["cp", "-a", str(original), str(root)], check=True)
     frostline = [sys.executable, "-m", "tiering.cli", "--config", str(config)]
     store = args.store or f"file://{base}/store"
