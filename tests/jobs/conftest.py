@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.jobs.lab import Lab, open_lab
+from tests.postgres import postgres_server, postgres_url
+
+__all__ = ["lab", "postgres_server", "postgres_url"]
 
 
 @pytest.fixture

@@ -48,9 +48,9 @@ def release_some(lab: Lab, *paths: bytes) -> None:
 
 
 @contextmanager
-def lose_catalog(lab: Lab, **around: object) -> Iterator[tuple[Lab, Catalog]]:
+def lose_catalog(lab: Lab, url: str = "") -> Iterator[tuple[Lab, Catalog]]:
     """Give the lab an empty catalog in the place of the lost one."""
-    url = f"sqlite:///{lab.base}/state/again.db"
+    url = url or f"sqlite:///{lab.base}/state/again.db"
     catalog = open_catalog(url, clock=lab.clock, create=True, rebuilding=True)
     try:
         yield replace(lab, context=replace(lab.context, catalog=catalog, catalog_id=catalog.catalog_id)), catalog
@@ -153,6 +153,29 @@ def test_a_rebuild_killed_anywhere_is_run_again(lab: Lab) -> None:
         )
         segment_job.flush(again.context)
         assert numbers(sound(again)) == numbers(seen)
+
+
+@pytest.mark.postgres
+def test_p3_a_rebuild_into_postgresql_may_be_killed_too(lab: Lab, postgres_url: str) -> None:
+    fill(lab)
+    release_some(lab, b"two.bin")
+    with lab.catalog.write() as tx:
+        asked = tickets.NewTicket("bulk", "why", "me", None, "{}", (rows(lab)[b"two.bin"].file_id,), ())
+        tickets.open_ticket(tx, asked)
+    segment_job.flush(lab.context)
+    seen = sound(lab)
+
+    def step(name: str) -> None:
+        if name == "rebuild.adjusted":
+            raise Killed
+
+    with lose_catalog(lab, postgres_url) as (again, catalog):
+        with pytest.raises(Killed):
+            rebuilt(again, catalog, step=step)
+        assert rebuilt(again, catalog).problems == []
+        assert numbers(sound(again)) == numbers(seen)
+        with catalog.write() as tx:
+            assert tickets.open_ticket(tx, asked) == 2
 
 
 def test_a_catalog_in_use_is_not_rebuilt_over(lab: Lab) -> None:
