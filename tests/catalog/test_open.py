@@ -8,14 +8,14 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine, inspect, text
+from sqlalchemy import create_engine, event, inspect, text
 
 from tests.catalog.rows import add_root
 from tiering.catalog import network_fs, roots, schema, upgrade
 from tiering.catalog.open import Catalog, open_catalog
 from tiering.catalog.tables import metadata
 from tiering.clock import FakeClock
-from tiering.errors import ConfigError, SchemaError
+from tiering.errors import CatalogBusy, ConfigError, NoSpace, SchemaError
 
 
 def test_the_catalog_id_stays(catalog: Catalog, catalog_url: str, clock: FakeClock) -> None:
@@ -197,3 +197,42 @@ def _parts(sql: str) -> tuple[str, ...]:
     flat = " ".join(sql.replace('"', "").split())
     head, body, tail = flat[: flat.index("(")], flat[flat.index("(") + 1 : flat.rindex(")")], flat[flat.rindex(")") :]
     return (head.strip(), *sorted(part.strip() for part in body.split(", ")), tail)
+
+
+def test_a_lock_that_cannot_be_had_is_try_again(catalog: Catalog, catalog_url: str, clock: FakeClock) -> None:
+    other = open_catalog(catalog_url, clock=clock)
+    is_sqlite = other.engine.dialect.name == "sqlite"
+    patience = "PRAGMA busy_timeout = 50" if is_sqlite else "SET lock_timeout = '50ms'"
+    event.listen(other.engine, "engine_connect", lambda conn: conn.connection.cursor().execute(patience))
+
+    def write() -> None:
+        with other.write():
+            pass
+
+    with catalog.write(), pytest.raises(CatalogBusy) as caught:
+        write()
+    assert caught.value.exit_code == 75
+    write()
+    other.close()
+
+
+def test_a_full_disk_gets_a_sentence_and_changes_nothing(tmp_path: Path, clock: FakeClock) -> None:
+    catalog = open_catalog(f"sqlite:///{tmp_path}/c.db", clock=clock, create=True)
+
+    def fill() -> None:
+        with catalog.write() as tx:
+            tx.conn.exec_driver_sql("PRAGMA max_page_count = 1")  # never below what the file has
+            for number in range(2000):
+                add_root(tx, f"root {number} " + "x" * 500)
+
+    with pytest.raises(NoSpace, match="no space left for the catalog"):
+        fill()
+    with catalog.read() as tx:
+        assert roots.all_roots(tx) == []
+    catalog.close()
+
+
+def test_an_unreachable_server_is_try_again(clock: FakeClock) -> None:
+    with pytest.raises(CatalogBusy, match="cannot be reached") as caught:
+        open_catalog("postgresql://nobody:secret@127.0.0.1:9/frostline", clock=clock)
+    assert "secret" not in caught.value.sentence()
