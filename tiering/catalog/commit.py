@@ -235,6 +235,7 @@ def _insert_recipes(tx: Tx, batch: StoredBatch, accepted: Sequence[StoredFile]) 
                 "recipe_digest": file.entry.digest,
                 "codec_no": codec[file.entry.codec],
                 "created_ns": tx.now_ns,
+                "read_under_lease": file.read_under_lease,
             }
             for file in part
         ]

@@ -155,6 +155,8 @@ recipes = Table(
     Column("recipe_digest", LargeBinary, nullable=False),  # of the encoded recipe
     Column("codec_no", Integer, ForeignKey("codecs.codec_no"), nullable=False),
     Column("created_ns", BigInteger, nullable=False),
+    # a lease proved that nobody wrote while it was read; else release reads the file again (P1). Rebuild: false
+    Column("read_under_lease", Boolean, nullable=False, default=False),
 )
 Index("recipes_by_pack", recipes.c.pack_no)
 

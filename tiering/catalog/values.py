@@ -245,6 +245,8 @@ class StoredFile:
     """Of the encoded recipe in its recipe pack."""
     pack_no: int
     """The recipe pack."""
+    read_under_lease: bool = False
+    """Whether a lease proved that nobody wrote while it was read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,6 +307,8 @@ class RecipeRow:
     recipe_digest: bytes
     codec_no: int
     created_ns: int
+    read_under_lease: bool
+    """Whether a lease proved that nobody wrote to the file while it was read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -238,6 +238,7 @@ class _Run:
                     recipe=outgoing.recipe,
                     entry=self.recipe_entries[str(outgoing.recipe.recipe_id)],
                     pack_no=recipes.pack_no,
+                    read_under_lease=outgoing.has_lease,
                 )
                 for outgoing in ready
             ),

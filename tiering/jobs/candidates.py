@@ -102,12 +102,15 @@ def check(ctx: Context, candidate: Candidate, fd: int) -> tuple[bool, str]:
         digest_was_read_twice=lease is Lease.UNAVAILABLE
         and parameters.without_lease_ns is not None
         and unchanged_ns >= parameters.without_lease_ns  # else reading it would be for nothing
-        and _digest(fd, status.st_size) == candidate.recipe.digest,
+        and _is_stored(fd, candidate, status),
         unchanged_ns=unchanged_ns,
         stored_ns_ago=max(0, now_ns - (candidate.row.stored_ns or now_ns)),  # a clock may be set back
         all_names_are_known=status.st_nlink == len(candidate.rows),
         is_pinned=any(row.pinned for row in candidate.rows),
     )
+    if lease is Lease.GRANTED and not candidate.recipe.read_under_lease and not _is_stored(fd, candidate, status):
+        # A writer storing into a mapping that was dirty before moves no stamp: only the bytes tell.
+        return False, "its bytes are not those that were stored, which were read without a lease: migrate it again"
     verdict = release_verdict(facts, parameters)
     return lease is Lease.UNAVAILABLE, "" if verdict.ok else "; ".join(verdict.reasons)
 
@@ -161,6 +164,10 @@ def _candidates(ctx: Context, tx: Tx, groups: Sequence[tuple[tuple[FileRow, ...]
 
 def _all_live(recipe: RecipeRow, data_packs: Mapping[int, Sequence[int]], live: set[int]) -> bool:
     return recipe.state == "live" and live.issuperset({recipe.pack_no, *data_packs[recipe.recipe_no]})
+
+
+def _is_stored(fd: int, candidate: Candidate, status: os.stat_result) -> bool:
+    return _digest(fd, status.st_size) == candidate.recipe.digest
 
 
 def _lease(fd: int, shown: str) -> Lease:

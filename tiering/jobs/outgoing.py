@@ -62,6 +62,8 @@ class Outgoing:
     recipe: Recipe
     encoded: bytes
     """The recipe as stored, not coded yet."""
+    has_lease: bool
+    """Whether a lease held while it was read."""
 
 
 class Stopped(SourceError):
@@ -119,7 +121,7 @@ class Reader:
                 encoded = encode_recipe(recipe)
             except FormatError as error:  # a time beyond the year 2262, an attribute beyond 64 KiB
                 raise SourceRefused(f"{source.path} cannot be described exactly: {error}") from error
-            return Outgoing(wanted, source.identity, recipe, encoded)
+            return Outgoing(wanted, source.identity, recipe, encoded, source.has_lease)
 
     def _described(self, source: Source, wanted: Wanted, root: OpenRoot) -> Recipe:
         name = chunker_for(source.size)

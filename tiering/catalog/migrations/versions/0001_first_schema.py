@@ -120,6 +120,7 @@ def _chunks() -> None:
         sa.Column("recipe_digest", sa.LargeBinary(), nullable=False),
         sa.Column("codec_no", sa.Integer(), nullable=False),
         sa.Column("created_ns", sa.BigInteger(), nullable=False),
+        sa.Column("read_under_lease", sa.Boolean(), nullable=False),
         sa.ForeignKeyConstraint(["codec_no"], ["codecs.codec_no"]),
         sa.ForeignKeyConstraint(["pack_no"], ["packs.pack_no"]),
         sa.PrimaryKeyConstraint("recipe_no"),
