@@ -134,7 +134,7 @@ def _decision(
     target = _tier(facts.tier, tiers) if is_stored and facts.tier is not None else tiers[judgement.target]
     sums = _reckon(facts, target, tiers, prices)
     objection = _objection(facts, rule, sums)
-    said = f"{', '.join(_facts(facts, now_ns))} -> {_rule_said(rule)} -> {sums.said}"
+    said = f"{', '.join(_facts(facts, now_ns))} -> {_rule_said(rule)} -> {sums.said}{_not_there(facts, judgement)}"
     if objection is not None:
         cause, sentence = objection
         return Refusal(
@@ -223,10 +223,17 @@ def _rule_said(rule: Rule | None) -> str:
     return f"rule {rule.name}: {rule.reason}" if rule.reason else f"rule {rule.name}"
 
 
+def _not_there(facts: FileFacts, judgement: Judgement) -> str:
+    """Return what to add where the rule names another cold tier than the one the stored copy is on."""
+    if facts.tier is None or judgement.target in {HOT, facts.tier}:
+        return ""
+    return f", not on {judgement.target}: moving between cold tiers is not there yet"
+
+
 def _staying(facts: FileFacts, judgement: Judgement, now_ns: int) -> str:
     where = "it stays hot"
     if facts.residency is Residency.OFFLINE:
-        where = f"it stays on {facts.tier}"
+        where = f"it stays on {facts.tier}{_not_there(facts, judgement)}"
     elif facts.residency is Residency.BUSY:
         where = "an operation is under way on it"
     return f"{', '.join(_facts(facts, now_ns))} -> {_rule_said(judgement.rule)} -> {where}"

@@ -12,9 +12,10 @@ from tiering.catalog.values import FileState
 from tiering.clock import NS_PER_DAY
 from tiering.config.models import Config
 from tiering.errors import UsageError
-from tiering.jobs.apply import apply_plan
+from tiering.jobs.apply import apply_plan, carry_out
 from tiering.jobs.context import Context
 from tiering.jobs.cycle import cycle
+from tiering.jobs.migrate import MigrateItem, migrate
 from tiering.jobs.plan import make_plan
 from tiering.jobs.scan import scan_root
 
@@ -130,3 +131,45 @@ def test_p5_a_cycle_leaves_an_unmounted_root_alone(lab: Lab) -> None:
     assert len(report.problems) == 1
     assert report.exit_code == 3
     assert set(states(lab).values()) == {FileState.OFFLINE}
+
+
+def test_what_is_stored_on_another_tier_is_neither_moved_nor_released_there(lab: Lab) -> None:
+    lab.write("on standard", os.urandom(SIZE))
+    scan_root(lab.context, lab.context.roots[0])
+    to_standard = [MigrateItem(lab.context.roots[0].root_id, b"", b"on standard", "standard")]
+    carry_out(lab.context, to_standard, releases=False, wait_parked=True)
+
+    to_archive = [replace(item, tier="archive") for item in to_standard]
+    report = carry_out(lab.context, to_archive, releases=True, wait_parked=True)
+
+    assert (report.files_done, report.exit_code) == (0, 3)
+    assert "is stored on standard and stays there" in report.files_skipped[0].reason
+    assert states(lab) == {"on standard": FileState.DUAL}
+
+
+def test_p9_a_planned_move_of_a_file_stored_on_another_tier_since_is_drift(lab: Lab) -> None:
+    plan = planned(lab, 2)
+    action = plan.actions[0]
+    other = MigrateItem(lab.context.roots[0].root_id, action.dir, action.name, "archive")
+    assert action.target == "standard"
+    migrate(lab.context, [other])
+
+    report = apply_plan(lab.context, plan, wait_parked=True)
+
+    (drifted,) = report.files_skipped
+    assert drifted.path.endswith(os.fsdecode(action.name))
+    assert "is dual now" in drifted.reason
+    assert sorted(states(lab).values()) == [FileState.DUAL, FileState.OFFLINE]
+
+
+def test_a_cycle_releases_a_stored_file_where_it_is_whatever_tier_its_rule_names(lab: Lab) -> None:
+    old_files(lab, 1)
+    scan_root(lab.context, lab.context.roots[0])
+    migrate(lab.context, [MigrateItem(lab.context.roots[0].root_id, b"old/", b"0.bin", "archive")])
+
+    report = cycle(lab.context, act=True, wait_parked=True)
+
+    (action,) = report.plan.actions
+    assert action.target == "archive"
+    assert "not on standard: moving between cold tiers is not there yet" in action.reason
+    assert states(lab) == {"0.bin": FileState.OFFLINE}

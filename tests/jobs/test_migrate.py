@@ -258,6 +258,26 @@ def test_migrating_again_reads_nothing(lab: Lab) -> None:
     assert (again.files_done, again.bytes_read, again.bytes_stored) == (1, 0, 0)
 
 
+def test_a_stored_file_is_not_moved_to_another_cold_tier_and_the_reason_says_so(lab: Lab) -> None:
+    lab.write("warm", noise(9, 50_000))
+    lab.write("cold", noise(10, 50_000))
+    learn(lab)
+    migrate(lab.context, items(lab, "standard", [b"warm"]))
+    migrate(lab.context, items(lab, "archive", [b"cold"]))
+    before = rows(lab)
+
+    colder = migrate(lab.context, items(lab, "archive", [b"warm"]))
+    warmer = migrate(lab.context, items(lab, "standard", [b"cold"]))
+
+    for report, tier in ((colder, "standard"), (warmer, "archive")):
+        (skipped,) = report.files_skipped
+        assert skipped.reason.startswith(f"is stored on {tier} and stays there: moving between cold tiers is not")
+        assert f"--to {tier} --release" in skipped.reason
+        assert (report.files_done, report.bytes_read, report.exit_code) == (0, 0, 3)
+    assert rows(lab) == before
+    books_balance(lab)
+
+
 def test_p2_colliding_fingerprints_are_stored_apart(lab: Lab) -> None:
     def weak(data: bytes | bytearray | memoryview) -> Fingerprint:
         return Fingerprint(bytes(15) + bytes([fingerprint(data)[-1] & 1]))

@@ -53,6 +53,18 @@ def test_a_stored_file_is_released_and_saves_all_of_its_hot_bytes() -> None:
     assert (action.saved_nano_month, action.once_nano) == (80_000_000, 0)
 
 
+def test_a_file_stored_on_another_tier_than_its_rules_is_released_where_it_is_and_the_reason_says_so() -> None:
+    stored = fact(read=400, residency=Residency.DUAL, tier="archive")
+    (action,) = decisions(stored, rules=ALL_AWAY)
+
+    assert isinstance(action, Action)
+    assert (action.kind, action.target) == (ActionKind.RELEASE, "archive")
+    assert "not on standard: moving between cold tiers is not there yet" in action.reason
+    away = fact(residency=Residency.OFFLINE, tier="archive")
+    told = explain(away, [away], ALL_AWAY, TIERS, prices=BOOK, now_ns=NOW_NS)
+    assert "it stays on archive, not on standard: moving" in told.verdict.reasons[0]
+
+
 def test_a_file_stored_on_a_tier_that_is_no_longer_configured_can_still_be_released() -> None:
     (action,) = decisions(fact(residency=Residency.DUAL, tier="former"))
 

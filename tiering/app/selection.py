@@ -7,7 +7,7 @@ from tiering.app.targets import Target
 from tiering.catalog.values import FileRow, FileState
 from tiering.errors import UsageError
 from tiering.jobs.context import Context
-from tiering.jobs.migrate import MigrateItem
+from tiering.jobs.migrate import MigrateItem, stored_elsewhere
 from tiering.jobs.reports import Skip, Skipped
 
 AWAY = (FileState.OFFLINE, FileState.RECALLING)
@@ -16,7 +16,7 @@ AWAY = (FileState.OFFLINE, FileState.RECALLING)
 def to_migrate(context: Context, targets: Sequence[Target], tier: str) -> tuple[list[MigrateItem], list[Skipped]]:
     """Return the files of *targets* to be stored on *tier* (or stored there already), and those left alone.
 
-    Pins hold; files that are offline on another tier are left alone. Names of one inode go under its leader.
+    Pins hold; files that are stored on another tier are left alone. Names of one inode go under its leader.
     """
     items: list[MigrateItem] = []
     skipped: list[Skipped] = []
@@ -64,9 +64,7 @@ def missing_from_catalog(context: Context, targets: Sequence[Target]) -> Iterato
 def _objection(row: FileRow, tier: str) -> tuple[str, Skip]:
     if row.pinned and row.state in {FileState.REGULAR, FileState.DUAL}:
         return "it is pinned (frostline unpin lets it go)", Skip.REFUSED
-    if row.state in AWAY and row.tier != tier:
-        return f"it is offline on {row.tier}; recall it first to store it elsewhere", Skip.OTHER
-    return "", Skip.OTHER
+    return stored_elsewhere(row, tier), Skip.REFUSED
 
 
 def _shown(target: Target, row: FileRow) -> str:

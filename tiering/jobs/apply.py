@@ -73,7 +73,7 @@ def _within_limits(ctx: Context, actions: Sequence[Action]) -> tuple[list[Action
 
 
 def _dual(ctx: Context, items: Iterable[MigrateItem]) -> Iterator[MigrateItem]:
-    """Yield those of *items* that stand on the hot tier and are stored; the others were accounted for by migrate."""
+    """Yield those of *items* that are on the hot tier and stored where they were to be; migrate counted the rest."""
     batch: list[MigrateItem] = []
     for item in items:
         batch.append(item)
@@ -86,4 +86,4 @@ def _dual(ctx: Context, items: Iterable[MigrateItem]) -> Iterator[MigrateItem]:
 def _dual_of(ctx: Context, batch: Sequence[MigrateItem]) -> list[MigrateItem]:
     with ctx.catalog.read() as tx:
         rows = [(item, files.get(tx, item.root_id, item.dir, item.name)) for item in batch]
-    return [item for item, row in rows if row is not None and row.state is FileState.DUAL]
+    return [item for item, row in rows if row is not None and row.state is FileState.DUAL and row.tier == item.tier]

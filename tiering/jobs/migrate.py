@@ -30,10 +30,11 @@ BATCH_FILES = 1000
 
 _WHY_NOT = {
     FileState.MIGRATING: "is being migrated by another process",
-    FileState.OFFLINE: "is offline: recall it first to store it elsewhere",
+    FileState.OFFLINE: "is offline: its hot bytes are free already",
     FileState.RECALLING: "is being recalled",
     FileState.MISSING: "was not there at the last scan",
 }
+_STORED = (FileState.DUAL, FileState.OFFLINE, FileState.RECALLING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +80,10 @@ def migrate(ctx: Context, items: Iterable[MigrateItem], *, fingerprint: str = DE
     """Store every item in its tier and return what was done and what was left alone, with reasons.
 
     On return each file counted as done is dual and its commit is in a durable segment (unless another process was
-    writing one; then that or the next one has it). Items already stored there count as done. With ctx.stop set, returns
-    after the files in hand. Raises RootMissing, and whatever ends a job (store, space, catalog): batches committed
-    before stay, the one in hand leaves nothing claimed. Running it again goes on where it ended.
+    writing one; then that or the next one has it). Items already stored there count as done; those stored on another
+    tier are skipped. With ctx.stop set, returns after the files in hand. Raises RootMissing, and whatever ends a job
+    (store, space, catalog): batches committed before stay, the one in hand leaves nothing claimed. Running it again
+    goes on where it ended.
     """
     started_s = ctx.clock.monotonic_s()
     _free_expired(ctx)
@@ -108,6 +110,22 @@ def migrate(ctx: Context, items: Iterable[MigrateItem], *, fingerprint: str = DE
         seconds=ctx.clock.monotonic_s() - started_s,
         notes=tuple(tally.notes),
     )
+
+
+def stored_elsewhere(row: FileRow, tier: str) -> str:
+    """Return why a file that is stored cannot be stored on *tier*; "" if it is there, or stored nowhere.
+
+    On the way to a colder tier its chunks would be found in the warmer one (adr/0003) and nothing would move: that
+    needs packs copied, which no job does yet.
+    """
+    if row.tier is None or row.tier == tier or row.state not in _STORED:
+        return ""
+    if row.state is FileState.DUAL:
+        return (
+            f"is stored on {row.tier} and stays there: moving between cold tiers is not there yet; free its hot bytes "
+            f"with --to {row.tier} --release"
+        )
+    return f"is offline on {row.tier} and stays there: moving between cold tiers is not there yet"
 
 
 def _free_expired(ctx: Context) -> None:
@@ -164,9 +182,11 @@ def _wanted(ctx: Context, group: Sequence[MigrateItem], tally: _Tally) -> list[W
                 row = files.by_ids(tx, [row.leader_id]).get(row.leader_id)
             if row is None:
                 tally.skip(item, "is not known: scan first", Skip.OTHER)
+            elif reason := stored_elsewhere(row, item.tier):
+                tally.skip(item, reason, Skip.REFUSED)
             elif row.state in _WHY_NOT:
                 tally.skip(item, _WHY_NOT[row.state], Skip.OTHER)
-            elif row.state == FileState.DUAL and row.tier == item.tier:
+            elif row.state == FileState.DUAL:
                 tally.done += 1
             elif row.file_id in found:
                 tally.names[row.file_id] += 1
