@@ -60,6 +60,22 @@ def get(tx: Tx, root_id: int, dir: bytes, name: bytes) -> FileRow | None:
     return next(iter(_rows(tx, query)), None)
 
 
+def at_paths(tx: Tx, root_id: int, places: Iterable[tuple[bytes, bytes]]) -> dict[tuple[bytes, bytes], FileRow]:
+    """Return (dir, name) -> row for those of *places* that are known: one query per folder and IN_LIST names.
+
+    Not one with pairs: SQLite searches those by root alone.
+    """
+    names: dict[bytes, list[bytes]] = {}
+    for folder, name in places:
+        names.setdefault(folder, []).append(name)
+    found: dict[tuple[bytes, bytes], FileRow] = {}
+    for folder, wanted in names.items():
+        for batch in batches(wanted):
+            query = select(files).where(files.c.root_id == root_id, files.c.dir == folder, files.c.name.in_(batch))
+            found.update(((row.dir, row.name), row) for row in _rows(tx, query))
+    return found
+
+
 def by_ids(tx: Tx, file_ids: Iterable[int]) -> dict[int, FileRow]:
     """Return the rows of those ids that exist."""
     return load_files(tx, file_ids)
