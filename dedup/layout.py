@@ -7,6 +7,7 @@ checks of lengths happen before anything is allocated by them.
 import struct
 import zlib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from blake3 import blake3
@@ -174,6 +175,7 @@ def codec_bytes(name: str) -> bytes:
     return encoded
 
 
+@lru_cache(maxsize=64)
 def codec_name(data: bytes) -> str:
     """Return a stored codec name. Raises FormatError for what codec_bytes() would not have written."""
     if not 0 < len(data) <= MAX_CODEC_LEN or not data.isascii() or any(not 32 < byte < 127 for byte in data):

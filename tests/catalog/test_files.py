@@ -65,6 +65,24 @@ def test_pages_follow_the_walk_byte_by_byte(catalog: Catalog) -> None:
         }
 
 
+def test_rows_are_found_by_their_paths_many_at_once(catalog: Catalog) -> None:
+    with catalog.write() as tx:
+        root_id, other = add_root(tx), add_root(tx, "other")
+        for number, path in enumerate([b"a", b"d/a", b"d/\xff", b"d/e/a"]):
+            add_file(tx, root_id, path, Seen(number, 1))
+        add_file(tx, other, b"d/b", Seen(9, 1))
+
+    with catalog.read() as tx:
+        wanted = [(b"", b"a"), (b"d/", b"\xff"), (b"d/", b"b"), (b"d/e/", b"a"), (b"gone/", b"a")]
+        found = files.at_paths(tx, root_id, wanted)
+        assert {place: (row.root_id, row.path) for place, row in found.items()} == {
+            (b"", b"a"): (root_id, b"a"),
+            (b"d/", b"\xff"): (root_id, b"d/\xff"),
+            (b"d/e/", b"a"): (root_id, b"d/e/a"),
+        }
+        assert all(row == files.get(tx, root_id, *place) for place, row in found.items())
+
+
 def test_p5_a_missing_file_keeps_its_copy_and_comes_back(catalog: Catalog) -> None:
     with catalog.write() as tx:
         file_id = stored(tx)

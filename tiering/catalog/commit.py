@@ -6,7 +6,7 @@ changed.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from sqlalchemy import bindparam, delete, insert, or_, select, update
 
@@ -36,6 +36,7 @@ from tiering.catalog.values import (
 ChunkName = tuple[bytes, bytes]
 """(fingerprint, digest)."""
 
+REFS_ROWS = 5000  # per call of the driver
 _STORABLE = {FileState.REGULAR, FileState.MIGRATING, FileState.DUAL}
 
 
@@ -67,7 +68,8 @@ def commit_stored(tx: Tx, batch: StoredBatch) -> list[Rejected]:
     for row in (change.before[file.file_id] for file in accepted):
         if row.recipe_no is not None:
             hardlinks.part_offline(tx, row)
-    _place(tx, batch, [(numbers[str(file.recipe.recipe_id)], file) for file in accepted])
+    leaders = {row.leader_id for row in change.before.values()}
+    _place(tx, batch, [(numbers[str(file.recipe.recipe_id)], file) for file in accepted], leaders)
     change.notes += _recipe_records(tx, list(numbers.values()))
     change.finish(op_id=batch.op_id, kind="migrate", reason=batch.reason, new_recipes=list(numbers.values()))
     note_durable_at(tx, [file.file_id for file in accepted])
@@ -244,15 +246,19 @@ def _insert_recipes(tx: Tx, batch: StoredBatch, accepted: Sequence[StoredFile]) 
 
 
 def _insert_refs(tx: Tx, stored: Sequence[tuple[int, StoredFile]], known: dict[ChunkName, int]) -> None:
+    for batch in batches(_refs(stored, known), REFS_ROWS):
+        tx.conn.execute(insert(refs), batch)
+
+
+def _refs(stored: Sequence[tuple[int, StoredFile]], known: dict[ChunkName, int]) -> Iterator[dict[str, int]]:
     for recipe_no, file in stored:
         times = Counter(known[_name(part)] for part in file.recipe.parts if isinstance(part, ChunkPart))
-        for batch in batches(sorted(times.items()), 5000):
-            rows = [{"recipe_no": recipe_no, "chunk_no": chunk_no, "times": count} for chunk_no, count in batch]
-            tx.conn.execute(insert(refs), rows)
+        for chunk_no, count in sorted(times.items()):
+            yield {"recipe_no": recipe_no, "chunk_no": chunk_no, "times": count}
 
 
-def _place(tx: Tx, batch: StoredBatch, stored: Sequence[tuple[int, StoredFile]]) -> None:
-    """Make the files dual, and the other names of their inodes with them."""
+def _place(tx: Tx, batch: StoredBatch, stored: Sequence[tuple[int, StoredFile]], leaders: set[int | None]) -> None:
+    """Make the files dual, and the other names of their inodes with them; *leaders* have such names."""
     of_file = update(files).where(files.c.file_id == bindparam("of_id"))
     # Spelled out: executemany takes no IN list.
     on_disk = or_(*(files.c.state == str(state) for state in sorted(_STORABLE)))
@@ -264,7 +270,9 @@ def _place(tx: Tx, batch: StoredBatch, stored: Sequence[tuple[int, StoredFile]])
         rows: list[dict[str, object]] = [
             {"of_id": f.file_id, "to_recipe": number, "to_size": f.recipe.size} for number, f in part
         ]
-        tx.conn.execute(of_links.values(placed), rows)
+        linked = [row for row in rows if row["of_id"] in leaders]
+        if linked:
+            tx.conn.execute(of_links.values(placed), linked)
         rows = [row | _identity_params(f.identity) for row, (_, f) in zip(rows, part, strict=True)]
         tx.conn.execute(of_file.values({**placed, **identity}), rows)
 

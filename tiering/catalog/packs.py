@@ -7,7 +7,7 @@ transaction.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import delete, exists, func, insert, literal, select, update
+from sqlalchemy import bindparam, delete, exists, func, insert, literal, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from dedup.values import Digest, Fingerprint
@@ -18,6 +18,11 @@ from tiering.catalog.tables import chunks, codecs, packs, recipes, refs
 from tiering.catalog.transaction import Tx, batches
 from tiering.catalog.values import Location, PackRow, PackState, PendingPack
 from tiering.errors import FrostlineError
+
+# Built once: for the few chunks of one file, building it costs more than running it.
+_BY_FINGERPRINT = select(chunks.c.fingerprint, chunks.c.digest, chunks.c.chunk_no, chunks.c.pack_no).where(
+    chunks.c.fingerprint.in_(bindparam("fingerprints", expanding=True))
+)
 
 
 def add_pending(tx: Tx, pack: PendingPack) -> int:
@@ -71,8 +76,7 @@ def lookup(
     # fingerprint index for a list, and is wrong by a factor of a hundred.
     fit: dict[int, bool] = {}
     for batch in batches(set(fingerprints)):
-        query = select(chunks.c.fingerprint, chunks.c.digest, chunks.c.chunk_no, chunks.c.pack_no)
-        rows = tx.conn.execute(query.where(chunks.c.fingerprint.in_(batch))).all()
+        rows = tx.conn.execute(_BY_FINGERPRINT, {"fingerprints": batch}).all()
         new = {row.pack_no for row in rows} - fit.keys()
         fit |= {no: row.state is PackState.LIVE and row.tier in tiers for no, row in by_numbers(tx, new).items()}
         for row in sorted(rows, key=lambda row: int(row.chunk_no)):

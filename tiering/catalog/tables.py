@@ -24,6 +24,18 @@ from sqlalchemy.engine import Dialect
 metadata = MetaData()
 
 
+class Bytes(LargeBinary):
+    """Bytes as both drivers take and give them: SQLAlchemy's own conversions, one Python call per value, only cost."""
+
+    cache_ok = True
+
+    def bind_processor(self, dialect: Dialect) -> None:
+        """Hand the value to the driver as it is."""
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> None:
+        """Take the value as the driver gives it: bytes."""
+
+
 class Prose(TypeDecorator[str]):
     """Text for people that may quote a path: bytes of it that are not UTF-8 are stored as backslash escapes."""
 
@@ -50,7 +62,7 @@ roots = Table(
     metadata,
     Column("root_id", Key, primary_key=True),
     Column("name", Text, nullable=False, unique=True),
-    Column("path", LargeBinary, nullable=False, unique=True),
+    Column("path", Bytes, nullable=False, unique=True),
     Column("marker", Text, nullable=False),  # content of the root's marker file: proves that the right tree is mounted
     Column("state", Text, nullable=False),  # active | left
     Column("added_ns", BigInteger, nullable=False),
@@ -62,8 +74,8 @@ files = Table(
     Column("file_id", Key, primary_key=True),
     Column("root_id", Key, ForeignKey("roots.root_id"), nullable=False),
     # b"" for the root itself, else "a/b/" with a trailing slash: ordered by (dir, name) this is a depth-first walk
-    Column("dir", LargeBinary, nullable=False),
-    Column("name", LargeBinary, nullable=False),
+    Column("dir", Bytes, nullable=False),
+    Column("name", Bytes, nullable=False),
     Column("state", Text, nullable=False),  # FileState
     Column("leader_id", Key),  # another name of the same inode leads; bytes are counted on the leader only
     Column("size", BigInteger, nullable=False),  # apparent; of an offline file: what it was
@@ -126,8 +138,8 @@ chunks = Table(
     "chunks",
     metadata,
     Column("chunk_no", Key, primary_key=True),
-    Column("fingerprint", LargeBinary, nullable=False),
-    Column("digest", LargeBinary, nullable=False),
+    Column("fingerprint", Bytes, nullable=False),
+    Column("digest", Bytes, nullable=False),
     Column("pack_no", Key, ForeignKey("packs.pack_no"), nullable=False),
     Column("offset", BigInteger, nullable=False),  # of the coded payload in the pack
     Column("stored_len", Integer, nullable=False),
@@ -144,7 +156,7 @@ recipes = Table(
     Column("recipe_id", Text, nullable=False, unique=True),
     Column("state", Text, nullable=False),  # live | doomed
     Column("tier", Text, nullable=False),
-    Column("digest", LargeBinary, nullable=False),  # of the whole file
+    Column("digest", Bytes, nullable=False),  # of the whole file
     Column("size", BigInteger, nullable=False),
     Column("hole_bytes", BigInteger, nullable=False),
     Column("owner_uid", BigInteger, nullable=False),
@@ -152,7 +164,7 @@ recipes = Table(
     Column("offset", BigInteger, nullable=False),
     Column("stored_len", Integer, nullable=False),
     Column("raw_len", Integer, nullable=False),
-    Column("recipe_digest", LargeBinary, nullable=False),  # of the encoded recipe
+    Column("recipe_digest", Bytes, nullable=False),  # of the encoded recipe
     Column("codec_no", Integer, ForeignKey("codecs.codec_no"), nullable=False),
     Column("created_ns", BigInteger, nullable=False),
     # a lease proved that nobody wrote while it was read; else release reads the file again (P1). Rebuild: false
@@ -175,8 +187,8 @@ versions = Table(
     metadata,
     Column("version_no", Key, primary_key=True),
     Column("root_id", Key, ForeignKey("roots.root_id"), nullable=False),
-    Column("dir", LargeBinary, nullable=False),
-    Column("name", LargeBinary, nullable=False),
+    Column("dir", Bytes, nullable=False),
+    Column("name", Bytes, nullable=False),
     Column("recipe_no", Key, ForeignKey("recipes.recipe_no"), nullable=False),
     Column("from_ns", BigInteger, nullable=False),  # when this version was stored
     Column("superseded_ns", BigInteger, nullable=False),

@@ -98,7 +98,9 @@ class LeaseWatch:
     """Polls leases that are held for long and gives broken ones up, so that a writer waits one poll and not one
     upload.
 
-    One daemon thread, started with the first lease; it sleeps while there is none.
+    One daemon thread, started with the first lease; it sleeps while none was taken for a whole poll. Thousands of
+    small files a second each hold a lease for less than a poll: waking the thread for every one of them costs more than
+    reading them, so it ticks by the clock and looks at those it finds.
     """
 
     def __init__(self, poll_s: float = POLL_S) -> None:
@@ -106,21 +108,27 @@ class LeaseWatch:
         self._poll_s = poll_s
         self._leases: set[Lease] = set()
         self._change = threading.Condition()
+        self._is_idle = False
+        self._was_used = False
         self._runner: threading.Thread | None = None
 
     def add(self, lease: Lease) -> None:
         """Poll *lease* until discard()."""
         with self._change:
             self._leases.add(lease)
+            self._was_used = True
             if self._runner is None:
                 self._runner = threading.Thread(target=self._poll, name="frostline-leases", daemon=True)
                 self._runner.start()
-            self._change.notify()
+            elif self._is_idle:
+                self._change.notify()
 
     def forget_all(self) -> None:
         """Begin anew in a forked child: the leases stay the parent's, and its lock may have been held at the fork."""
         self._leases = set()
         self._change = threading.Condition()
+        self._is_idle = False
+        self._was_used = False
         self._runner = None
 
     def discard(self, lease: Lease) -> None:
@@ -131,8 +139,10 @@ class LeaseWatch:
     def _poll(self) -> None:
         while True:
             with self._change:
-                while not self._leases:
+                while not (self._leases or self._was_used):
+                    self._is_idle = True
                     self._change.wait()
+                self._is_idle = self._was_used = False
                 for lease in tuple(self._leases):
                     if not lease.is_whole():
                         self._leases.discard(lease)

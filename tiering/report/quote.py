@@ -32,10 +32,12 @@ def quote(context: Context, items: Sequence[MigrateItem], tier: str) -> Quote:
     """Return the price of storing *items* on *tier* by the price book in force. Reads the catalog alone."""
     count = size = 0
     for start in range(0, len(items), BATCH_FILES):
-        with context.catalog.read() as tx:
-            for item in items[start : start + BATCH_FILES]:
-                row = files.get(tx, item.root_id, item.dir, item.name)
-                if row is not None and not (row.state is FileState.DUAL and row.tier == tier):
+        batch = items[start : start + BATCH_FILES]
+        for root_id in sorted({item.root_id for item in batch}):
+            with context.catalog.read() as tx:
+                rows = files.at_paths(tx, root_id, [(item.dir, item.name) for item in batch if item.root_id == root_id])
+            for row in rows.values():
+                if not (row.state is FileState.DUAL and row.tier == tier):
                     count += 1
                     size += row.size
     facts = {known.name: known for known in tier_facts(context.config)}
