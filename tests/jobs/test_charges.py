@@ -15,8 +15,8 @@ from tests.stores.servers import KEY_ID, SECRET, S3Server, moto_server
 from tiering.catalog import accounts, ledger
 from tiering.catalog.open import Catalog
 from tiering.config.policy import price_book
-from tiering.errors import CatalogBusy
-from tiering.jobs.charges import charge
+from tiering.errors import CatalogBusy, StoreUnavailable
+from tiering.jobs.charges import charge, charging
 from tiering.jobs.migrate import migrate
 
 pytestmark = pytest.mark.s3
@@ -54,9 +54,10 @@ def test_p6_what_a_migrate_asked_is_booked_once_and_at_the_books_prices(lab: Lab
     lab.write("a", bytes(range(256)) * 100)
     learn(lab)
     migrate(lab.context, items(lab, "rare"))
-    charge(lab.context, reason="migrate")  # whatever migrate itself has not booked yet
+    assert [entry.reason.split(":")[0] for entry in entries(lab)] == ["migrate", "migrate"]  # one for each tier
+    charge(lab.context, reason="closing")  # the segment, which is written after the batch was booked
     asked = entries(lab)
-    charge(lab.context, reason="migrate")
+    charge(lab.context, reason="closing")
 
     assert entries(lab) == asked
     book = price_book(lab.context.config)
@@ -113,6 +114,28 @@ def test_p6_what_could_not_be_booked_is_booked_next_time(lab: Lab) -> None:
     assert entries(lab) == []
 
     assert charge(lab.context, reason="by hand") == 3 * price_book(lab.context.config).price("STANDARD_IA").get_nano
+
+
+def test_p6_what_a_failing_command_asked_is_booked_when_it_closes(lab: Lab) -> None:
+    lab.context.tiers["rare"].meter.add("list", times=2)
+    with pytest.raises(StoreUnavailable), charging(lab.context, reason="audit"):
+        raise StoreUnavailable("the store is out of reach")
+
+    (entry,) = entries(lab)
+    assert entry.reason.startswith("audit: 2 list")
+
+
+def test_the_first_error_is_not_hidden_by_one_of_the_booking(lab: Lab) -> None:
+    lab.context.tiers["rare"].meter.add("list", times=2)
+    locked = replace(lab.context, catalog=cast(Catalog, LockedCatalog()))
+
+    with pytest.raises(StoreUnavailable), charging(locked, reason="audit"):
+        raise StoreUnavailable("the store is out of reach")
+    with pytest.raises(CatalogBusy), charging(locked, reason="audit"):
+        pass
+    with charging(lab.context, reason="audit"):
+        pass
+    assert len(entries(lab)) == 1
 
 
 def test_a_quiet_time_books_nothing(lab: Lab) -> None:

@@ -22,8 +22,10 @@ from tiering.clock import Clock
 from tiering.config import Config, RootConfig
 from tiering.errors import ConfigError, NotOwner, ObjectMissing, RootMissing
 from tiering.hot.marker import check_marker, remove_marker, write_marker
+from tiering.jobs.charges import charge_meters
 from tiering.stores import ownership
 from tiering.stores.base import Capabilities, Store
+from tiering.stores.metered import Meter
 from tiering.stores.ownership import Ownership
 from tiering.stores.probe import probe
 
@@ -66,11 +68,13 @@ def install(config: Config, *, clock: Clock, named_roots: Sequence[str] = ()) ->
         _make_state(config, undo)
         catalog = open_catalog(config.catalog.url, clock=clock, create=True)
         undo.callback(catalog.close)
-        stores = _claim_all(config, catalog, clock, undo)
+        meters = [(name, Meter()) for name in config.tiers]
+        stores = _claim_all(config, catalog, meters, clock=clock, undo=undo)
         prepared = tuple(_probe(config, name, store, catalog, clock=clock) for name, (store, _) in stores.items())
         marked = tuple(
             root.path for root in config.roots if _mark(root, catalog, undo, may_rewrite=root.name in named_roots)
         )
+        charge_meters(catalog, config, meters, reason="init")
         undo.pop_all()
         catalog.close()
     home = stores[config.metadata_tier][1]
@@ -84,15 +88,17 @@ def _make_state(config: Config, undo: ExitStack) -> None:
             undo.callback(partial(shutil.rmtree, folder, ignore_errors=True))
 
 
-def _claim_all(config: Config, catalog: Catalog, clock: Clock, undo: ExitStack) -> dict[str, tuple[Store, Ownership]]:
+def _claim_all(
+    config: Config, catalog: Catalog, meters: Sequence[tuple[str, Meter]], *, clock: Clock, undo: ExitStack
+) -> dict[str, tuple[Store, Ownership]]:
     """Own every store; all carry the same store id and epoch."""
     with catalog.read() as tx:
         known = store_rows.every(tx)
     store_id = known[0].store_id if known else new_store_id()
     epoch = known[0].epoch if known else 1
     claimed: dict[str, tuple[Store, Ownership]] = {}
-    for name, tier in config.tiers.items():
-        store = open_tier_store(tier, clock=clock, create=True)
+    for name, meter in meters:
+        store = open_tier_store(config.tiers[name], clock=clock, meter=meter, create=True)
         claimed[name] = (store, _claim(store, catalog, store_id, epoch=epoch, clock=clock, undo=undo))
         store_id = claimed[name][1].store_id  # an interrupted init may have claimed it under an id of its own
     return claimed

@@ -12,7 +12,9 @@ from tiering.catalog.open import Catalog, open_catalog
 from tiering.clock import Clock
 from tiering.config import Config
 from tiering.errors import ConfigError
+from tiering.jobs.charges import charging
 from tiering.jobs.context import Context, NoProgress, OpenRoot, OpenTier, Progress, no_step
+from tiering.jobs.outdated import refuse_outdated
 from tiering.stores import ownership
 
 
@@ -25,8 +27,11 @@ def open_context(
     stop: Event | None = None,
     step: Callable[[str], None] = no_step,
     check_owner: bool = True,
+    reason: str = "requests",
 ) -> Iterator[Context]:
     """Give a Context on the installation that *config* describes; closes the catalog at the end.
+
+    Before that, what the stores were asked and no job has booked goes into the ledger, with *reason*.
 
     With *check_owner* every store is asked whose it is (one small request each); without it nothing is sent to a store
     until a job does. Raises ConfigError and SchemaError (2), CatalogBusy and StoreUnavailable (75), NotOwner (1).
@@ -37,7 +42,9 @@ def open_context(
         context = build_context(config, catalog, clock=clock, progress=progress, stop=stop, step=step)
         if check_owner:
             check_ownership(context)
-        yield context
+            refuse_outdated(context)
+        with charging(context, reason=reason):
+            yield context
     finally:
         catalog.close()
 

@@ -163,7 +163,9 @@ def _nearest(word: str) -> str:
 
 def _call(invocation: Invocation) -> int:
     # Not for --help and --version: the session loads the database library.
-    session = importlib.import_module("tiering.cli.session").open_session(invocation.config, as_json=invocation.as_json)
+    session = importlib.import_module("tiering.cli.session").open_session(
+        invocation.config, as_json=invocation.as_json, command=invocation.command
+    )
     code = command_app(invocation.command)(
         args=list(invocation.args),
         prog_name=f"frostline {invocation.command}",

@@ -21,9 +21,10 @@ from tiering.jobs.context import Context
 class Session:
     """One invocation. Handed to commands as typer's `ctx.obj`."""
 
-    def __init__(self, config: str | None, out: Output, clock: Clock) -> None:
+    def __init__(self, config: str | None, out: Output, clock: Clock, *, command: str = "") -> None:
         """Remember what the command line said; nothing is read yet."""
         self._config = config
+        self._command = command
         self.out = out
         self.clock = clock
         self.stop = Event()
@@ -57,7 +58,12 @@ class Session:
         with (
             self.interruptible(),
             open_context(
-                config, clock=self.clock, progress=progress, stop=self.stop, check_owner=check_owner
+                config,
+                clock=self.clock,
+                progress=progress,
+                stop=self.stop,
+                check_owner=check_owner,
+                reason=self._command or "requests",
             ) as context,
         ):
             try:
@@ -85,9 +91,9 @@ class Session:
             raise KeyboardInterrupt
 
 
-def open_session(config: str | None, *, as_json: bool) -> Session:
-    """Return the session of one invocation, on the machine's clock."""
-    return Session(config, Output(as_json=as_json), SystemClock())
+def open_session(config: str | None, *, as_json: bool, command: str = "") -> Session:
+    """Return the session of one invocation of *command*, on the machine's clock."""
+    return Session(config, Output(as_json=as_json), SystemClock(), command=command)
 
 
 def session_of(ctx: typer.Context) -> Session:

@@ -26,6 +26,7 @@ from tiering.hot import names
 from tiering.hot.marker import check_marker, write_marker
 from tiering.jobs import rebuild_disk, rebuild_objects
 from tiering.jobs import segments as segment_job
+from tiering.jobs.charges import charge
 from tiering.jobs.context import Context, NoProgress, OpenRoot, OpenTier, Progress, no_step
 from tiering.jobs.devices import follow_device
 from tiering.jobs.rebuild_segments import Chain, read_chain
@@ -110,6 +111,7 @@ def rebuild(config: Config, catalog: Catalog, stores: Mapping[str, Store], *, ar
         _restore_tickets(tx, done)
         recovery.end(tx)
     segment_job.flush(ctx)
+    charge(ctx, reason="rebuild")
     report.segments, report.complete_through = chain.last_number, chain.complete_through
     report.records, report.ledger_entries = done.records, done.entries
     report.problems += chain.problems

@@ -23,6 +23,7 @@ from tiering.catalog import runs
 from tiering.clock import NS_PER_S, Clock
 from tiering.config import Config, load_config
 from tiering.errors import ConfigError, FrostlineError
+from tiering.jobs.charges import charge
 from tiering.jobs.context import Context
 from tiering.jobs.preflight import DROP_IN_HINT, preflight
 from tiering.logs import Log
@@ -173,6 +174,7 @@ class Service:
         context = build_context(config, before.catalog, clock=self._with.clock, stop=self._stop)
         check_ownership(context)
         self._check(context)
+        charge(before, reason="reload")  # its meters are not asked again; a duty still running books its own
         self._config, self._context = config, replace(context, owner=before.owner)
         self._schedule()
         self._log.info("configuration_taken_up", config=self._path, act=config.act)
@@ -184,7 +186,15 @@ class Service:
         self._log.info("stopping")
         self._scheduler.remove_all_jobs()
         self._scheduler.shutdown(wait=True)
+        self._charge_last()
         self._log.info("stopped")
+
+    def _charge_last(self) -> None:
+        """Book what was asked since the last duty. After a reload run()'s own context is not the one in use."""
+        try:
+            charge(self._open(), reason="service")
+        except FrostlineError as error:
+            self._log.error("requests_not_booked", what=error.what, now=error.now, next=error.hint)
 
     def _open(self) -> Context:
         assert self._context is not None  # run() sets it before the scheduler starts

@@ -20,6 +20,9 @@ _PAGE = 1000  # objects in one answer of ListObjectsV2
 # What a provider bills each operation as. Deletes and aborts are free on S3 and counted all the same.
 _BILLED_AS = {"list_uploads": "list", "abort_upload": "delete"}
 
+# An S3 store looks at the object before it requests a restore, and before and after a class change.
+_HEADS_WITH = {"restore": 1, "copy": 2}
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:
@@ -94,6 +97,7 @@ class MeteredStore(Wrapper):
     def run(self, operation: Operation, call: Callable[[], T]) -> T:
         """See Wrapper."""
         self._meter.add(operation.kind, storage_class=operation.storage_class)
+        self._meter.add("head", times=_HEADS_WITH.get(operation.kind, 0))
         return call()
 
     def put(
