@@ -1,5 +1,6 @@
 """Migrate: files go out whole, once, shared where they are alike, and the books explain each byte."""
 
+import itertools
 import os
 import random
 from dataclasses import replace
@@ -23,6 +24,7 @@ from tests.jobs.outbound import (
 from tiering.catalog import accounts, journal, ledger, segments
 from tiering.catalog.values import FileState, PackState
 from tiering.errors import RootMissing
+from tiering.jobs.context import NoProgress
 from tiering.jobs.migrate import MigrateItem, migrate
 from tiering.jobs.reports import Skip
 
@@ -296,23 +298,35 @@ def test_p2_colliding_fingerprints_are_stored_apart(lab: Lab) -> None:
         assert ledger.balance(tx, accounts.STORE_DEDUP_SAVED) == 0
 
 
+class StopsAfter(NoProgress):
+    """Asks for the stop when so many files were read, before the thread that read the last of them takes another."""
+
+    def __init__(self, lab: Lab, files: int) -> None:
+        self._stop = lab.context.stop
+        self._left = itertools.count(files - 1, -1)
+
+    def advance(self, *, byte_count: int = 0, files: int = 0) -> None:
+        if files and next(self._left) == 0:
+            self._stop.set()
+
+
 def test_a_stop_ends_after_the_files_in_hand(lab: Lab) -> None:
-    for number in range(50):
-        lab.write(f"{number:02}", noise(number, 100_000))
+    threads = len(os.sched_getaffinity(0))
+    count = 5 + threads + 20
+    for number in range(count):
+        lab.write(f"{number:03}", noise(number, 100_000))
     learn(lab)
 
-    def stop(name: str) -> None:
-        if name == "migrate.packed":
-            lab.context.stop.set()
+    stopped = migrate(replace(lab.context, progress=StopsAfter(lab, 5)), items(lab))
 
-    stopped = migrate(lab.with_steps(stop), items(lab))
-
-    assert 0 < stopped.files_done < 50
+    assert 5 <= stopped.files_done < 5 + threads  # every other thread had at most one in hand
     assert "run it again" in stopped.notes[0]
-    assert FileState.MIGRATING not in states(lab).values()
+    found = list(states(lab).values())
+    assert found.count(FileState.DUAL) == stopped.files_done
+    assert found.count(FileState.REGULAR) == count - stopped.files_done
     books_balance(lab)
     lab.context.stop.clear()
-    assert migrate(lab.context, items(lab)).files_done == 50
+    assert migrate(lab.context, items(lab)).files_done == count
     books_balance(lab)
 
 
