@@ -27,7 +27,7 @@ Chunk = tuple[int, bytes]
 
 
 def contents() -> Iterator[tuple[bytes, bytes]]:
-    """Yield (path, content). Of the tiny files one in a hundred repeats its neighbour and one in a thousand is empty."""
+    """Yield (path, content). Of the tiny files one in a hundred repeats another, one in a thousand is empty."""
     for i in range(TINY):
         number = i - 1 if i % 100 == 99 else i
         data = b'{"id": %d, "text": "%s"}' % (number, b"word " * (number % 40)) if i % 1000 else b""
