@@ -2,8 +2,6 @@
 
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +9,9 @@ import pytest
 
 from tests.jobs.lab import Lab, open_lab
 from tests.jobs.outbound import Killed, books_balance, items, learn, rows, stored_bytes
+from tests.jobs.rebuilding import lose_catalog, rebuilt
 from tiering.catalog import files, ledger, segments, tickets, versions
-from tiering.catalog.open import Catalog, open_catalog
+from tiering.catalog.open import open_catalog
 from tiering.catalog.values import FileState
 from tiering.errors import ConfigError, NotOwner, UsageError
 from tiering.jobs import segments as segment_job
@@ -20,7 +19,6 @@ from tiering.jobs.audit import AuditReport, audit
 from tiering.jobs.context import OpenRoot
 from tiering.jobs.gc import collect
 from tiering.jobs.migrate import migrate
-from tiering.jobs.rebuild import RebuildReport, Surroundings, rebuild
 from tiering.jobs.recall import recall
 from tiering.jobs.release import release
 from tiering.jobs.scan import scan_root
@@ -45,33 +43,6 @@ def fill(lab: Lab) -> None:
 def release_some(lab: Lab, *paths: bytes) -> None:
     release(lab.context, items(lab, paths=paths), wait_parked=True)
     segment_job.flush(lab.context)
-
-
-@contextmanager
-def lose_catalog(lab: Lab, url: str = "") -> Iterator[tuple[Lab, Catalog]]:
-    """Give the lab an empty catalog in the place of the lost one."""
-    url = url or f"sqlite:///{lab.base}/state/again.db"
-    catalog = open_catalog(url, clock=lab.clock, create=True, rebuilding=True)
-    try:
-        yield replace(lab, context=replace(lab.context, catalog=catalog, catalog_id=catalog.catalog_id)), catalog
-    finally:
-        catalog.close()
-
-
-def rebuilt(lab: Lab, catalog: Catalog, *, step: object = None) -> RebuildReport:
-    """Rebuild, and let the lab's context speak for the new catalog."""
-    stores = {name: tier.store for name, tier in lab.context.tiers.items()}
-    around = Surroundings(lab.clock, "test:2:boot")
-    if step is not None:
-        around = replace(around, step=step)  # type: ignore[arg-type]  # a test's own
-    report = rebuild(lab.context.config, catalog, stores, around=around)
-    with catalog.read() as tx:
-        row = files.page(tx, 1, limit=1)
-        root_id = row[0].root_id if row else 1
-    old = lab.context.roots[0]
-    root = OpenRoot(root_id, old.name, old.path, old.marker)
-    lab.context = replace(lab.context, epoch=report.epoch, roots=(root,), owner="test:2:boot")
-    return report
 
 
 def sound(lab: Lab) -> AuditReport:
