@@ -3,10 +3,11 @@
 import os
 
 from tests.jobs.lab import Lab
-from tests.jobs.outbound import learn, rows
+from tests.jobs.outbound import items, learn, rows
 from tiering.catalog import access
 from tiering.clock import NS_PER_DAY
 from tiering.hot.opens import OpenCounter, OpensSeen
+from tiering.jobs.migrate import migrate
 from tiering.jobs.open_counts import note_opens
 
 
@@ -34,3 +35,12 @@ def test_known_files_get_a_day_of_use(lab: Lab) -> None:
     with lab.catalog.read() as tx:
         (day,) = access.days_of(tx, [known[b"used"].file_id], since_day=0)[known[b"used"].file_id]
     assert (day.day, day.source, day.opens) == (lab.clock.now_ns() // NS_PER_DAY, "opens", 2)
+
+
+def test_files_that_a_job_is_at_are_not_noted(lab: Lab) -> None:
+    read = lab.write("read", b"x" * 5000)
+    learn(lab)
+    migrate(lab.context, items(lab))
+    assert note_opens(lab.context, Seen(read)) == 0
+    lab.clock.advance(61)
+    assert note_opens(lab.context, Seen(read)) == 1

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import sqlite3
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -127,3 +129,27 @@ def test_an_absent_store_ends_it_with_try_again(armed: Site, tmp_path: Path) -> 
     armed.store_dir.rename(armed.base / "away")
     with running(armed, tmp_path) as daemon:
         assert daemon.ends() == 75
+
+
+def opens_noted(site: Site) -> list[str]:
+    """Names of the files that the access history says were opened."""
+    query = "SELECT name FROM files JOIN access_days USING (file_id) WHERE source = 'opens'"
+    with sqlite3.connect(f"file:{next(site.state.rglob('*.db'))}?mode=ro", uri=True) as catalog:
+        return [os.fsdecode(name) for (name,) in catalog.execute(query)]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="watching a file system needs CAP_SYS_ADMIN")
+def test_the_daemon_counts_opens_where_a_root_asks_for_it(armed: Site, tmp_path: Path) -> None:
+    armed.set("act", "false")
+    armed.set("open_counter", "true")
+    with running(armed, tmp_path) as daemon:
+        daemon.until_logged("opens_counted")
+        daemon.until_logged("duty_ended", duty="scan")
+        for _ in range(30):
+            subprocess.run(["cat", str(armed.root / "old" / "3.txt")], check=True, stdout=subprocess.DEVNULL)
+            daemon.until_told("WATCHDOG=1")
+            if opens_noted(armed):
+                break
+        daemon.signal(signal.SIGTERM)
+        assert daemon.ends() == 0
+    assert opens_noted(armed) == ["3.txt"]

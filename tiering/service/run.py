@@ -30,6 +30,7 @@ from tiering.logs import Log
 from tiering.notify import CommandNotifier
 from tiering.report.summary import summary
 from tiering.service import duties
+from tiering.service.counting import POLL_S, OpenCounting
 from tiering.service.sd_notify import Supervisor
 from tiering.service.timetable import first_run, triggers, upkeep_s
 
@@ -68,6 +69,7 @@ class Service:
         self._stop = Event()
         self._beat_s = surroundings.clock.monotonic_s()
         self._context: Context | None = None
+        self._counting = OpenCounting(surroundings.log)
         self._scheduler = BackgroundScheduler(
             timezone=UTC,
             executors={"heavy": ThreadPoolExecutor(1), "light": ThreadPoolExecutor(1), "heart": ThreadPoolExecutor(1)},
@@ -112,6 +114,9 @@ class Service:
         now = datetime.fromtimestamp(now_ns / NS_PER_S, UTC)
         every = IntervalTrigger(seconds=upkeep_s(context.config), timezone=UTC)
         self._add("upkeep", lambda: duties.upkeep(self._open(), self._log), every, executor="light", due=now)
+        if self._counting.start(context):
+            poll = IntervalTrigger(seconds=POLL_S, timezone=UTC)
+            self._add("opens", lambda: self._counting.poll(self._open()), poll, executor="light", due=now)
         beat = IntervalTrigger(seconds=HEARTBEAT_S, timezone=UTC)
         self._add("heartbeat", self._heartbeat, beat, executor="heart", due=now)
 
@@ -186,6 +191,7 @@ class Service:
         self._log.info("stopping")
         self._scheduler.remove_all_jobs()
         self._scheduler.shutdown(wait=True)
+        self._counting.stop()
         self._charge_last()
         self._log.info("stopped")
 
