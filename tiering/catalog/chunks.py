@@ -2,38 +2,21 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import insert
-
 from tiering.catalog import packs, recipes, records
 from tiering.catalog.outbox import Record
 from tiering.catalog.tables import chunks
-from tiering.catalog.transaction import Tx, batches
+from tiering.catalog.transaction import Tx, batches, insert_many
 from tiering.catalog.values import NewChunk, PackRow
 from tiering.config.sections import ARCHIVE_CLASSES
 
 RECORD_CHUNKS = 2000  # per record: about 300 kB of JSON
-INSERT_ROWS = 5000
+_COLUMNS = ("fingerprint", "digest", "pack_no", "offset", "stored_len", "raw_len", "codec_no")
 
 
 def insert_chunks(tx: Tx, new: Sequence[NewChunk]) -> None:
     """Insert chunk rows; their packs have rows already."""
     numbers = recipes.codec_numbers(tx, {chunk.entry.codec for chunk in new})
-    for batch in batches(new, INSERT_ROWS):
-        tx.conn.execute(
-            insert(chunks),
-            [
-                {
-                    "fingerprint": chunk.entry.fingerprint,
-                    "digest": chunk.entry.digest,
-                    "pack_no": chunk.pack_no,
-                    "offset": chunk.entry.offset,
-                    "stored_len": chunk.entry.stored_len,
-                    "raw_len": chunk.entry.raw_len,
-                    "codec_no": numbers[chunk.entry.codec],
-                }
-                for chunk in batch
-            ],
-        )
+    insert_many(tx, chunks, _COLUMNS, ((*_values(chunk), numbers[chunk.entry.codec]) for chunk in new))
 
 
 def archived_chunks(tx: Tx, new: Sequence[NewChunk]) -> list[Record]:
@@ -41,6 +24,11 @@ def archived_chunks(tx: Tx, new: Sequence[NewChunk]) -> list[Record]:
     rows = packs.by_numbers(tx, {chunk.pack_no for chunk in new})
     archived = {number: row for number, row in rows.items() if row.storage_class in ARCHIVE_CLASSES}
     return [record for number, row in archived.items() for record in _records(row, _of_pack(new, number))]
+
+
+def _values(chunk: NewChunk) -> tuple[object, ...]:
+    entry = chunk.entry
+    return entry.fingerprint, entry.digest, chunk.pack_no, entry.offset, entry.stored_len, entry.raw_len
 
 
 def _of_pack(new: Sequence[NewChunk], pack_no: int) -> list[NewChunk]:

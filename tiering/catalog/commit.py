@@ -18,7 +18,7 @@ from tiering.catalog.files import version_of
 from tiering.catalog.tables import files, refs, versions
 from tiering.catalog.tables import packs as packs_table
 from tiering.catalog.tables import recipes as recipes_table
-from tiering.catalog.transaction import Tx, batches
+from tiering.catalog.transaction import Tx, batches, insert_many
 from tiering.catalog.values import (
     AdoptedFile,
     FileRow,
@@ -36,7 +36,6 @@ from tiering.catalog.values import (
 ChunkName = tuple[bytes, bytes]
 """(fingerprint, digest)."""
 
-REFS_ROWS = 5000  # per call of the driver
 _STORABLE = {FileState.REGULAR, FileState.MIGRATING, FileState.DUAL}
 
 
@@ -246,15 +245,14 @@ def _insert_recipes(tx: Tx, batch: StoredBatch, accepted: Sequence[StoredFile]) 
 
 
 def _insert_refs(tx: Tx, stored: Sequence[tuple[int, StoredFile]], known: dict[ChunkName, int]) -> None:
-    for batch in batches(_refs(stored, known), REFS_ROWS):
-        tx.conn.execute(insert(refs), batch)
+    insert_many(tx, refs, ("recipe_no", "chunk_no", "times"), _refs(stored, known))
 
 
-def _refs(stored: Sequence[tuple[int, StoredFile]], known: dict[ChunkName, int]) -> Iterator[dict[str, int]]:
+def _refs(stored: Sequence[tuple[int, StoredFile]], known: dict[ChunkName, int]) -> Iterator[tuple[int, int, int]]:
     for recipe_no, file in stored:
         times = Counter(known[_name(part)] for part in file.recipe.parts if isinstance(part, ChunkPart))
         for chunk_no, count in sorted(times.items()):
-            yield {"recipe_no": recipe_no, "chunk_no": chunk_no, "times": count}
+            yield recipe_no, chunk_no, count
 
 
 def _place(tx: Tx, batch: StoredBatch, stored: Sequence[tuple[int, StoredFile]], leaders: set[int | None]) -> None:

@@ -7,23 +7,24 @@ integers, paths are str by os.fsdecode (surrogateescape), everything is ASCII on
 import json
 from collections.abc import Iterable, Mapping
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, select
 
 from tiering.catalog.tables import outbox
-from tiering.catalog.transaction import Tx, batches
+from tiering.catalog.transaction import Tx, insert_many
 
 Record = Mapping[str, object]
+
+_encoder = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
 
 def encode(record: Record) -> str:
     """Return the one spelling of *record*: sorted keys, no spaces, ASCII."""
-    return json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return _encoder.encode(record)
 
 
 def append(tx: Tx, records: Iterable[Record]) -> None:
     """Add *records* in order."""
-    for batch in batches(records):
-        tx.conn.execute(insert(outbox), [{"record": encode(record)} for record in batch])
+    insert_many(tx, outbox, ("record",), ((encode(record),) for record in records))
 
 
 def last_seq(tx: Tx) -> int:

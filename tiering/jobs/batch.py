@@ -10,7 +10,7 @@ import secrets
 import threading
 from collections import deque
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
@@ -128,6 +128,7 @@ class _Run:
         ):
             index = StoredChunks(self.ctx.catalog, self.packer, self.tiers)
             small = Gathering(index, self.packer)
+            workers: list[Future[None]] = []
             reader = Reader(
                 ctx=self.ctx,
                 packer=self.packer,
@@ -137,8 +138,9 @@ class _Run:
                 encoders=encoders,
                 threads=threads,
                 is_given_up=self._give_up.is_set,
+                has_idle_core=lambda: sum(not worker.done() for worker in workers) < threads,
             )
-            workers = [readers.submit(self._work, reader, until_s) for _ in range(min(threads, len(self.todo)))]
+            workers += [readers.submit(self._work, reader, until_s) for _ in range(min(threads, len(self.todo)))]
             try:
                 while wait(workers, timeout=HEARTBEAT_S).not_done:
                     self._extend()

@@ -6,9 +6,10 @@ there.
 
 import os
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from itertools import chain
 
 from dedup.chunkers import chunker_for, resolve_chunker
 from dedup.codecs import Coded, encode
@@ -31,6 +32,7 @@ from tiering.jobs.reports import Skip
 GATHER_UP_TO_BYTES = 64 << 10
 # Below 1 MiB handing chunks to other threads costs more than it gains.
 SPREAD_FROM_BYTES = 1 << 20
+RUN_BYTES = 256 << 10  # a buffer of 4 MiB gives 16 runs: enough to keep cores even
 # A stop lets files up to this size finish (a second or two) and gives longer ones up.
 FINISHED_ON_STOP_BYTES = 256 << 20
 
@@ -81,8 +83,12 @@ class StoredChunks:
     def lookup(self, fingerprints: Sequence[Fingerprint]) -> Mapping[Fingerprint, Sequence[Digest]]:
         """See dedup.ingest.ChunkIndex."""
         found = {name: list(digests) for name, digests in self.packer.lookup(fingerprints).items()}
+        # What this batch has packed is not asked for: at worst a chunk with the fingerprint of another is stored again.
+        others = [name for name in fingerprints if name not in found]
+        if not others:
+            return found
         with self.catalog.read() as tx:
-            stored = packs.lookup(tx, fingerprints, self.tiers)
+            stored = packs.lookup(tx, others, self.tiers)
         for name, hits in stored.items():
             found.setdefault(name, []).extend(digest for digest, _ in hits)
         return found
@@ -103,6 +109,8 @@ class Reader:
     """Of *encoders*."""
     is_given_up: Callable[[], bool]
     """Whether the batch has failed: then no file is read on."""
+    has_idle_core: Callable[[], bool]
+    """Whether fewer files than cores are being read: then one file's chunks are worth spreading."""
 
     def read(self, wanted: Wanted) -> Outgoing:
         """Return the file, read and described; its new chunks are with the packer.
@@ -168,12 +176,29 @@ class Reader:
         )
 
     def _encode_many(self, effort: str) -> EncodeMany:
+        def encode_run(pieces: Sequence[memoryview]) -> list[Coded]:
+            return [encode(piece, effort=effort) for piece in pieces]
+
         def encode_all(pieces: Sequence[memoryview]) -> Iterable[Coded]:
-            if self.threads < 2 or sum(map(len, pieces)) < SPREAD_FROM_BYTES:
+            if self.threads < 2 or sum(map(len, pieces)) < SPREAD_FROM_BYTES or not self.has_idle_core():
                 return (encode(piece, effort=effort) for piece in pieces)
-            return self.encoders.map(lambda piece: encode(piece, effort=effort), pieces)
+            return chain.from_iterable(self.encoders.map(encode_run, _runs(pieces)))
 
         return encode_all
+
+
+def _runs(pieces: Sequence[memoryview]) -> Iterator[list[memoryview]]:
+    """Yield *pieces* in order, some together: handing over one at a time costs as much as coding it."""
+    held: list[memoryview] = []
+    size_bytes = 0
+    for piece in pieces:
+        held.append(piece)
+        size_bytes += len(piece)
+        if size_bytes >= RUN_BYTES:
+            yield held
+            held, size_bytes = [], 0
+    if held:
+        yield held
 
 
 @dataclass(frozen=True, slots=True)
