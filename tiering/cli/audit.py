@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from policies.amounts import say_bytes
+from policies.amounts import NANO, say_bytes, say_usd
 from tiering.cli.output import Output
 from tiering.cli.recall import parse_moment
 from tiering.cli.session import session_of
@@ -75,16 +75,21 @@ def _unwritable(path: str, error: OSError) -> UsageError:
 
 def _facts(report: AuditReport) -> list[tuple[str, str]]:
     usd = report.usd
-    return [
+    counts = [
         ("files", f"{report.files:,}"),
         ("logical bytes", f"{report.logical_bytes:,}"),
         ("on the hot tier", f"{report.hot_bytes:,}"),
         ("offline", f"{report.offline_bytes:,}"),
-        ("all of it on the hot tier would have cost", f"${usd.baseline:,.2f}"),
-        ("it did cost", f"${usd.actual:,.2f}"),
-        ("saved, off a bill", f"${usd.saved_realised:,.2f}"),
-        ("avoided cost", f"${usd.saved_avoided:,.2f}"),
     ]
+    if not usd.baseline and not usd.actual:
+        return [*counts, ("dollars", "none yet: storage is booked by the hour")]
+    dollars = [
+        ("all of it on the hot tier would have cost", usd.baseline),
+        ("it did cost", usd.actual),
+        ("saved, off a bill", usd.saved_realised),
+        ("avoided cost", usd.saved_avoided),
+    ]
+    return [*counts, *((label, say_usd(round(amount * NANO))) for label, amount in dollars)]
 
 
 def _show(out: Output, report: AuditReport, steps: list[Step]) -> None:
