@@ -59,12 +59,22 @@ def _round(ctx: Context, lab: Lab, number: int) -> int:
     return released
 
 
+def _rounds(ctx: Context, lab: Lab, rounds: int) -> int:
+    """At least that many rounds, and more where a busy machine lets the writers touch every file in between."""
+    released = 0
+    for number in range(10 * rounds):
+        released += _round(ctx, lab, number)
+        if number >= rounds and released > rounds // 2:
+            break
+    return released
+
+
 def _stress(base: Path, rounds: int) -> float:
     """Return the longest time that any writer waited."""
     with open_lab(base, release={"park_s": PARK_S, "min_size": 0}) as lab:
         ctx = replace(lab.context, clock=SystemClock())
         with _writing(lab) as said:
-            released = sum(_round(ctx, lab, number) for number in range(rounds))
+            released = _rounds(ctx, lab, rounds)
         scan_root(ctx, ctx.roots[0], confirm_missing=True)
         recall(ctx, items(lab), reason="stress")
         for number, writer in enumerate(said):
