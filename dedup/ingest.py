@@ -5,12 +5,12 @@ plus what is being encoded. A hit counts as a duplicate only if the BLAKE3 diges
 with another digest is stored as a chunk of its own.
 """
 
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Protocol
 
+from dedup.buffers import thread_buffer
 from dedup.chunkers import Chunker
 from dedup.codecs import Coded, encode
 from dedup.errors import ShortRead
@@ -118,22 +118,6 @@ def _one_after_the_other(effort: str) -> EncodeMany:
     return lambda pieces: (encode(piece, effort=effort) for piece in pieces)
 
 
-class _Buffers(threading.local):
-    """One buffer per thread, kept: fresh pages cost as much as reading into them."""
-
-    def __init__(self) -> None:
-        self._held = bytearray()
-
-    def of(self, size: int) -> memoryview:
-        """Return *size* bytes of the thread's buffer, which is replaced if it is shorter."""
-        if len(self._held) < size:
-            self._held = bytearray(size)
-        return memoryview(self._held)[:size]
-
-
-_buffers = _Buffers()
-
-
 @dataclass(slots=True)
 class _Run:
     """One source on its way through."""
@@ -158,7 +142,7 @@ class _Run:
         if sum(extent.span.length for extent in extents) != self.source.size:
             raise ShortRead("the source's extents do not add up to its size")
         longest = max((extent.span.length for extent in extents if not extent.is_hole), default=0)
-        buffer = _buffers.of(min(longest, max(BUFFER_BYTES, 2 * self.chunker.max_len)))
+        buffer = thread_buffer(min(longest, max(BUFFER_BYTES, 2 * self.chunker.max_len)))
         for extent in extents:
             if extent.is_hole:
                 self._add_hole(extent.span.length)

@@ -23,6 +23,26 @@ from tiering.errors import FrostlineError
 _BY_FINGERPRINT = select(chunks.c.fingerprint, chunks.c.digest, chunks.c.chunk_no, chunks.c.pack_no).where(
     chunks.c.fingerprint.in_(bindparam("fingerprints", expanding=True))
 )
+_PLACED_CHUNKS = chunks.join(packs, packs.c.pack_no == chunks.c.pack_no).join(
+    codecs, codecs.c.codec_no == chunks.c.codec_no
+)
+_PLACES = select(
+    chunks.c.pack_no,
+    packs.c.key,
+    packs.c.tier,
+    chunks.c.offset,
+    chunks.c.stored_len,
+    chunks.c.raw_len,
+    codecs.c.name,
+    chunks.c.fingerprint,
+    chunks.c.digest,
+)
+_OF_RECIPES = (
+    _PLACES.with_only_columns(refs.c.recipe_no, *_PLACES.selected_columns)
+    .select_from(_PLACED_CHUNKS.join(refs, refs.c.chunk_no == chunks.c.chunk_no))
+    .where(refs.c.recipe_no.in_(bindparam("recipes", expanding=True)))
+    .order_by(chunks.c.pack_no, chunks.c.offset)
+)
 
 
 def add_pending(tx: Tx, pack: PendingPack) -> int:
@@ -87,12 +107,23 @@ def lookup(
 
 def locate(tx: Tx, recipe_no: int) -> dict[Digest, Location]:
     """Return where every chunk of a recipe is, by its digest."""
-    return {location.digest: location for location in _locations(tx, refs.c.recipe_no == recipe_no, of_recipe=True)}
+    return locate_all(tx, [recipe_no])[recipe_no]
+
+
+def locate_all(tx: Tx, recipe_nos: Iterable[int]) -> dict[int, dict[Digest, Location]]:
+    """Return recipe_no -> where every chunk of it is, by its digest."""
+    found: dict[int, dict[Digest, Location]] = {recipe_no: {} for recipe_no in recipe_nos}
+    for batch in batches(found):
+        for recipe_no, *values in tx.conn.execute(_OF_RECIPES, {"recipes": batch}):
+            location = Location(*values)
+            found[recipe_no][location.digest] = location
+    return found
 
 
 def chunks_of(tx: Tx, pack_no: int) -> list[Location]:
     """Return the chunks of a pack, by offset."""
-    return _locations(tx, chunks.c.pack_no == pack_no, of_recipe=False)
+    query = _PLACES.select_from(_PLACED_CHUNKS).where(chunks.c.pack_no == pack_no).order_by(chunks.c.offset)
+    return [Location(*row) for row in tx.conn.execute(query)]
 
 
 def unreferenced(tx: Tx, *, created_before_ns: int, limit: int = 500) -> list[PackRow]:
@@ -292,31 +323,6 @@ def _doomed(tx: Tx, rows: Sequence[PackRow], amounts: Amounts, *, op_id: str, re
     outbox.append(tx, [records.pack(row) for row in now])
     book(tx, amounts, op_id=op_id, kind="gc", reason=reason)
     return now
-
-
-def _locations(tx: Tx, condition: ColumnElement[bool], *, of_recipe: bool) -> list[Location]:
-    source = chunks.join(packs, packs.c.pack_no == chunks.c.pack_no).join(
-        codecs, codecs.c.codec_no == chunks.c.codec_no
-    )
-    if of_recipe:
-        source = source.join(refs, refs.c.chunk_no == chunks.c.chunk_no)
-    query = (
-        select(
-            chunks.c.pack_no,
-            packs.c.key,
-            packs.c.tier,
-            chunks.c.offset,
-            chunks.c.stored_len,
-            chunks.c.raw_len,
-            codecs.c.name,
-            chunks.c.fingerprint,
-            chunks.c.digest,
-        )
-        .select_from(source)
-        .where(condition)
-        .order_by(chunks.c.pack_no, chunks.c.offset)
-    )
-    return [Location(*row) for row in tx.conn.execute(query)]
 
 
 def bytes_in_state(tx: Tx) -> dict[tuple[str, str, PackState], tuple[int, int, int]]:

@@ -225,7 +225,7 @@ def _fetch(ctx: Context, arrivals: Sequence[_Arrival], tally: Tally, damaged: li
     """Fill the hidden files."""
     read = read_recipes(ctx, [arrival.item.recipe for arrival in arrivals])
     with ctx.catalog.read() as tx:
-        known = {number: packs.locate(tx, number) for number in read}
+        known = packs.locate_all(tx, read)
     files = []
     for arrival in arrivals:
         recipe = read[arrival.item.recipe.recipe_no]

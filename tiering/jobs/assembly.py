@@ -8,6 +8,7 @@ import os
 
 from blake3 import blake3
 
+from dedup.buffers import thread_buffer
 from dedup.fingerprint import FileDigest
 from dedup.values import FileMeta, Recipe
 from tiering.errors import FrostlineError, IntegrityError, NoSpace, SourceError
@@ -121,9 +122,10 @@ class Assembly:
     def _digest(self) -> bytes:
         digest = FileDigest()
         position = 0
-        while block := os.pread(self.fd, _READ_BYTES, position):
-            digest.update(block)
-            position += len(block)
+        buffer = thread_buffer(min(_READ_BYTES, max(1, self.recipe.size)))
+        while count := os.preadv(self.fd, [buffer], position):
+            digest.update(buffer[:count])
+            position += count
         return digest.digest()
 
 

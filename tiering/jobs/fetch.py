@@ -120,10 +120,12 @@ def fetch(ctx: Context, wants: Iterable[Want]) -> None:
     What cannot be had (IntegrityError, ObjectMissing, ObjectArchived) fails the targets that need it, and the others
     go on. Any other store trouble, and ctx.stop, end the whole fetch: StoreUnavailable, StoreDenied, Interrupted.
     """
-    with ThreadPoolExecutor(WORKERS, thread_name_prefix="frostline-fetch") as pool:
+    ranges = coalesce(wants)
+    workers = max(1, min(WORKERS, len(ranges)))
+    with ThreadPoolExecutor(workers, thread_name_prefix="frostline-fetch") as pool:
         under_way: deque[Future[None]] = deque()
         try:
-            for item in coalesce(wants):
+            for item in ranges:
                 if ctx.stop.is_set():
                     raise Interrupted("asked to stop while fetching", hint="run it again to go on")
                 under_way.append(pool.submit(_fetch_range, ctx, item))

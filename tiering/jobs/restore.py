@@ -7,13 +7,16 @@ its name.
 
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import BinaryIO
 
 from dedup.fingerprint import FileDigest
+from dedup.values import Digest
 from tiering.catalog import packs, recipes
-from tiering.catalog.values import RecipeRow
+from tiering.catalog.values import Location, RecipeRow
 from tiering.errors import FrostlineError, IntegrityError, NoSpace, UsageError
 from tiering.hot import names, syscalls
 from tiering.hot.space import check_room
@@ -26,7 +29,8 @@ from tiering.jobs.reports import JobReport, Skip
 from tiering.jobs.stored_paths import Place, StoredVersion, count_unstored, place_of, version_of_file, versions_below
 from tiering.jobs.tally import Tally
 
-BATCH_FILES = 100
+BATCH_FILES = 400  # open at once: below the usual limit of 1024 descriptors
+PROVERS = 4  # digest and fsync side by side: a journalling file system commits what waits in one go
 BATCH_BYTES = 512 << 20
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -101,6 +105,25 @@ def cat(ctx: Context, path: str, out: BinaryIO, at_ns: int | None = None) -> Non
         raise IntegrityError(f"{path}: every chunk verifies, the whole does not", hint="frostline scrub")
 
 
+@dataclass(frozen=True, slots=True)
+class _Restored:
+    """One file of a batch."""
+
+    version: StoredVersion
+    folder: bytes
+    """In the target, b"" or with a trailing slash."""
+    where: Mapping[Digest, Location]
+    assembly: Assembly
+
+
+def _proved(file: _Restored) -> tuple[str, ...] | FrostlineError:
+    """Verify and sync one file; return the metadata that was left out, or what went wrong."""
+    try:
+        return file.assembly.complete(exactly=False)
+    except FrostlineError as error:
+        return error
+
+
 class _Restore:
     """One run: where it writes, and what it has done."""
 
@@ -123,10 +146,11 @@ class _Restore:
         check_room(os.fsencode(self.to), room_bytes, uid=os.geteuid(), reserve_fraction=0.0)
         read = read_recipes(self.ctx, list({row.recipe_no: row for _, row in ready}.values()))
         with self.ctx.catalog.read() as tx:
-            known = {number: packs.locate(tx, number) for number in read}
+            known = packs.locate_all(tx, read)
         later: list[tuple[StoredVersion, bytes]] = []
         with ExitStack() as stack:
-            files = []
+            files: list[_Restored] = []
+            folders: dict[bytes, int] = {}
             for version, row in ready:
                 folder = self._folder(place, version)
                 if version.inode_of is not None and version.inode_of in self._linked:
@@ -136,8 +160,10 @@ class _Restore:
                 if isinstance(recipe, FrostlineError):
                     self._failed(version, folder, recipe)
                     continue
-                dir_fd = _make_folder(self.to_fd, folder)
-                stack.callback(os.close, dir_fd)
+                if folder not in folders:
+                    folders[folder] = _make_folder(self.to_fd, folder)
+                    stack.callback(os.close, folders[folder])
+                dir_fd = folders[folder]
                 if _is_taken(dir_fd, version.name):
                     self._taken(folder, version.name)
                     continue
@@ -146,14 +172,23 @@ class _Restore:
                 assembly = Assembly(dir_fd, hidden, recipe, self._shown(folder, version.name))
                 stack.callback(assembly.discard)
                 assembly.open()
-                files.append((version, folder, known[row.recipe_no], assembly))
+                files.append(_Restored(version, folder, known[row.recipe_no], assembly))
                 if version.inode_of is not None:
                     self._linked[version.inode_of] = (folder, version.name)
-            fetch(self.ctx, wants_of((assembly.recipe, where, assembly) for _, _, where, assembly in files))
-            for version, folder, _, assembly in files:
-                self._finish(version, folder, assembly)
+            self._finish(files)
         for version, folder in later:
             self._link(version, folder)
+
+    def _finish(self, files: Sequence["_Restored"]) -> None:
+        """Fill, prove and name the files of a batch; those counted are durable under their names."""
+        fetch(self.ctx, wants_of((file.assembly.recipe, file.where, file.assembly) for file in files))
+        with ThreadPoolExecutor(PROVERS, thread_name_prefix="frostline-prove") as pool:
+            outcomes = list(pool.map(_proved, files))
+        named = [file for file, outcome in zip(files, outcomes, strict=True) if self._name(file, outcome)]
+        for dir_fd in sorted({file.assembly.dir_fd for file in named}):
+            os.fsync(dir_fd)
+        for file in named:
+            self._count(file.assembly.recipe.size)
 
     def wait_for_archives(self) -> None:
         """Open one ticket for everything that was archived."""
@@ -182,22 +217,24 @@ class _Restore:
                 ready.append((version, row))
         return ready
 
-    def _finish(self, version: StoredVersion, folder: bytes, assembly: Assembly) -> None:
+    def _name(self, file: "_Restored", outcome: tuple[str, ...] | FrostlineError) -> bool:
+        """Give a proven file its name, which is durable when its folder is; False, and accounted for, where that
+        cannot be.
+        """
+        assembly = file.assembly
+        if isinstance(outcome, NoSpace):
+            raise outcome
+        if isinstance(outcome, FrostlineError):
+            self._failed(file.version, file.folder, outcome)
+            return False
         try:
-            left_out = assembly.complete(exactly=False)
-            syscalls.rename_no_replace(assembly.dir_fd, assembly.hidden, version.name)
+            syscalls.rename_no_replace(assembly.dir_fd, assembly.hidden, file.version.name)
         except FileExistsError:
-            self._taken(folder, version.name)
-            return
-        except FrostlineError as error:
-            if isinstance(error, NoSpace):
-                raise
-            self._failed(version, folder, error)
-            return
-        os.fsync(assembly.dir_fd)
-        if left_out:
-            self.tally.notes.append(f"{assembly.shown}: not put back: {', '.join(left_out)}")
-        self._count(assembly.recipe.size)
+            self._taken(file.folder, file.version.name)
+            return False
+        if outcome:
+            self.tally.notes.append(f"{assembly.shown}: not put back: {', '.join(outcome)}")
+        return True
 
     def _link(self, version: StoredVersion, folder: bytes) -> None:
         """Make a further name of a hard link that was restored before."""
