@@ -22,6 +22,7 @@ from tiering.jobs import store_debris
 from tiering.jobs.charges import charge
 from tiering.jobs.context import Context, OpenTier
 from tiering.jobs.early_delete import charge_early_deletion
+from tiering.jobs.outdated import refuse_outdated
 from tiering.stores import ownership
 
 LEASE_NAME = "gc"
@@ -102,6 +103,7 @@ def preview(ctx: Context) -> GcPreview:
 def _check_owner(ctx: Context) -> None:
     for tier in stores_once(ctx):
         ownership.check(tier.store, ctx.catalog_id, ctx.epoch)
+    refuse_outdated(ctx)
 
 
 def stores_once(ctx: Context) -> Iterator[OpenTier]:

@@ -13,6 +13,7 @@ from tiering.catalog import leases, segments
 from tiering.catalog.segments import SegmentBatch
 from tiering.errors import ObjectExists
 from tiering.jobs.context import Context, OpenTier
+from tiering.jobs.outdated import refuse_outdated
 from tiering.stores import ownership
 from tiering.stores.checksum import checksum_of
 from tiering.stores.verified import put_verified
@@ -45,6 +46,7 @@ def flush(ctx: Context) -> int:
 def _write_all(ctx: Context) -> int:
     # An older catalog that came back must not add to a chain that a rebuilt one continues.
     ownership.check(ctx.metadata.store, ctx.catalog_id, ctx.epoch)
+    refuse_outdated(ctx)
     while True:
         with ctx.catalog.read() as tx:
             batch = segments.next_batch(tx)
