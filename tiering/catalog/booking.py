@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import and_, delete, exists, func, insert, literal, select, update
+from sqlalchemy import and_, bindparam, delete, exists, func, insert, literal, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from tiering.catalog import accounts, ledger, outbox, records
@@ -23,6 +23,8 @@ from tiering.catalog.tables import chunks, files, packs, recipes, refs, roots, v
 from tiering.catalog.transaction import Tx, batches
 from tiering.catalog.values import FileRow, FileState
 
+_STATES: dict[object, FileState] = {str(state): state for state in FileState}
+_OF_IDS = select(files).where(files.c.file_id.in_(bindparam("ids", expanding=True)))
 _STATE_ACCOUNT = {
     FileState.DUAL: accounts.FILES_DUAL,
     FileState.OFFLINE: accounts.FILES_OFFLINE,
@@ -51,15 +53,16 @@ def load_files(tx: Tx, file_ids: Iterable[int]) -> dict[int, FileRow]:
     """Return the rows of those ids that exist."""
     found: dict[int, FileRow] = {}
     for batch in batches(file_ids):
-        for row in tx.conn.execute(select(files).where(files.c.file_id.in_(batch))):
-            found[row.file_id] = file_row(row)
+        for row in tx.conn.execute(_OF_IDS, {"ids": batch}).all():
+            loaded = file_row(row)
+            found[loaded.file_id] = loaded
     return found
 
 
 def file_row(row: Iterable[object]) -> FileRow:
     """Return a row of `select(files)` as a FileRow."""
     values = list(row)
-    values[4] = FileState(str(values[4]))
+    values[4] = _STATES[values[4]]
     return FileRow(*values)  # type: ignore[arg-type]  # column for column
 
 

@@ -231,7 +231,7 @@ def note_access(tx: Tx, evidence: Mapping[int, int], quality: str) -> None:
 
 
 def _rows(tx: Tx, query: Select[*tuple[object, ...]]) -> list[FileRow]:
-    return [file_row(row) for row in tx.conn.execute(query)]
+    return [file_row(row) for row in tx.conn.execute(query).all()]
 
 
 def _new_row(tx: Tx, row: NewFile) -> dict[str, object]:
