@@ -107,6 +107,14 @@ def change_dual(lab: Lab) -> None:
     lab.write("dual.bin", b"other")
 
 
+def edit_dual_and_set_the_time_back(lab: Lab) -> None:
+    place = lab.root / "dual.bin"
+    before = os.stat(place)
+    with open(place, "r+b") as file:
+        file.write(b"edited")
+    os.utime(place, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
 def lose_dual(lab: Lab) -> None:
     os.unlink(lab.root / "dual.bin")
 
@@ -140,6 +148,7 @@ FAULTS = [
     pytest.param(add_segment, "is in no book", id="segment-forged"),
     pytest.param(lose_ownership, "frostline.json", id="ownership-lost"),
     pytest.param(change_dual, "dual.bin changed since it was stored", id="dual-changed"),
+    pytest.param(edit_dual_and_set_the_time_back, "dual.bin was written to", id="dual-edited-time-set-back"),
     pytest.param(lose_dual, "dual.bin is dual in the catalog and not there", id="dual-lost"),
     pytest.param(lose_placeholder, "its placeholder is not there", id="placeholder-lost"),
     pytest.param(bend_placeholder, "does not name recipe", id="placeholder-bent"),

@@ -1,7 +1,8 @@
 """Compares what stands on the disk with the rows of dual and offline files. Used by audit; lstat and readlink only.
 
 Files that an operation is under way on are left out: the journal says how they stand. A file that changed since the
-last scan is a discrepancy until the next one has seen it; one whose ctime alone moved is a note.
+last scan is a discrepancy until the next one has seen it. Where the ctime moved alone, mode, owner or links that moved too
+explain it, which is a note; else bytes may have been written and the mtime set back.
 """
 
 import os
@@ -61,6 +62,8 @@ def _check_dual(root: OpenRoot, row: FileRow, found: Findings) -> None:
         found.add(f"disk: {shown} is dual in the catalog and no regular file; scan again")
     elif _identity(status) != (row.dev, row.ino, row.size, row.mtime_ns):
         found.add(f"disk: {shown} changed since it was stored; scan again")
+    elif status.st_ctime_ns != row.ctime_ns and _attributes(status) == (row.mode, row.uid, row.gid, row.nlink):
+        found.add(f"disk: {shown} was written to, or its attributes were, since it was stored; scan again")
     elif status.st_ctime_ns != row.ctime_ns:
         found.note(f"disk: the metadata of {shown} changed since the last scan")
 
@@ -85,6 +88,10 @@ def _check_placeholder(ctx: Context, root: OpenRoot, row: FileRow, recipe_id: st
 def _check_absent(root: OpenRoot, row: FileRow, found: Findings) -> None:
     if _lstat(root, row) is not None:
         found.note(f"disk: {_shown(root, row)} is offline without a placeholder, and something stands there")
+
+
+def _attributes(status: os.stat_result) -> tuple[int, int, int, int]:
+    return status.st_mode, status.st_uid, status.st_gid, status.st_nlink
 
 
 def _identity(status: os.stat_result) -> tuple[int, int, int, int]:
