@@ -1,5 +1,6 @@
 """rebuild: the catalog lost, the stores and the trees alone bring it back; what cannot be recovered is said."""
 
+import json
 import os
 import shutil
 from dataclasses import replace
@@ -7,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from dedup.segment import decode_segment, encode_segment, segment_hash
+from tests.jobs.debris import put
 from tests.jobs.lab import Lab, open_lab
 from tests.jobs.outbound import Killed, books_balance, items, learn, rows, stored_bytes
 from tests.jobs.rebuilding import lose_catalog, rebuilt
@@ -305,3 +308,34 @@ def test_an_unmounted_root_is_left_for_later(lab: Lab) -> None:
         shutil.move(away, lab.root)
         assert {row.state for row in rows(again).values()} == {FileState.DUAL}
         sound(again)
+
+
+@pytest.mark.parametrize("kept", [1, 2])
+def test_p3_files_of_lost_segments_come_back_from_their_recipes(lab: Lab, kept: int) -> None:
+    """A commit's records may be in two segments, of which the second is lost."""
+    for path, data in CONTENTS.items():
+        lab.write(path, data)
+    learn(lab)
+    migrate(lab.context, items(lab))
+    release_some(lab, *(os.fsencode(path) for path in CONTENTS if path != "empty"))
+    split_last_segments(lab, kept)
+    os.rename(lab.root / "two.bin", lab.root / "moved.bin")
+    with lose_catalog(lab) as (again, catalog):
+        report = rebuilt(again, catalog)
+        assert report.recipes_salvaged > 0
+        recall(again.context, items(again), reason="test")
+        assert (again.root / "moved.bin").read_bytes() == CONTENTS["two.bin"]
+        assert (again.root / "a/one.bin").read_bytes() == CONTENTS["a/one.bin"]
+        sound(again)
+
+
+def split_last_segments(lab: Lab, kept: int) -> None:
+    """Leave of all segments one that ends in the midst of the commit: after the packs, or after *kept* recipes."""
+    store = lab.context.metadata.store
+    told = list(store.list("segments/"))
+    found = [record for info in told for record in decode_segment(store.get(info.key)).records]
+    for info in told:
+        store.delete(info.key)
+    recipes = [number for number, record in enumerate(found) if json.loads(record)["record"] == "recipe"]
+    data = encode_segment(1, "", found[: recipes[kept - 1]])
+    put(lab, f"segments/{1:012d}-{segment_hash(data)[:16]}", data)

@@ -132,6 +132,19 @@ def insert_refs(tx: Tx, found: Mapping[int, Recipe], tiers_of: Mapping[int, Sequ
     return dict(missing)
 
 
+def with_unknown_recipes(tx: Tx) -> list[int]:
+    """Return the live recipe packs that hold more than the recipes that records name: a later segment is lost."""
+    known = (
+        select(func.coalesce(func.sum(recipe_rows.c.stored_len), 0))
+        .where(recipe_rows.c.pack_no == pack_rows.c.pack_no)
+        .scalar_subquery()
+    )
+    query = select(pack_rows.c.pack_no).where(
+        pack_rows.c.kind == "recipes", pack_rows.c.state == "live", known < pack_rows.c.size - pack_rows.c.framing
+    )
+    return list(tx.conn.execute(query.order_by(pack_rows.c.pack_no)).scalars())
+
+
 def insert_recipe(tx: Tx, recipe: Recipe, entry: PackEntry, *, pack: PackRow, tier: str) -> int:
     """Insert a recipe that no record describes; return its number."""
     values = {

@@ -93,12 +93,14 @@ def index_recipes(ctx: Context, problems: list[str]) -> int:
 
 
 def salvage_recipes(ctx: Context, pack_nos: Sequence[int], problems: list[str]) -> int:
-    """Take in the recipes of recipe packs that no segment names; return how many.
+    """Take in the recipes that no segment names, of the packs *pack_nos* and of those only partly named; return how
+    many.
 
-    They were stored after the last segment, or the segments are lost.
+    They were stored after the last segment, or the segments are lost: a commit's records may be in two of them.
     """
     with ctx.catalog.read() as tx:
-        rows = [row for row in packs.by_numbers(tx, pack_nos).values() if row.kind == "recipes"]
+        wanted = {*pack_nos, *recovery.with_unknown_recipes(tx)}
+        rows = [row for row in packs.by_numbers(tx, wanted).values() if row.kind == "recipes"]
     salvaged = 0
     for row in rows:
         entries = _entries(ctx, row)
