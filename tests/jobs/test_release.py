@@ -302,8 +302,8 @@ def test_p1_without_leases_a_root_may_say_how_long_is_long_enough(
     with open_lab(base, roots=[root]) as lab:
         _stored(lab, "a", "b")
         _without_leases(monkeypatch)
-        other = _other_digest_for((lab.root / "b").stat().st_ino, candidates_module._digest)
-        monkeypatch.setattr(candidates_module, "_digest", other)
+        other = _other_digest_for((lab.root / "b").stat().st_ino, candidates_module.digest_of)
+        monkeypatch.setattr(candidates_module, "digest_of", other)
         report = _release(lab)
         assert (lab.root / "a").is_symlink() is is_released
         assert not (lab.root / "b").is_symlink()

@@ -167,7 +167,7 @@ def _all_live(recipe: RecipeRow, data_packs: Mapping[int, Sequence[int]], live: 
 
 
 def _is_stored(fd: int, candidate: Candidate, status: os.stat_result) -> bool:
-    return _digest(fd, status.st_size) == candidate.recipe.digest
+    return digest_of(fd, status.st_size) == candidate.recipe.digest
 
 
 def _lease(fd: int, shown: str) -> Lease:
@@ -180,7 +180,7 @@ def _lease(fd: int, shown: str) -> Lease:
         return Lease.UNAVAILABLE
 
 
-def _digest(fd: int, size: int) -> bytes:
+def digest_of(fd: int, size: int) -> bytes:
     """Return the digest of the whole open file, read again."""
     digest = FileDigest()
     position = 0

@@ -21,6 +21,7 @@ from tiering.hot.parking import Finished, Outcome, Slot, finish
 from tiering.hot.swap import status_of
 from tiering.jobs import spots
 from tiering.jobs.context import Context
+from tiering.jobs.put_back import note_put_back
 from tiering.jobs.reports import Skip
 from tiering.jobs.tally import Tally
 
@@ -93,6 +94,8 @@ def _finish_one(ctx: Context, row: JournalRow, tally: Tally) -> list[PlacedFile]
     if result.outcome is Outcome.CONFLICT:
         kept = os.fsdecode(names.conflict(os.fsencode(os.path.basename(shown)), row.op_id))
         tally.notes.append(f"{shown}: it changed, and its path was replaced or deleted meanwhile; it is kept as {kept}")
+    if result.outcome is Outcome.REVERTED:
+        note_put_back(ctx, [spot.file_id for spot in there], op_id=row.op_id)
     tally.skip(shown, f"put back: {result.reason}", Skip.BUSY)
     return []
 

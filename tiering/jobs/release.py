@@ -27,6 +27,7 @@ from tiering.jobs import spots
 from tiering.jobs.candidates import Candidate, candidates, check, root_settings
 from tiering.jobs.context import Context
 from tiering.jobs.parked import finish_rows, slots_of
+from tiering.jobs.put_back import note_put_back
 from tiering.jobs.reports import JobReport, Skip
 from tiering.jobs.tally import FileItem, Tally
 
@@ -101,11 +102,12 @@ def resume(ctx: Context, row: JournalRow) -> str:
         finish_rows(ctx, {row.op_id}, Tally.begin(ctx))
         return "finished"
     detail = json.loads(row.detail)
-    with slots_of(ctx, row.op_id, detail) as (slots, _):
+    with slots_of(ctx, row.op_id, detail) as (slots, there):
         for slot in slots:
             inode = (os.fstat(slot.dir_fd).st_dev, detail["identity"][1])
             undo([slot], inode=inode, op=row.op_id)
             os.fsync(slot.dir_fd)
+        note_put_back(ctx, [spot.file_id for spot in there], op_id=row.op_id)
     with ctx.catalog.write() as tx:
         journal.finish(tx, [row.op_id])
     return "undone"
