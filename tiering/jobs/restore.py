@@ -29,7 +29,7 @@ from tiering.jobs.reports import JobReport, Skip
 from tiering.jobs.stored_paths import Place, StoredVersion, count_unstored, place_of, version_of_file, versions_below
 from tiering.jobs.tally import Tally
 
-BATCH_FILES = 400  # open at once: below the usual limit of 1024 descriptors
+BATCH_FILES = 200  # open at once, each perhaps in a folder of its own: far below the usual limit of 1024 descriptors
 PROVERS = 4  # digest and fsync side by side: a journalling file system commits what waits in one go
 BATCH_BYTES = 512 << 20
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
