@@ -83,7 +83,9 @@ class Service:
         Raises what makes starting impossible: ConfigError, SchemaError, NotOwner, StoreUnavailable, CatalogBusy.
         """
         with ExitStack() as stack:
-            context = stack.enter_context(open_context(self._config, clock=self._with.clock, stop=self._stop))
+            context = stack.enter_context(
+                open_context(self._config, clock=self._with.clock, stop=self._stop, reason="service")
+            )
             self._check(context)
             stack.enter_context(acting(context))
             self._context = context
