@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.postgres import postgres_server
+from tests.postgres import postgres_server, postgres_url
 from tiering.catalog.open import Catalog, open_catalog
 from tiering.clock import FakeClock
 
-__all__ = ["postgres_server"]
+__all__ = ["postgres_server", "postgres_url"]
 
 ENGINES = [
     pytest.param("sqlite", id="sqlite"),
@@ -26,8 +26,7 @@ def clock() -> FakeClock:
 def catalog_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/catalog.db"
-    server = request.getfixturevalue("postgres_server")
-    return str(server.new_database())
+    return str(request.getfixturevalue("postgres_url"))
 
 
 @pytest.fixture

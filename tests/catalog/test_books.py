@@ -220,7 +220,8 @@ def test_p6_the_books_balance_at_every_commit(steps: list[Step]) -> None:
 @settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
 @given(steps=st.lists(STEPS, min_size=20, max_size=40))
 def test_p6_the_books_balance_at_every_commit_on_postgres(postgres_server: PostgresServer, steps: list[Step]) -> None:
-    walk(postgres_server.new_database(), steps)
+    with postgres_server.database() as url:
+        walk(url, steps)
 
 
 def walk(url: str, steps: list[Step]) -> None:
