@@ -1,0 +1,29 @@
+"""What a codec makes of a block, and the settings that every codec knows.
+
+Used by every module of this package and, through dedup.codecs, by whoever stores blocks.
+"""
+
+from dataclasses import dataclass
+
+RAW = "raw"
+EFFORTS = {"fast": 1, "balanced": 3, "small": 9}
+"""Effort setting -> zstd level of what is not a tensor. 1: 437 MB/s on text, ratio 4.04; 3: 332 MB/s, 4.26; 9: about 60
+MB/s, 4.8."""
+
+
+@dataclass(frozen=True, slots=True)
+class Coded:
+    """A block as it is stored."""
+
+    codec: str
+    """Stored name: printable ASCII, at most 64 characters."""
+    payload: bytes
+    reason: str = ""
+    """A few words for `explain`: why this codec, what became of each plane. Not stored."""
+
+
+def level_of(effort: str) -> int:
+    """Return the zstd level of *effort*. Raises ValueError for a word that is not a key of EFFORTS."""
+    if effort not in EFFORTS:
+        raise ValueError(f"effort must be one of {', '.join(EFFORTS)}, got {effort!r}")
+    return EFFORTS[effort]

@@ -1,0 +1,79 @@
+"""zstd frames: made with or without its match finder, and opened within bounds.
+
+Used by the codecs of this package; the only place that imports zstandard. A frame has its content size and neither
+checksum nor dictionary: what stands around it says what it must hold.
+"""
+
+import threading
+
+import zstandard
+
+from dedup.errors import CorruptChunk
+from dedup.fingerprint import Buffer
+
+HUFFMAN = 0
+"""The level that stands for Huffman coding alone."""
+LEVELS = range(1, 23)
+
+# A zstd block is at least 4 bytes (3 of header, 1 repeated) and at most 128 KiB of output, so a frame that claims more
+# lies; refusing it bounds what a forged length can make us allocate.
+_BLOCK_MAX = 128 << 10
+_BLOCK_MIN = 4
+
+
+class _Contexts(threading.local):
+    """zstd contexts, per thread: they are costly to make and not thread-safe."""
+
+    def __init__(self) -> None:
+        self.compressors: dict[int, zstandard.ZstdCompressor] = {}
+        self.decompressor = zstandard.ZstdDecompressor()
+
+
+_contexts = _Contexts()
+
+
+def compress(data: Buffer, level: int) -> bytes:
+    """Return one frame that holds *data*; *level* is one of LEVELS, or HUFFMAN."""
+    compressor = _contexts.compressors.get(level)
+    if compressor is None:
+        compressor = _contexts.compressors[level] = _compressor(level)
+    return compressor.compress(data)
+
+
+def expand(frame: Buffer, raw_len: int) -> bytes:
+    """Return the *raw_len* bytes in *frame*.
+
+    Raises CorruptChunk where the frame claims or holds another length, is followed by anything, or is damaged; a claim
+    that its size cannot hold is refused before anything is allocated.
+    """
+    most = (len(frame) // _BLOCK_MIN + 1) * _BLOCK_MAX
+    try:
+        claimed = zstandard.frame_content_size(frame)
+        if claimed != raw_len or raw_len > most:
+            raise CorruptChunk(f"zstd frame claims {claimed} bytes, expected {raw_len}")
+        raw = _contexts.decompressor.decompress(frame, max_output_size=raw_len, allow_extra_data=False)
+    except zstandard.ZstdError as error:
+        raise CorruptChunk(f"zstd frame does not decode: {error}") from error
+    if len(raw) != raw_len:
+        raise CorruptChunk(f"zstd frame holds {len(raw)} bytes, expected {raw_len}")
+    return raw
+
+
+def _compressor(level: int) -> zstandard.ZstdCompressor:
+    if level != HUFFMAN:
+        return zstandard.ZstdCompressor(level=level, write_content_size=True, write_checksum=False)
+    # Strategy FAST with the smallest hash table and target_length 0 finds next to no matches and leaves all to the
+    # Huffman coder, which ordinary levels spoil on exponent planes (.405 at level 3, .326 so). zstd's own negative
+    # levels will not do: they switch Huffman coding of literals off.
+    parameters = zstandard.ZstdCompressionParameters(
+        window_log=18,
+        hash_log=6,
+        chain_log=6,
+        search_log=1,
+        min_match=7,
+        target_length=0,
+        strategy=zstandard.STRATEGY_FAST,
+        write_content_size=True,
+        write_checksum=False,
+    )
+    return zstandard.ZstdCompressor(compression_params=parameters)
