@@ -118,7 +118,7 @@ class Cloud:
         return answer
 
     def _on_create(self, request: Request, environ: Environ) -> Answer:
-        self.bill.request("put", "STANDARD")  # parts and their beginning are billed as STANDARD whatever the class
+        self.bill.request("put", part_class(request.header("x-amz-storage-class", "STANDARD")))
         answer = self._pass(request, environ)
         if answer.is_ok:
             place = (request.bucket, request.key)
@@ -127,14 +127,14 @@ class Cloud:
         return answer
 
     def _on_part(self, request: Request, environ: Environ) -> Answer:
-        self.bill.request("put", "STANDARD")
+        upload = self._uploads.get(request.query["uploadId"])
+        self.bill.request("put", part_class(upload.storage_class if upload else "STANDARD"))
         body = request.body
         if request.is_copy:
             self._readable_source(request)
         else:
             check_body(request, body)
         answer = self._pass(request, environ)
-        upload = self._uploads.get(request.query["uploadId"])
         if answer.is_ok and upload is not None:
             upload.parts[int(request.query["partNumber"])] = body
         return answer
@@ -257,6 +257,11 @@ class Cloud:
         header = answers.restore_header(look, stored.restore.expires_ns if stored.restore else 0)
         if header:
             answer.headers["x-amz-restore"] = header
+
+
+def part_class(storage_class: str) -> str:
+    """Return the class at whose price parts and the beginning of an upload are billed."""
+    return "STANDARD" if storage_class in ARCHIVED else storage_class
 
 
 def kind_of(request: Request) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.stores.bench import Bench, RawBucket
 from tests.stores.conformance import BODY, StoreConformance, put
@@ -19,6 +20,7 @@ from tiering.stores.metered import Meter
 from tiering.stores.open import open_provider, open_store
 from tiering.stores.options import SMALLEST_PART_BYTES, StoreOptions
 from tiering.stores.probe import probe
+from tiering.stores.s3_class import change_class_in_parts
 from tiering.stores.verified import put_verified
 
 pytestmark = [pytest.mark.s3, pytest.mark.usefixtures("aws_credentials")]
@@ -193,6 +195,28 @@ def test_a_class_is_changed_in_place(store: ArchiveStore) -> None:
 
     assert store.change_class("packs/one", "GLACIER").storage_class == "GLACIER"
     assert store.head("packs/one").size_bytes == len(BODY)
+
+
+def test_a_large_object_changes_class_in_parts(store: ArchiveStore, moto: S3Server, bucket: str) -> None:
+    put(store, "packs/large", LARGE)
+    client, target = moto.client(), {"Bucket": bucket, "Key": "packs/large"}
+    attributes = {"StorageClass": "GLACIER_IR", "Tagging": "team=a"}
+    change_class_in_parts(
+        client, target, info=store.head("packs/large"), attributes=attributes, part_bytes=SMALLEST_PART_BYTES
+    )
+
+    assert store.head("packs/large").storage_class == "GLACIER_IR"
+    assert store.get("packs/large") == LARGE
+    assert client.get_object_tagging(**target)["TagSet"] == [{"Key": "team", "Value": "a"}]
+
+
+def test_a_class_change_in_parts_that_fails_leaves_no_upload(store: ArchiveStore, moto: S3Server, bucket: str) -> None:
+    before = put(store, "packs/large", LARGE)
+    store.delete("packs/large")
+    target = {"Bucket": bucket, "Key": "packs/large"}
+    with pytest.raises(ClientError):
+        change_class_in_parts(moto.client(), target, info=before, attributes={"StorageClass": "GLACIER_IR"})
+    assert RawBucket(moto, bucket, "").uploads() == 0
 
 
 def test_p1_an_archived_upload_is_read_back_before_it_turns_cold(store: ArchiveStore) -> None:

@@ -8,10 +8,12 @@ from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 
 from dedup.values import Span
 from tests.stores.conformance import put
-from tiering.errors import IntegrityError, StoreUnavailable
+from tiering.errors import IntegrityError, StoreDenied, StoreUnavailable
 from tiering.stores.checksum import checksum_of
 from tiering.stores.options import StoreOptions
 from tiering.stores.s3 import S3Store, open_s3
+from tiering.stores.s3_class import change_class_in_parts
+from tiering.stores.s3_info import from_put
 
 pytestmark = pytest.mark.usefixtures("aws_credentials")
 
@@ -42,8 +44,8 @@ class _Raw(io.BytesIO):
         yield self.read()
 
 
-def opened(endpoint: str = "") -> S3Store:
-    return open_s3("bucket", "tier/", StoreOptions(endpoint_url=endpoint, region="eu-west-1"))
+def opened(endpoint: str = "", **changes: Any) -> S3Store:
+    return open_s3("bucket", "tier/", StoreOptions(endpoint_url=endpoint, region="eu-west-1", **changes))
 
 
 def test_over_tls_the_payload_is_not_signed_but_its_checksum_is_sent() -> None:
@@ -78,6 +80,55 @@ def test_a_put_that_may_replace_sends_no_condition() -> None:
     put(store, "frostline.json", b"{}", if_absent=False)
 
     assert wire.header("If-None-Match") is None
+
+
+def test_encryption_and_tags_go_with_every_request_that_makes_an_object() -> None:
+    store = opened(encryption="aws:kms", kms_key="key-1", tags=(("team", "a&b"), ("of", "frostline")))
+    wire = Wire(store, headers={"Content-Length": "9", "Last-Modified": "Tue, 14 Nov 2023 22:13:20 GMT", "ETag": "e"})
+
+    def dress() -> list[str | None]:
+        names = ("", "-aws-kms-key-id", "-bucket-key-enabled")
+        encryption = [wire.header(f"x-amz-server-side-encryption{name}") for name in names]
+        return [*encryption, wire.header("x-amz-tagging")]
+
+    put(store, "packs/one", b"123456789")
+    assert dress() == ["aws:kms", "key-1", "true", "team=a%26b&of=frostline"]
+    store.change_class("packs/one", "GLACIER_IR")
+    del wire.requests[-1]  # the look at what it became
+    assert dress() == ["aws:kms", "key-1", "true", "team=a%26b&of=frostline"]
+    assert wire.header("x-amz-tagging-directive") == "REPLACE"
+    assert wire.header("x-amz-copy-source-if-match") == "e"
+
+
+def test_a_copy_in_parts_is_conditional_on_source_and_destination() -> None:
+    store = opened()
+    wire = Wire(store, body=b"<R><UploadId>u</UploadId><ETag>p</ETag></R>")
+    info = from_put("packs/one", {"ETag": "e"}, size_bytes=20, storage_class="STANDARD")
+    target = {"Bucket": "bucket", "Key": "packs/one"}
+    attributes = {"StorageClass": "GLACIER", "Tagging": "team=a"}
+    change_class_in_parts(store._client, target, info=info, attributes=attributes, part_bytes=15)
+
+    ranges = [request.headers.get("x-amz-copy-source-range") for request in wire.requests]
+    assert ranges == [None, None, b"bytes=0-14", b"bytes=15-19", None]  # look, begin, two parts, complete
+    assert [request.headers.get("x-amz-copy-source-if-match") for request in wire.requests[2:4]] == [b"e", b"e"]
+    assert wire.header("If-Match") == "e"
+    assert wire.requests[1].headers["x-amz-tagging"] == b"team=a"
+
+
+def test_without_settings_the_bucket_decides_on_encryption_and_tags() -> None:
+    store = opened()
+    wire = Wire(store)
+    put(store, "packs/one")
+    assert wire.header("x-amz-server-side-encryption") is None
+    assert wire.header("x-amz-tagging") is None
+
+
+def test_a_key_that_may_not_be_used_gets_a_sentence() -> None:
+    store = opened(encryption="aws:kms")
+    Wire(store, status=400, body=b"<Error><Code>KMS.DisabledException</Code><Message>key is disabled</Message></Error>")
+    with pytest.raises(StoreDenied, match="key is disabled") as error:
+        put(store, "packs/one")
+    assert "kms:GenerateDataKey" in error.value.hint
 
 
 def test_botocore_does_not_try_again_behind_our_back() -> None:

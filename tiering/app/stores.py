@@ -29,6 +29,10 @@ def store_options(tier: TierConfig, *, deadline_s: float = DEADLINE_S) -> StoreO
         path_style=tier.path_style,
         max_concurrency=tier.max_concurrency,
         bandwidth_bytes_per_s=tier.bandwidth_bytes_per_s,
+        encryption=tier.encryption,
+        kms_key=tier.kms_key,
+        bucket_key=tier.bucket_key,
+        tags=tuple(sorted(tier.tags.items())),
     )
 
 

@@ -18,6 +18,7 @@ NANO = 1_000_000_000
 MIB = 2**20
 ARCHIVE_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 """Classes whose objects must be restored before they can be read."""
+MAX_TAGS = 10
 LOCAL_SCHEMES = ("file://", "memory://")
 
 
@@ -137,6 +138,17 @@ class TierConfig(Section):
     bandwidth_bytes_per_s: Size = Field(
         0, alias="bandwidth", description="Bytes per second, up and down together; 0 is no limit."
     )
+    encryption: Literal["", "AES256", "aws:kms"] = Field(
+        "", description='Encryption at rest of new objects: AES256 (SSE-S3), aws:kms, or "": the bucket\'s default.'
+    )
+    kms_key: str = Field("", description='Id or ARN of the key for aws:kms; "" is the account\'s own key.')
+    bucket_key: bool = Field(
+        True, description="With aws:kms: one data key for the bucket, not a KMS request per object. Off: costlier."
+    )
+    tags: dict[str, str] = Field(
+        {},
+        description="Put on every new object, so that the provider's bill can be split by them; at most ten.",
+    )
     usd_per_gib_month: float | None = Field(
         None,
         ge=0,
@@ -151,6 +163,13 @@ class TierConfig(Section):
         if not value.startswith((*LOCAL_SCHEMES, "s3://")):
             raise ValueError("must be file:///dir or s3://bucket/prefix")
         return value.rstrip("/") if value != "file:///" else value
+
+    @field_validator("tags")
+    @classmethod
+    def _few_and_short(cls, value: dict[str, str]) -> dict[str, str]:
+        if len(value) > MAX_TAGS or any(len(name) > 128 or len(text) > 256 for name, text in value.items()):
+            raise ValueError(f"S3 takes at most {MAX_TAGS} tags, names up to 128 and values up to 256 characters")
+        return value
 
     @property
     def is_local(self) -> bool:

@@ -10,7 +10,9 @@ from threading import Lock
 from typing import BinaryIO, TypeVar
 
 from dedup.values import Span
+from tiering.stores.archive import ARCHIVE_CLASSES
 from tiering.stores.base import ArchiveStore, ObjectInfo, Store
+from tiering.stores.options import COPY_PART_BYTES, ONE_COPY_BYTES
 from tiering.stores.wrapper import Operation, RestoreOperations, Wrapper
 
 T = TypeVar("T")
@@ -104,7 +106,7 @@ class MeteredStore(Wrapper):
         self, key: str, body: BinaryIO, *, size_bytes: int, checksum: str, storage_class: str, if_absent: bool = True
     ) -> ObjectInfo:
         """See Store."""
-        self._meter.add("put", storage_class=storage_class, times=self._put_requests(size_bytes), up=size_bytes)
+        self._count_put(size_bytes, storage_class)
         return self.inner.put(
             key,
             body,
@@ -131,14 +133,30 @@ class MeteredStore(Wrapper):
         self._meter.add("list")
         yield from self.inner.list(prefix, start_after=start_after)
 
-    def _put_requests(self, size_bytes: int) -> int:
-        if not self._part_size or size_bytes <= self._part_size:
-            return 1
-        return 2 + -(-size_bytes // self._part_size)  # begin, the parts, complete
+    def _count_put(self, size_bytes: int, storage_class: str) -> None:
+        self._meter.add("put", storage_class=storage_class, up=size_bytes)
+        if self._part_size and size_bytes > self._part_size:
+            # The completion is the put; before it the beginning, and the parts.
+            self._count_parts(-(-size_bytes // self._part_size), storage_class)
+
+    def _count_parts(self, parts: int, storage_class: str) -> None:
+        """Count beginning and parts of a multipart upload: for archive classes billed as STANDARD (aws.amazon.com,
+        "Amazon S3 pricing", requests; docs.aws.amazon.com, "Multipart upload and pricing").
+        """
+        billed_as = "STANDARD" if storage_class in ARCHIVE_CLASSES else storage_class
+        self._meter.add("put", storage_class=billed_as, times=1 + parts)
 
 
 class MeteredArchive(RestoreOperations, MeteredStore):
     """The same over an ArchiveStore."""
+
+    def change_class(self, key: str, storage_class: str) -> ObjectInfo:
+        """See ArchiveStore."""
+        info = super().change_class(key, storage_class)
+        if info.size_bytes > ONE_COPY_BYTES:  # the completion is the copy; and its metadata is looked up
+            self._count_parts(-(-info.size_bytes // COPY_PART_BYTES), storage_class)
+            self._meter.add("head")
+        return info
 
 
 def metered(store: Store, *, meter: Meter, part_size: int = 0) -> Store:

@@ -6,6 +6,11 @@ from dataclasses import dataclass
 DEFAULT_PART_BYTES = 96 * 2**20
 SMALLEST_PART_BYTES = 5 * 2**20
 
+ONE_COPY_BYTES = 5 * 10**9
+"""CopyObject stops at 5 GB (docs.aws.amazon.com, "CopyObject"): larger objects change class in parts."""
+COPY_PART_BYTES = 2**30
+"""Of a class change in parts; 10,000 parts are allowed, so objects up to 10 TiB."""
+
 
 @dataclass(frozen=True, slots=True)
 class StoreOptions:
@@ -27,3 +32,11 @@ class StoreOptions:
     """How long one operation may be retried before it fails. 0: never again."""
     part_size: int = DEFAULT_PART_BYTES
     """Larger objects go up in parts of this size; at least 5 MiB."""
+    encryption: str = ""
+    """Of new objects at rest: "" (the bucket's default), "AES256" (SSE-S3) or "aws:kms"."""
+    kms_key: str = ""
+    """Id or ARN of the key for aws:kms; "" for the account's own."""
+    bucket_key: bool = True
+    """With aws:kms: one data key for the bucket instead of one KMS request per object."""
+    tags: tuple[tuple[str, str], ...] = ()
+    """(name, value) put on every object, for the provider's bill."""

@@ -17,11 +17,13 @@ from tiering.errors import ObjectMissing, StoreError
 from tiering.stores.base import ObjectInfo, Readability, Upload
 from tiering.stores.failures import cut_off, cut_short, too_short
 from tiering.stores.keys import check_key
-from tiering.stores.options import StoreOptions
+from tiering.stores.options import ONE_COPY_BYTES, StoreOptions
 from tiering.stores.s3_body import Window
+from tiering.stores.s3_class import change_class, change_class_in_parts
+from tiering.stores.s3_dress import dress_of
 from tiering.stores.s3_errors import Call, translated
 from tiering.stores.s3_info import from_head, from_listing, from_put, put_checksum
-from tiering.stores.s3_restore import change_class, request_restore
+from tiering.stores.s3_restore import request_restore
 from tiering.stores.s3_upload import upload_in_parts
 
 # AWS answers within these or not at all; a hung connection must not outlive the retry deadline many times over.
@@ -32,14 +34,15 @@ _READ_TIMEOUT_S = 60
 class S3Store:
     """See tiering.stores.base.ArchiveStore."""
 
-    def __init__(self, client: Any, *, bucket: str, prefix: str, endpoint: str, part_size: int) -> None:
+    def __init__(self, client: Any, *, bucket: str, prefix: str, options: StoreOptions) -> None:
         """Keep the *client*; use open_s3(). *prefix* is "" or ends in a slash."""
         self.url = f"s3://{bucket}/{prefix}".rstrip("/")
         self._client = client
         self._bucket = bucket
         self._prefix = prefix
-        self._endpoint = endpoint
-        self._part_size = part_size
+        self._endpoint = str(client.meta.endpoint_url)
+        self._part_size = options.part_size
+        self._dress = dress_of(options)
         self._bucket_was_seen = False
 
     def put(
@@ -59,7 +62,7 @@ class S3Store:
                     window,
                     part_size=self._part_size,
                     checksum=checksum,
-                    storage_class=storage_class,
+                    attributes={**self._dress, "StorageClass": storage_class},
                     condition=condition,
                 )
             else:
@@ -67,6 +70,7 @@ class S3Store:
                     **request,
                     **condition,
                     **put_checksum(checksum),
+                    **self._dress,
                     Body=window,
                     ContentLength=size_bytes,
                     StorageClass=storage_class,
@@ -172,10 +176,15 @@ class S3Store:
             return request_restore(self._client, self._bucket, self._full(key), info=info, days=days, speed=speed)
 
     def change_class(self, key: str, storage_class: str) -> ObjectInfo:
-        """See ArchiveStore. Objects up to 5 GiB (one CopyObject)."""
+        """See ArchiveStore. Above 5 GB in parts."""
         info = self.head(key)
+        target = {"Bucket": self._bucket, "Key": self._full(key)}
         with translated(self._call(key, "change the class of")):
-            change_class(self._client, self._bucket, self._full(key), info=info, storage_class=storage_class)
+            if info.size_bytes <= ONE_COPY_BYTES:
+                change_class(self._client, target, info=info, storage_class=storage_class, dress=self._dress)
+            else:
+                attributes = {**self._dress, "StorageClass": storage_class}
+                change_class_in_parts(self._client, target, info=info, attributes=attributes)
         return self.head(key)
 
     def _receive(self, key: str, stream: Any, announced: int) -> bytes:
@@ -229,9 +238,7 @@ def open_s3(bucket: str, prefix: str, options: StoreOptions) -> S3Store:
                 user_agent_appid="frostline",
             ),
         )
-    return S3Store(
-        client, bucket=bucket, prefix=prefix, endpoint=str(client.meta.endpoint_url), part_size=options.part_size
-    )
+    return S3Store(client, bucket=bucket, prefix=prefix, options=options)
 
 
 def _is_absent(store: S3Store, key: str) -> bool:

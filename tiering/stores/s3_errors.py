@@ -197,6 +197,12 @@ def _of_rights(code: str, error: boto.ClientError, call: Call, what: str) -> Fro
             now="nothing was read or written",
             hint="check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or `profile` of the tier",
         )
+    if code.startswith("KMS."):
+        return StoreDenied(
+            what,
+            now="nothing was read or written",
+            hint="enable the key, or let these credentials use it: kms:GenerateDataKey to store, kms:Decrypt to read",
+        )
     if code in _DENIED:
         return StoreDenied(
             what,

@@ -1,12 +1,9 @@
-"""Restores and class changes: the part of S3 that takes hours, or moves an object between prices."""
+"""Restores: the part of S3 that takes hours."""
 
 from typing import Any
 
-from tiering.errors import StoreError
 from tiering.stores.base import ObjectInfo, Readability
 from tiering.stores.s3_errors import code_of
-
-_ONE_COPY_BYTES = 5 * 2**30  # CopyObject's limit
 
 
 def request_restore(client: Any, bucket: str, key: str, *, info: ObjectInfo, days: int, speed: str) -> Readability:
@@ -27,22 +24,3 @@ def request_restore(client: Any, bucket: str, key: str, *, info: ObjectInfo, day
         raise
     # 202: accepted; 200: a restored copy is there and its expiry has been moved.
     return Readability.WARM if answer["ResponseMetadata"]["HTTPStatusCode"] == 200 else Readability.WARMING
-
-
-def change_class(client: Any, bucket: str, key: str, *, info: ObjectInfo, storage_class: str) -> None:
-    """Copy *key* onto itself with another class, provided it is still the version of *info*."""
-    if info.size_bytes > _ONE_COPY_BYTES:
-        raise StoreError(
-            f"{key} has {info.size_bytes} bytes; a class change in one request stops at 5 GiB",
-            now="it stays in its class",
-            hint="lower chunking.pack_bytes",
-        )
-    client.copy_object(
-        Bucket=bucket,
-        Key=key,
-        CopySource={"Bucket": bucket, "Key": key},
-        CopySourceIfMatch=info.etag,
-        StorageClass=storage_class,
-        MetadataDirective="REPLACE",  # some servers refuse a copy onto itself that seems to change nothing
-        ChecksumAlgorithm="CRC64NVME",
-    )

@@ -1,5 +1,6 @@
 """Uploads in parts: each part and the whole verified by the server, completed conditionally, else aborted."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from tiering.errors import ChecksumRefused
@@ -16,16 +17,17 @@ def upload_in_parts(
     *,
     part_size: int,
     checksum: str,
-    storage_class: str,
+    attributes: Mapping[str, Any],
     condition: dict[str, str],
 ) -> dict[str, Any]:
     """Send *body* in parts of *part_size*; returns the answer to CompleteMultipartUpload.
 
-    *target* is {"Bucket", "Key"}; *condition* goes with the completion. Whatever is raised, also KeyboardInterrupt,
+    *target* is {"Bucket", "Key"}; *attributes* (class, encryption, tags) go with the beginning, *condition* with the
+    completion. Whatever is raised, also KeyboardInterrupt,
     the upload is aborted first, so that no parts are left to be billed; only a killed process leaves some, for gc.
     """
     started = client.create_multipart_upload(
-        **target, StorageClass=storage_class, ChecksumAlgorithm="CRC64NVME", ChecksumType="FULL_OBJECT"
+        **target, **attributes, ChecksumAlgorithm="CRC64NVME", ChecksumType="FULL_OBJECT"
     )
     upload = {**target, "UploadId": started["UploadId"]}
     try:
@@ -41,7 +43,7 @@ def upload_in_parts(
             ChecksumType="FULL_OBJECT",
         )
     except BaseException:
-        _abort(client, upload)
+        abort(client, upload)
         raise
     _compare(target, answer, checksum)
     return answer
@@ -60,12 +62,12 @@ def _send(client: Any, upload: dict[str, Any], number: int, part: Window) -> dic
     return {"PartNumber": number, "ETag": answer["ETag"], "ChecksumCRC64NVME": text}
 
 
-def _abort(client: Any, upload: dict[str, Any]) -> None:
+def abort(client: Any, upload: dict[str, Any]) -> None:
+    """Drop an upload that failed; what cannot be dropped now is listed and aborted by gc."""
     try:
         client.abort_multipart_upload(**upload)
     except PROVIDER_ERRORS:
-        # The failure that led here is the one to report; what stays behind is listed and aborted by gc.
-        pass
+        pass  # the failure that led here is the one to report
 
 
 def _compare(target: dict[str, Any], answer: dict[str, Any], checksum: str) -> None:
