@@ -13,6 +13,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol, Self
 
 from tiering.errors import SourceBusy, SourceError
 
@@ -71,7 +72,7 @@ class Lease:
         with self._lock:
             if not self._broken and lease_state(self._fd) != self._kind:
                 self._broken = True
-                self._unlock()
+                _give_up(self._fd)
             return not self._broken
 
     def is_wanted(self) -> bool:
@@ -85,13 +86,78 @@ class Lease:
         """Let everybody in. May be called twice."""
         with self._lock:
             self._broken = True
-            self._unlock()
+            _give_up(self._fd)
 
-    def _unlock(self) -> None:
+    def look(self) -> bool:
+        """See Watched."""
+        return self.is_whole()
+
+
+def _give_up(fd: int) -> None:
+    try:
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except OSError:
+        pass  # EAGAIN: the kernel has already taken it away
+
+
+class Watched(Protocol):
+    """What LeaseWatch polls."""
+
+    def look(self) -> bool:
+        """Give the lease up if it is broken; return whether to look again."""
+
+
+class OneLease:
+    """The read lease of one thread on one small file after another; watched while watching() lasts.
+
+    Closing the descriptor is what gives a lease up, so that a file costs no call for it.
+    """
+
+    def __init__(self) -> None:
+        """Hold nothing yet."""
+        self._fd = -1
+        self._broken = False
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def watching(self) -> Iterator[Self]:
+        """Let the watch look at the lease in hand, whichever file it is on."""
+        _watch.add(self)
         try:
-            fcntl.fcntl(self._fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-        except OSError:
-            pass  # EAGAIN: the kernel has already taken it away
+            yield self
+        finally:
+            _watch.discard(self)
+
+    def begin(self, fd: int) -> bool:
+        """Take a lease on *fd*; False where none can be had. Raises OSError EAGAIN or EBUSY when somebody writes."""
+        try:
+            fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)  # as Lease.take() does, for its reasons
+            fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        except OSError as error:
+            if error.errno in {errno.EAGAIN, errno.EBUSY}:
+                raise
+            return False
+        with self._lock:
+            self._fd, self._broken = fd, False
+        return True
+
+    def is_whole(self) -> bool:
+        """Return whether nobody has asked for the file since begin(). A broken lease is given up here, at once."""
+        with self._lock:
+            if self._fd >= 0 and not self._broken and lease_state(self._fd) != fcntl.F_RDLCK:
+                self._broken = True
+                _give_up(self._fd)
+            return not self._broken
+
+    def look(self) -> bool:
+        """See Watched."""
+        self.is_whole()
+        return True
+
+    def end(self) -> None:
+        """Look at the descriptor no more; the caller closes it. May be called without begin()."""
+        with self._lock:
+            self._fd = -1
 
 
 class LeaseWatch:
@@ -106,13 +172,13 @@ class LeaseWatch:
     def __init__(self, poll_s: float = POLL_S) -> None:
         """Watch nothing yet; poll every *poll_s* seconds."""
         self._poll_s = poll_s
-        self._leases: set[Lease] = set()
+        self._leases: set[Watched] = set()
         self._change = threading.Condition()
         self._is_idle = False
         self._was_used = False
         self._runner: threading.Thread | None = None
 
-    def add(self, lease: Lease) -> None:
+    def add(self, lease: Watched) -> None:
         """Poll *lease* until discard()."""
         with self._change:
             self._leases.add(lease)
@@ -131,7 +197,7 @@ class LeaseWatch:
         self._was_used = False
         self._runner = None
 
-    def discard(self, lease: Lease) -> None:
+    def discard(self, lease: Watched) -> None:
         """Stop polling *lease*. On return its descriptor may be closed."""
         with self._change:
             self._leases.discard(lease)
@@ -144,7 +210,7 @@ class LeaseWatch:
                     self._change.wait()
                 self._is_idle = self._was_used = False
                 for lease in tuple(self._leases):
-                    if not lease.is_whole():
+                    if not lease.look():
                         self._leases.discard(lease)
                 self._change.wait(self._poll_s)
 

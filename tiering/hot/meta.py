@@ -24,13 +24,18 @@ def read_meta(fd: int, status: os.stat_result) -> FileMeta:
     """Return the metadata of the open file *fd*; *status* is its fstat. Raises OSError if attributes cannot be
     read.
     """
+    return meta_of(status, read_xattrs(fd))
+
+
+def meta_of(status: os.stat_result, xattrs: tuple[tuple[bytes, bytes], ...]) -> FileMeta:
+    """Return the metadata of a file of that *status*, with its attributes as read_xattrs() gives them."""
     return FileMeta(
         mode=status.st_mode,
         uid=status.st_uid,
         gid=status.st_gid,
         mtime_ns=status.st_mtime_ns,
         atime_ns=status.st_atime_ns,
-        xattrs=read_xattrs(fd),
+        xattrs=xattrs,
         user=_user_name(status.st_uid),
         group=_group_name(status.st_gid),
     )
@@ -47,6 +52,8 @@ def read_xattrs(fd: int) -> tuple[tuple[bytes, bytes], ...]:
         if error.errno in _NO_XATTRS:
             return ()
         raise
+    if not names:
+        return ()
     found = []
     for name in sorted(os.fsencode(name) for name in names):
         try:

@@ -45,14 +45,21 @@ def open_dir(root_fd: int, directory: bytes, *, cross_mounts: bool = True) -> in
     return fd
 
 
+def open_folder(root: bytes, directory: bytes) -> int:
+    """Return a readable descriptor of *directory* below the absolute path *root*; the caller closes it. Raises as
+    open_dir().
+    """
+    root_fd = os.open(root, _DIRECTORY)
+    try:
+        return open_dir(root_fd, directory)
+    finally:
+        os.close(root_fd)
+
+
 @contextmanager
 def opened_dir(root: bytes, directory: bytes) -> Iterator[int]:
     """Hold *directory* below the absolute path *root* open. Raises as open_dir()."""
-    root_fd = os.open(root, _DIRECTORY)
-    try:
-        fd = open_dir(root_fd, directory)
-    finally:
-        os.close(root_fd)
+    fd = open_folder(root, directory)
     try:
         yield fd
     finally:

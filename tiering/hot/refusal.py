@@ -19,6 +19,7 @@ _CAP_SETFCAP = 31
 _BOUND_TO_INODE = frozenset({b"security.ima", b"security.evm"})
 _LABELS = frozenset({b"security.selinux", b"security.SMACK64"})
 _ACLS = frozenset({b"system.posix_acl_access"})
+_REFUSED_FLAGS = syscalls.FS_IMMUTABLE_FL | syscalls.FS_APPEND_FL | syscalls.FS_VERITY_FL
 
 
 def refusal(fd: int, status: os.stat_result, *, names_known: int | None = None) -> str:
@@ -30,22 +31,44 @@ def refusal(fd: int, status: os.stat_result, *, names_known: int | None = None) 
     reason = refusal_by_stat(status, names_known=names_known)
     if reason:
         return reason
-    flags = syscalls.inode_flags(fd)
-    if flags & syscalls.FS_IMMUTABLE_FL:
-        return "is immutable (chattr +i)"
-    if flags & syscalls.FS_APPEND_FL:
-        return "is append-only (chattr +a)"
-    if flags & syscalls.FS_VERITY_FL:
-        return "is sealed with fs-verity"
-    if status.st_mode & 0o111 and _is_executing(status):
-        return "is being executed"
-    if (status.st_dev, status.st_ino) in swap_files():
-        return "is a swap file in use"
     try:
         xattrs = read_xattrs(fd)
     except OSError as error:
         return f"has extended attributes that cannot be read ({error.strerror})"
-    return _refused_attribute(name for name, _ in xattrs)
+    return Surroundings().refusal(fd, status, xattrs)
+
+
+class Surroundings:
+    """What the system was using at one moment. Asking is dear, so one serves the files of a moment: a few milliseconds.
+
+    Nothing is lost by a program started since: release asks again, under a lease that no running program grants.
+    """
+
+    __slots__ = ("_programs", "_swapped")
+
+    def __init__(self) -> None:
+        """Ask for nothing before it is needed."""
+        self._swapped: frozenset[tuple[int, int]] | None = None
+        self._programs: frozenset[tuple[int, int]] | None = None
+
+    def refusal(self, fd: int, status: os.stat_result, xattrs: Iterable[tuple[bytes, bytes]]) -> str:
+        """Return the part of refusal() that refusal_by_stat() cannot tell; *xattrs* are those of the file."""
+        flags = syscalls.inode_flags(fd)
+        if flags & _REFUSED_FLAGS:
+            if flags & syscalls.FS_IMMUTABLE_FL:
+                return "is immutable (chattr +i)"
+            return "is append-only (chattr +a)" if flags & syscalls.FS_APPEND_FL else "is sealed with fs-verity"
+        inode = (status.st_dev, status.st_ino)
+        if status.st_mode & 0o111:
+            if self._programs is None:
+                self._programs = running_programs()
+            if inode in self._programs:
+                return "is being executed"
+        if self._swapped is None:
+            self._swapped = swap_files()
+        if inode in self._swapped:
+            return "is a swap file in use"
+        return _refused_attribute(name for name, _ in xattrs) if xattrs else ""
 
 
 def refusal_by_stat(status: os.stat_result, *, names_known: int | None = None) -> str:
@@ -79,10 +102,11 @@ def swap_files() -> frozenset[tuple[int, int]]:
     return frozenset(found)
 
 
-def _is_executing(status: os.stat_result) -> bool:
-    """Whether a process that we may look at runs this very file. Others are found out by the write lease of
-    release.
+def running_programs() -> frozenset[tuple[int, int]]:
+    """Return (dev, ino) of the programs of those processes that we may look at. Others are found out by the write
+    lease of release.
     """
+    found = set()
     for name in os.listdir("/proc"):
         if not name.isdigit():
             continue
@@ -90,9 +114,8 @@ def _is_executing(status: os.stat_result) -> bool:
             program = os.stat(f"/proc/{name}/exe")
         except OSError:
             continue
-        if (program.st_dev, program.st_ino) == (status.st_dev, status.st_ino):
-            return True
-    return False
+        found.add((program.st_dev, program.st_ino))
+    return frozenset(found)
 
 
 def _refused_attribute(names: Iterable[bytes]) -> str:

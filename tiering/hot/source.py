@@ -34,7 +34,7 @@ class Source:
         self.lease_problem = lease_problem
         """Why there is no lease; "" if there is one."""
         self._lease = lease
-        self._was_cached = _mostly_cached(fd, self.size)
+        self._was_cached = is_mostly_cached(fd, self.size)
 
     @property
     def has_lease(self) -> bool:
@@ -55,16 +55,7 @@ class Source:
 
     def extents(self) -> Iterator[Extent]:
         """Yield data and holes in order, together exactly [0, size)."""
-        position = 0
-        while position < self.size:
-            start = self._seek(position, os.SEEK_DATA)
-            if start > position:
-                yield Extent(Span(position, start - position), is_hole=True)
-            if start >= self.size:
-                return
-            end = self._seek(start, os.SEEK_HOLE)
-            yield Extent(Span(start, end - start), is_hole=False)
-            position = end
+        return layout(self.fd, self.size)
 
     def readinto(self, buffer: memoryview | bytearray, offset: int) -> int:
         """Fill *buffer* from *offset*; return the bytes read, fewer only at the end of the file. Raises OSError."""
@@ -92,15 +83,30 @@ class Source:
         if not self._was_cached:
             os.posix_fadvise(self.fd, 0, 0, os.POSIX_FADV_DONTNEED)
 
-    def _seek(self, position: int, whence: int) -> int:
-        try:
-            return min(os.lseek(self.fd, position, whence), self.size)
-        except OSError as error:
-            if error.errno == errno.ENXIO:  # no data behind position
-                return self.size
-            if error.errno != errno.EINVAL:
-                raise
-            return position if whence == os.SEEK_DATA else self.size  # a file system without holes: all is data
+
+def layout(fd: int, size: int) -> Iterator[Extent]:
+    """Yield data and holes of an open file in order, together exactly [0, size)."""
+    position = 0
+    while position < size:
+        start = _seek(fd, size, position, os.SEEK_DATA)
+        if start > position:
+            yield Extent(Span(position, start - position), is_hole=True)
+        if start >= size:
+            return
+        end = _seek(fd, size, start, os.SEEK_HOLE)
+        yield Extent(Span(start, end - start), is_hole=False)
+        position = end
+
+
+def _seek(fd: int, size: int, position: int, whence: int) -> int:
+    try:
+        return min(os.lseek(fd, position, whence), size)
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # no data behind position
+            return size
+        if error.errno != errno.EINVAL:
+            raise
+        return position if whence == os.SEEK_DATA else size  # a file system without holes: all is data
 
 
 @contextmanager
@@ -133,7 +139,8 @@ def open_source(root: bytes, directory: bytes, name: bytes, *, expect: Identity 
         yield source
 
 
-def _mostly_cached(fd: int, size: int) -> bool:
+def is_mostly_cached(fd: int, size: int) -> bool:
+    """Return whether more than half of an open file is in the page cache; False where nobody can tell."""
     try:
         return syscalls.cached_pages(fd) * os.sysconf("SC_PAGESIZE") * 2 > size
     except OSError:
