@@ -1,6 +1,7 @@
 """Fingerprints find candidates, digests confirm them.
 
-Used by dedup.ingest, dedup.assemble and the jobs that verify. XXH3-128 is fast and forgeable; BLAKE3 decides (P2).
+Used by dedup.ingest, dedup.assemble and the jobs that verify. XXH3 is fast and forgeable; BLAKE3 decides (P2). Eight
+bytes of it are enough to find by (docs/adr/0005).
 """
 
 from collections.abc import Callable
@@ -15,8 +16,8 @@ from dedup.values import Digest, Fingerprint
 Buffer = bytes | bytearray | memoryview
 FingerprintFunction = Callable[[Buffer], Fingerprint]
 
-DEFAULT_FINGERPRINT = "xxh3-128"
-FINGERPRINT_LEN = 16
+DEFAULT_FINGERPRINT = "xxh3-128:8"
+FINGERPRINT_LEN = 8
 DIGEST_LEN = 32
 _ZEROS = bytes(1 << 20)
 
@@ -32,8 +33,18 @@ class Hasher(Protocol):
 
 
 def fingerprint(data: Buffer) -> Fingerprint:
-    """Return XXH3-128 of *data*, seed 0, in the canonical (big-endian) form."""
-    return Fingerprint(xxhash.xxh3_128_digest(data))
+    """Return the leading 8 bytes of XXH3-128 of *data*, seed 0, in the canonical (big-endian) form."""
+    return Fingerprint(xxhash.xxh3_128_digest(data)[:FINGERPRINT_LEN])
+
+
+def fingerprint_number(name: Fingerprint) -> int:
+    """Return a fingerprint as the signed 64-bit number that SQL columns hold."""
+    return int.from_bytes(name, "big", signed=True)
+
+
+def fingerprint_from_number(number: int) -> Fingerprint:
+    """Return the fingerprint that fingerprint_number() made *number* of."""
+    return Fingerprint(number.to_bytes(FINGERPRINT_LEN, "big", signed=True))
 
 
 def digest(data: Buffer) -> Digest:

@@ -1,11 +1,12 @@
 """The byte layouts of packs: fixed structures, limits, and how each is packed and checked.
 
 Used by dedup.pack (writing, reading) and described byte by byte in docs/formats.md. All integers are little-endian; all
-checks of lengths happen before anything is allocated by them.
+checks of lengths happen before anything is allocated by them. dedup.pack_index has the trailer.
 """
 
 import struct
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -14,33 +15,37 @@ from blake3 import blake3
 
 from dedup.errors import FormatError
 from dedup.fingerprint import DIGEST_LEN, FINGERPRINT_LEN, Buffer
-from dedup.values import Digest, Fingerprint, PackEntry
+from dedup.values import Block, Digest, ScannedBlock
+from dedup.varint import decode_varints, encode_varints
 
 PackKind = Literal["data", "recipes"]
 
 VERSION = 1
 PACK_MAGIC = b"FRLNPACK"
-CHUNK_MAGIC = b"FLCH"
-TRAILER_MAGIC = b"FLTR"
+BLOCK_MAGIC = b"FLBK"
 FOOTER_MAGIC = b"FRLNFOOT"
 KIND_CODES: dict[PackKind, int] = {"data": 1, "recipes": 2}
+RECIPE_KEY_LEN = 16
+NAME_LENS: dict[PackKind, int] = {"data": FINGERPRINT_LEN, "recipes": RECIPE_KEY_LEN}
+"""Bytes that name a chunk: its fingerprint; a recipe: its id."""
 
 MAX_STORED_LEN = 1 << 30
-"""Of one chunk or recipe. A recipe of this size lists 20 million chunks."""
+"""Of one block, coded or decoded. A single recipe may be that long: it lists 20 million chunks."""
+MAX_BLOCK_CHUNKS = 1 << 16
+"""1 MiB of files of 16 bytes each."""
 MAX_CODEC_LEN = 64
 MAX_PACK_BYTES = 1 << 40
 
 _HEADER = struct.Struct("<8sHH4x")
-_CHUNK = struct.Struct("<4sIIBx")
-_ENTRY = struct.Struct("<16s32sQIIH")
-_TRAILER = struct.Struct("<4sII")
+_BLOCK = struct.Struct("<4sIIIIBBH")
 _FOOTER = struct.Struct("<8sHHIQI32s")
 _CRC = struct.Struct("<I")
 _OFFSET = struct.Struct("<Q")
+_HAS_BASE = 1
+_LONGEST_LENGTH = 5  # bytes of a length below 2**32
 
 HEADER_LEN = _HEADER.size
-CHUNK_FIXED_LEN = _CHUNK.size + FINGERPRINT_LEN + DIGEST_LEN
-LONGEST_CHUNK_HEADER = CHUNK_FIXED_LEN + MAX_CODEC_LEN + _CRC.size
+BLOCK_FIXED_LEN = _BLOCK.size
 FOOTER_LEN = _FOOTER.size + _CRC.size
 
 
@@ -49,7 +54,7 @@ class Footer:
     """The last bytes of a pack."""
 
     kind: PackKind
-    entry_count: int
+    chunk_count: int
     trailer_offset: int
     trailer_len: int
     trailer_digest: Digest
@@ -70,87 +75,78 @@ def parse_pack_header(data: Buffer) -> PackKind:
     return _checked_kind(version, kind)
 
 
-def chunk_header(entry: PackEntry, header_offset: int) -> bytes:
-    """Return the header that precedes the payload of *entry* and begins at *header_offset*.
+def block_header(block: Block, header_offset: int) -> bytes:
+    """Return the header that precedes the payload of *block* and begins at *header_offset*.
 
-    The checksum covers the offset as well, so that the bytes of a pack stored inside a pack are not taken for chunks of
+    The checksum covers the offset as well, so that the bytes of a pack stored inside a pack are not taken for blocks of
     the outer one when that is scanned.
     """
-    name = codec_bytes(entry.codec)
-    body = (
-        _CHUNK.pack(CHUNK_MAGIC, entry.stored_len, entry.raw_len, len(name)) + entry.fingerprint + entry.digest + name
+    name = codec_bytes(block.codec)
+    lengths = encode_varints(chunk.length for chunk in block.chunks[:-1])
+    flags = _HAS_BASE if block.base is not None else 0
+    fixed = _BLOCK.pack(
+        BLOCK_MAGIC, block.stored_len, block.raw_len, len(block.chunks), len(lengths), len(name), flags, 0
     )
+    body = fixed + name + (block.base or b"") + lengths
     return body + _CRC.pack(zlib.crc32(_OFFSET.pack(header_offset), zlib.crc32(body)))
 
 
-def parse_chunk_header(data: Buffer, header_offset: int) -> PackEntry:
-    """Return the entry that a chunk header at the front of *data* describes.
+def block_header_len(fixed: Buffer) -> int:
+    """Return how long the block header is whose first BLOCK_FIXED_LEN bytes these are. Raises FormatError for what
+    cannot be one.
+    """
+    if len(fixed) < BLOCK_FIXED_LEN:
+        raise FormatError("block header is cut short")
+    magic, _, _, chunk_count, lengths_len, name_len, flags, zero = _BLOCK.unpack_from(fixed)
+    if magic != BLOCK_MAGIC or zero or flags & ~_HAS_BASE or name_len > MAX_CODEC_LEN:
+        raise FormatError("not a block header")
+    if not 0 < chunk_count <= MAX_BLOCK_CHUNKS or not chunk_count - 1 <= lengths_len <= _LONGEST_LENGTH * chunk_count:
+        raise FormatError("block header has an impossible number of chunks")
+    return BLOCK_FIXED_LEN + int(name_len) + (DIGEST_LEN if flags else 0) + int(lengths_len) + _CRC.size
+
+
+def parse_block_header(data: Buffer, header_offset: int) -> ScannedBlock:
+    """Return what the block header at the front of *data* says.
 
     Raises FormatError if there is none or its checksum, which covers *header_offset*, does not hold.
     """
-    if len(data) < CHUNK_FIXED_LEN + _CRC.size:
-        raise FormatError("chunk header is cut short")
-    magic, stored_len, raw_len, name_len = _CHUNK.unpack_from(data)
-    end = CHUNK_FIXED_LEN + name_len
-    if magic != CHUNK_MAGIC or name_len > MAX_CODEC_LEN or len(data) < end + _CRC.size:
-        raise FormatError("not a chunk header")
-    body = bytes(data[:end])
-    if zlib.crc32(_OFFSET.pack(header_offset), zlib.crc32(body)) != _CRC.unpack_from(data, end)[0]:
-        raise FormatError("chunk header fails its checksum")
-    at = _CHUNK.size
-    return checked_entry(
-        PackEntry(
-            fingerprint=Fingerprint(body[at : at + FINGERPRINT_LEN]),
-            digest=Digest(body[at + FINGERPRINT_LEN : CHUNK_FIXED_LEN]),
-            raw_len=raw_len,
-            stored_len=stored_len,
-            offset=header_offset + end + _CRC.size,
-            codec=codec_name(body[CHUNK_FIXED_LEN:]),
-        )
+    header_len = block_header_len(data)
+    if len(data) < header_len:
+        raise FormatError("block header is cut short")
+    body = bytes(data[: header_len - _CRC.size])
+    if zlib.crc32(_OFFSET.pack(header_offset), zlib.crc32(body)) != _CRC.unpack_from(data, len(body))[0]:
+        raise FormatError("block header fails its checksum")
+    _, stored_len, raw_len, chunk_count, lengths_len, name_len, flags, _ = _BLOCK.unpack_from(body)
+    at = BLOCK_FIXED_LEN + name_len
+    base = Digest(body[at : at + DIGEST_LEN]) if flags else None
+    if (base is not None and chunk_count != 1) or max(raw_len, stored_len) > MAX_STORED_LEN:
+        raise FormatError("block header is not of a block that can be")
+    lengths, end = decode_varints(body, len(body) - lengths_len, chunk_count - 1)
+    if end != len(body):
+        raise FormatError("block header has stray bytes")
+    return ScannedBlock(
+        offset=header_offset + header_len,
+        stored_len=stored_len,
+        raw_len=raw_len,
+        codec=codec_name(body[BLOCK_FIXED_LEN:at]),
+        lengths=all_lengths(lengths, raw_len),
+        base=base,
     )
 
 
-def trailer(entries: list[PackEntry]) -> bytes:
-    """Return the index of a pack: the codec names in use, then one fixed record per entry, in pack order."""
-    names = sorted({entry.codec for entry in entries})
-    numbers = {name: number for number, name in enumerate(names)}
-    parts = [_TRAILER.pack(TRAILER_MAGIC, len(entries), len(names))]
-    for name in names:
-        encoded = codec_bytes(name)
-        parts += [bytes([len(encoded)]), encoded]
-    parts += [
-        _ENTRY.pack(e.fingerprint, e.digest, e.offset, e.stored_len, e.raw_len, numbers[e.codec]) for e in entries
-    ]
-    return b"".join(parts)
+def all_lengths(but_last: Sequence[int], raw_len: int) -> tuple[int, ...]:
+    """Return the lengths of a block's chunks from all but the last. Raises FormatError unless each is positive."""
+    lengths = (*but_last, raw_len - sum(but_last))
+    if min(lengths) <= 0:
+        raise FormatError("a block's chunks do not add up to it")
+    return lengths
 
 
-def parse_trailer(data: Buffer, *, entry_count: int, payload_end: int) -> list[PackEntry]:
-    """Return the entries of a trailer whose digest has been confirmed; *payload_end* is where the trailer begins.
-
-    Raises FormatError unless the counts agree with the length and every payload lies between header and trailer.
-    """
-    if len(data) < _TRAILER.size:
-        raise FormatError("trailer is cut short")
-    magic, count, name_count = _TRAILER.unpack_from(data)
-    if magic != TRAILER_MAGIC or count != entry_count or name_count > min(len(data), 1 << 16):
-        raise FormatError("trailer does not agree with the footer")
-    names, at = [], _TRAILER.size
-    for _ in range(name_count):
-        end = at + 1 + (data[at] if at < len(data) else 0)
-        if end > len(data):
-            raise FormatError("trailer is cut short in its codec names")
-        names.append(codec_name(bytes(data[at + 1 : end])))
-        at = end
-    if len(data) - at != count * _ENTRY.size:
-        raise FormatError(f"trailer has {len(data) - at} bytes for {count} entries")
-    return [_entry(fields, names, payload_end) for fields in _ENTRY.iter_unpack(data[at:])]
-
-
-def footer(kind: PackKind, entry_count: int, trailer_offset: int, trailer_bytes: bytes) -> bytes:
+def footer(kind: PackKind, chunk_count: int, trailer_offset: int, trailer_bytes: bytes) -> bytes:
     """Return the last FOOTER_LEN bytes of a pack."""
     digest = blake3(trailer_bytes).digest()
     body = _FOOTER.pack(
-        FOOTER_MAGIC, VERSION, KIND_CODES[kind], entry_count, trailer_offset, len(trailer_bytes), digest
+        FOOTER_MAGIC, VERSION, KIND_CODES[kind], chunk_count, trailer_offset, len(trailer_bytes), digest
     )
     return body + _CRC.pack(zlib.crc32(body))
 
@@ -163,7 +159,7 @@ def parse_footer(data: Buffer, size_bytes: int) -> Footer:
     if magic != FOOTER_MAGIC:
         raise FormatError("pack does not end in a footer")
     kind = _checked_kind(version, code)
-    if offset < HEADER_LEN or offset + length + FOOTER_LEN != size_bytes or count * _ENTRY.size > length:
+    if offset < HEADER_LEN or offset + length + FOOTER_LEN != size_bytes:
         raise FormatError(f"pack footer does not fit a pack of {size_bytes} bytes")
     return Footer(kind, count, offset, length, Digest(digest))
 
@@ -183,13 +179,22 @@ def codec_name(data: bytes) -> str:
     return data.decode("ascii")
 
 
-def checked_entry(entry: PackEntry) -> PackEntry:
-    """Return *entry* if its lengths are within the limits; raises FormatError."""
-    if len(entry.fingerprint) != FINGERPRINT_LEN or len(entry.digest) != DIGEST_LEN:
-        raise FormatError("fingerprint or digest has the wrong length")
-    if not (0 <= entry.raw_len <= MAX_STORED_LEN and 0 <= entry.stored_len <= MAX_STORED_LEN):
-        raise FormatError(f"chunk of {entry.raw_len} raw, {entry.stored_len} stored bytes is beyond the limit")
-    return entry
+def checked_block(block: Block, kind: PackKind) -> Block:
+    """Return *block* if a pack of *kind* can hold it; raises FormatError."""
+    name_len = NAME_LENS[kind]
+    if not 0 < len(block.chunks) <= MAX_BLOCK_CHUNKS:
+        raise FormatError(f"a block holds 1 to {MAX_BLOCK_CHUNKS} chunks, not {len(block.chunks)}")
+    if any(len(chunk.fingerprint) != name_len or len(chunk.digest) != DIGEST_LEN for chunk in block.chunks):
+        raise FormatError("fingerprint, recipe id or digest has the wrong length")
+    if all_lengths([chunk.length for chunk in block.chunks[:-1]], block.raw_len)[-1] != block.chunks[-1].length:
+        raise FormatError("a block's chunks do not add up to it")
+    if max(block.raw_len, block.stored_len) > MAX_STORED_LEN:
+        raise FormatError(f"block of {block.raw_len} raw, {block.stored_len} stored bytes is beyond the limit")
+    if kind == "recipes" and (block.base is not None or len({chunk.digest for chunk in block.chunks}) != 1):
+        raise FormatError("the recipes of a block share one digest, and it has no base")
+    if block.base is not None and (len(block.base) != DIGEST_LEN or len(block.chunks) != 1):
+        raise FormatError("a block with a base holds one chunk")
+    return block
 
 
 def _checked_kind(version: int, code: int) -> PackKind:
@@ -199,12 +204,3 @@ def _checked_kind(version: int, code: int) -> PackKind:
         if known == code:
             return kind
     raise FormatError(f"pack kind {code} is not known")
-
-
-def _entry(fields: tuple[bytes, bytes, int, int, int, int], names: list[str], payload_end: int) -> PackEntry:
-    fingerprint, digest, offset, stored_len, raw_len, number = fields
-    if number >= len(names) or offset < HEADER_LEN or offset + stored_len > payload_end:
-        raise FormatError("trailer entry points outside of the pack")
-    return checked_entry(
-        PackEntry(Fingerprint(fingerprint), Digest(digest), raw_len, stored_len, offset, names[number])
-    )

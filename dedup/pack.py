@@ -2,14 +2,15 @@
 
 Used by migrate (writing), rebuild, scrub, gc and audit (reading). Layout (docs/formats.md has the bytes):
 
-    header | chunk header, payload | chunk header, payload | ... | trailer | footer
+    header | block header, payload | block header, payload | ... | trailer | footer
 
-A reader who has the object's size needs two ranged reads for the index. A pack whose end is damaged is scanned by its
-chunk headers. Nothing here opens a file: writers get a stream, readers a function that returns a byte range.
+A block is the unit of compression and of a ranged read: one large chunk, or many small ones. A reader who has the
+object's size needs two ranged reads for the index. A pack whose end is damaged is scanned by its block headers
+(dedup.recovery). Nothing here opens a file: writers get a stream, readers a function that returns a byte range.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from blake3 import blake3
@@ -17,28 +18,28 @@ from blake3 import blake3
 from dedup.errors import FormatError
 from dedup.fingerprint import Buffer
 from dedup.layout import (
-    CHUNK_MAGIC,
+    BLOCK_FIXED_LEN,
+    BLOCK_MAGIC,
     FOOTER_LEN,
     HEADER_LEN,
-    LONGEST_CHUNK_HEADER,
     MAX_PACK_BYTES,
     PackKind,
-    checked_entry,
-    chunk_header,
+    block_header,
+    block_header_len,
+    checked_block,
     footer,
     pack_header,
-    parse_chunk_header,
+    parse_block_header,
     parse_footer,
     parse_pack_header,
-    parse_trailer,
-    trailer,
 )
-from dedup.values import Digest, Fingerprint, PackEntry, Span
+from dedup.pack_index import parse_trailer, trailer
+from dedup.values import Block, ChunkPart, Digest, ScannedBlock, Span
 
 ReadSpan = Callable[[Span], bytes]
 """Returns exactly the bytes of a span of the pack."""
 
-# One read this long holds the whole index of a pack of 64 MiB in chunks of 64 KiB (66 bytes each), so that most packs
+# One read this long holds the whole index of a pack of 64 MiB in chunks of 32 KiB (43 bytes each), so that most packs
 # cost one request.
 FIRST_READ = 128 << 10
 SCAN_WINDOW = 4 << 20
@@ -48,12 +49,12 @@ SCAN_WINDOW = 4 << 20
 class PackSummary:
     """A finished pack."""
 
-    entries: tuple[PackEntry, ...]
+    blocks: tuple[Block, ...]
     """In pack order."""
     size_bytes: int
     """Of the whole object."""
     framing_bytes: int
-    """size_bytes less the stored bytes of the entries: headers, trailer, footer."""
+    """size_bytes less the stored bytes of the blocks: headers, trailer, footer."""
     content_hash: str
     """BLAKE3 of the whole object, 64 hex digits."""
 
@@ -61,14 +62,15 @@ class PackSummary:
 class PackWriter:
     """Writes one pack to a stream that it neither seeks nor closes. One thread at a time.
 
-    Deterministic: the same adds give the same bytes. After an error of the stream the pack is worthless: drop it.
+    Deterministic: the same blocks give the same bytes. After an error of the stream the pack is worthless: drop it.
     """
 
     def __init__(self, out: BinaryIO, *, kind: PackKind) -> None:
-        """Prepare a pack of *kind* on *out*; the header is written with the first chunk, or by finish()."""
+        """Prepare a pack of *kind* on *out*; the header is written with the first block, or by finish()."""
         self._out = out
         self._kind: PackKind = kind
-        self._entries: list[PackEntry] = []
+        self._blocks: list[Block] = []
+        self._chunk_count = 0
         self._hasher = blake3()
         self._size_bytes = 0
 
@@ -78,34 +80,38 @@ class PackWriter:
         return self._size_bytes
 
     @property
-    def entry_count(self) -> int:
-        """Chunks added so far."""
-        return len(self._entries)
+    def chunk_count(self) -> int:
+        """Chunks or recipes added so far."""
+        return self._chunk_count
 
-    def add(self, fingerprint: Fingerprint, digest: Digest, raw_len: int, codec: str, payload: Buffer) -> PackEntry:
-        """Append one chunk and return where it stands; *raw_len* and *digest* are of the decoded bytes.
+    def add_block(
+        self, codec: str, payload: Buffer, raw_len: int, chunks: Sequence[ChunkPart], base: Digest | None = None
+    ) -> Block:
+        """Append one block and return where it stands; *raw_len* and *chunks* are of the decoded bytes.
 
-        Raises FormatError, having written nothing, if a length or the codec's name is beyond the format's limits.
+        Raises FormatError, having written nothing, if the chunks do not add up to *raw_len*, more than one comes with
+        a base, or a length or name is beyond the format's limits.
         """
         self._begin()
-        entry = checked_entry(PackEntry(fingerprint, digest, raw_len, len(payload), 0, codec))
-        header = chunk_header(entry, self._size_bytes)
-        entry = PackEntry(fingerprint, digest, raw_len, len(payload), self._size_bytes + len(header), codec)
+        block = checked_block(Block(0, len(payload), raw_len, codec, tuple(chunks), base), self._kind)
+        header = block_header(block, self._size_bytes)
+        block = replace(block, offset=self._size_bytes + len(header))
         self._write(header)
         self._write(payload)
-        self._entries.append(entry)
-        return entry
+        self._blocks.append(block)
+        self._chunk_count += len(block.chunks)
+        return block
 
     def finish(self) -> PackSummary:
         """Write trailer and footer and say what was written. The stream is not flushed; call once."""
         self._begin()
         offset = self._size_bytes
-        index = trailer(self._entries)
+        index = trailer(self._kind, self._blocks)
         self._write(index)
-        self._write(footer(self._kind, len(self._entries), offset, index))
-        stored = sum(entry.stored_len for entry in self._entries)
+        self._write(footer(self._kind, self._chunk_count, offset, index))
+        stored = sum(block.stored_len for block in self._blocks)
         return PackSummary(
-            entries=tuple(self._entries),
+            blocks=tuple(self._blocks),
             size_bytes=self._size_bytes,
             framing_bytes=self._size_bytes - stored,
             content_hash=self._hasher.hexdigest(),
@@ -121,10 +127,10 @@ class PackWriter:
         self._size_bytes += len(data)
 
 
-def read_trailer(read: ReadSpan, size_bytes: int) -> list[PackEntry]:
-    """Return the entries of a pack of *size_bytes*, in pack order, with at most two calls of *read*.
+def read_trailer(read: ReadSpan, size_bytes: int) -> list[Block]:
+    """Return the blocks of a pack of *size_bytes*, in pack order, with at most two calls of *read*.
 
-    Raises FormatError if footer or trailer are damaged (scan_pack() may still help) or this is not a pack.
+    Raises FormatError if footer or trailer are damaged (dedup.recovery may still help) or this is not a pack.
     """
     if not HEADER_LEN + FOOTER_LEN <= size_bytes <= MAX_PACK_BYTES:
         raise FormatError(f"{size_bytes} bytes cannot be a pack")
@@ -137,7 +143,7 @@ def read_trailer(read: ReadSpan, size_bytes: int) -> list[PackEntry]:
     index = tail[len(tail) - FOOTER_LEN - end.trailer_len : len(tail) - FOOTER_LEN]
     if blake3(index).digest() != end.trailer_digest:
         raise FormatError("pack trailer fails its digest")
-    return parse_trailer(index, entry_count=end.entry_count, payload_end=end.trailer_offset)
+    return parse_trailer(index, end)
 
 
 def read_kind(read: ReadSpan) -> PackKind:
@@ -145,39 +151,56 @@ def read_kind(read: ReadSpan) -> PackKind:
     return parse_pack_header(_exactly(read, Span(0, HEADER_LEN)))
 
 
-def scan_pack(read: ReadSpan, size_bytes: int) -> Iterator[PackEntry]:
-    """Yield the chunks that can be recognised in a pack whose trailer is damaged, in order, reading it all.
+def scan_pack(read: ReadSpan, size_bytes: int) -> Iterator[ScannedBlock]:
+    """Yield the blocks that can be recognised in a pack whose trailer is damaged, in order.
 
-    A damaged chunk header costs its own chunk only. Payloads are not looked at: open_chunk() decides whether one is
-    sound. Memory is bounded by SCAN_WINDOW. Never raises for damage; *read* may raise what it likes.
+    A damaged block header costs its own block only. Payloads are not looked at: dedup.recovery decodes them. Memory is
+    bounded by SCAN_WINDOW. Never raises for damage; *read* may raise what it likes.
     """
-    position = 0
-    while position < size_bytes:
-        base, cursor = position, 0
-        window = read(Span(base, min(SCAN_WINDOW, size_bytes - base)))
-        while (entry := _next_header(window, base, cursor, size_bytes)) is not None:
-            yield entry
-            cursor = entry.offset + entry.stored_len - base
-        if cursor < len(window):
-            if base + len(window) >= size_bytes:
-                return
-            # A header may straddle the end of the window: the next one begins early enough to hold it whole.
-            cursor = max(cursor, len(window) - LONGEST_CHUNK_HEADER, 1)
-        position = base + max(cursor, 1)
-
-
-def _next_header(window: bytes, base: int, start: int, size_bytes: int) -> PackEntry | None:
-    """Return the first sound chunk header of *window* from *start* on; *base* is the window's place in the pack."""
-    at = window.find(CHUNK_MAGIC, start)
-    while at >= 0:
+    window = _Window(read, size_bytes)
+    position = window.find(BLOCK_MAGIC, 0)
+    while position >= 0:
         try:
-            entry = parse_chunk_header(window[at : at + LONGEST_CHUNK_HEADER], base + at)
-            if entry.offset + entry.stored_len <= size_bytes:
-                return entry
+            header_len = block_header_len(window.take(position, BLOCK_FIXED_LEN))
+            block = parse_block_header(window.take(position, header_len), position)
+            if block.offset + block.stored_len > size_bytes:
+                raise FormatError("block is cut short")
+            yield block
+            following = block.offset + block.stored_len
         except FormatError:
-            pass  # the four letters stand in a payload or a damaged header: look on
-        at = window.find(CHUNK_MAGIC, at + 1)
-    return None
+            following = position + 1  # the four letters stand in a payload or a damaged header: look on
+        position = window.find(BLOCK_MAGIC, following)
+
+
+class _Window:
+    """A pack seen through a window of SCAN_WINDOW bytes that only moves forward."""
+
+    def __init__(self, read: ReadSpan, size_bytes: int) -> None:
+        self._read = read
+        self._size_bytes = size_bytes
+        self._start = 0
+        self._data = b""
+
+    def find(self, needle: bytes, start: int) -> int:
+        """Return the first place of *needle* from *start* on, or -1."""
+        while start < self._size_bytes:
+            self.take(start, len(needle))
+            at = self._data.find(needle, start - self._start)
+            if at >= 0:
+                return self._start + at
+            start = self._start + len(self._data)
+            if start >= self._size_bytes:
+                return -1
+            start -= len(needle) - 1
+        return -1
+
+    def take(self, start: int, length: int) -> bytes:
+        """Return *length* bytes from *start* on, fewer only at the end of the pack."""
+        end = min(start + length, self._size_bytes)
+        if start < self._start or end > self._start + len(self._data):
+            longest = min(max(SCAN_WINDOW, length), self._size_bytes - start)
+            self._start, self._data = start, _exactly(self._read, Span(start, longest))
+        return self._data[start - self._start : end - self._start]
 
 
 def _exactly(read: ReadSpan, span: Span) -> bytes:

@@ -1,20 +1,20 @@
 """Recipes: one version of one file, as a compact binary record.
 
 Used by migrate (writing), recall, restore and rebuild (reading). Layout in docs/formats.md. A chunk that occurs often
-in a file is listed once; an ordinary file costs 52 bytes a chunk and a few hundred for the rest, before compression.
-Recipes are kept many to an object in packs of kind "recipes", where the recipe's 16 id bytes stand for the
-fingerprint.
+in a file is listed once; an ordinary file costs 40 bytes a chunk and its length. What the files of a folder have in
+common stands first and what differs last, since recipes are kept many to a block and compressed together.
 """
 
 import struct
-from typing import cast
-
-import numpy as np
+from collections.abc import Sequence
 
 from dedup.errors import FormatError
 from dedup.fingerprint import DIGEST_LEN, FINGERPRINT_LEN, Buffer
-from dedup.layout import MAX_STORED_LEN
-from dedup.values import ChunkPart, Digest, FileMeta, Fingerprint, HolePart, Part, Recipe, RecipeId
+from dedup.layout import MAX_STORED_LEN, RECIPE_KEY_LEN, codec_bytes, codec_name
+from dedup.recipe_id import new_recipe_id, recipe_key
+from dedup.recipe_parts import Layout, lay_out, put_together
+from dedup.values import ChunkPart, Digest, FileMeta, Fingerprint, Part, Recipe
+from dedup.varint import decode_varints, encode_varints, unzigzag, zigzag
 
 MAGIC = b"FLRE"
 VERSION = 1
@@ -22,38 +22,13 @@ MAX_RECIPE_BYTES = MAX_STORED_LEN
 MAX_TEXT = 1 << 16
 """Of one path, name or attribute: Linux allows 4 KiB paths and 64 KiB attribute values."""
 
-_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-_VALUES = {letter: value for value, letter in enumerate(_ALPHABET)}
-_ID_BYTES = 16
-_ID_LETTERS = 26
-
-_FIXED = struct.Struct("<4sHH16sQ32sIIIqqqIIII")
-_LENGTH = struct.Struct("<I")
+_FIXED = struct.Struct("<4sBB16sq")
 _STRAIGHT = 1
-"""Flag: the parts are the distinct chunks in order, each once, without holes; no sequence is stored."""
-
-
-def new_recipe_id(random16: bytes) -> RecipeId:
-    """Return the id made of 16 random bytes: their base32 (Crockford, lower case), 26 letters. ValueError for another
-    length.
-    """
-    if len(random16) != _ID_BYTES:
-        raise ValueError(f"a recipe id is made of {_ID_BYTES} random bytes, got {len(random16)}")
-    number = int.from_bytes(random16, "big")
-    return RecipeId("".join(_ALPHABET[number >> 5 * place & 31] for place in reversed(range(_ID_LETTERS))))
-
-
-def recipe_key(recipe_id: RecipeId) -> bytes:
-    """Return the 16 bytes of an id. Raises FormatError if *recipe_id* is not one in canonical form."""
-    number = 0
-    for letter in recipe_id:
-        value = _VALUES.get(letter)
-        if value is None:
-            raise FormatError(f"{recipe_id!r} is not a recipe id")
-        number = number << 5 | value
-    if len(recipe_id) != _ID_LETTERS or number >> 128:
-        raise FormatError(f"{recipe_id!r} is not a recipe id")
-    return number.to_bytes(_ID_BYTES, "big")
+"""Flag: the parts are the distinct chunks in order, each once; no sequence is stored."""
+_SINGLE = 2
+"""Flag: the file is one chunk, whose length and digest are the file's."""
+_NS = 10**9
+_TIMES = range(-(1 << 63), 1 << 63)
 
 
 def encode_recipe(recipe: Recipe) -> bytes:
@@ -63,28 +38,25 @@ def encode_recipe(recipe: Recipe) -> bytes:
     """
     if sum(part.length for part in recipe.parts) != recipe.size:
         raise FormatError(f"recipe of {recipe.size} bytes has parts that do not add up to it")
-    distinct, sequence, holes = _tabulate(recipe.parts)
-    is_straight = not holes and len(distinct) == len(recipe.parts)
-    meta = recipe.meta
-    try:
-        fixed = _FIXED.pack(
-            MAGIC,
-            VERSION,
-            _STRAIGHT if is_straight else 0,
-            recipe_key(recipe.recipe_id),
-            recipe.size,
-            _of_length(recipe.digest, DIGEST_LEN),
-            *(meta.mode, meta.uid, meta.gid, meta.mtime_ns, meta.atime_ns, recipe.stored_ns),
-            *(len(recipe.links), len(meta.xattrs), len(distinct), 0 if is_straight else len(sequence)),
-        )
-    except struct.error as error:
-        raise FormatError(f"recipe has a number that the format does not hold: {error}") from error
+    meta, flags = recipe.meta, _flags(recipe)
+    if not all(moment in _TIMES for moment in (meta.mtime_ns, meta.atime_ns, recipe.stored_ns)):
+        raise FormatError("recipe has a time that the format does not hold")
+    mtime_s, mtime_ns = divmod(meta.mtime_ns, _NS)
+    atime_s, atime_ns = divmod(meta.atime_ns, _NS)
     texts = [recipe.root.encode(), recipe.chunker.encode(), meta.user.encode(), meta.group.encode(), recipe.path]
     texts += recipe.links
     for name, value in meta.xattrs:
         texts += [name, value]
+    counts = (meta.mode, meta.uid, meta.gid, len(recipe.links), len(meta.xattrs))
     encoded = b"".join(
-        [fixed, *map(_text, texts), *_chunk_columns(distinct), *([] if is_straight else _sequence(sequence, holes))]
+        [
+            _FIXED.pack(MAGIC, VERSION, flags, recipe_key(recipe.recipe_id), recipe.stored_ns),
+            encode_varints(counts),
+            *map(_text, texts),
+            encode_varints((zigzag(mtime_s), mtime_ns, zigzag(atime_s - mtime_s), atime_ns, recipe.size)),
+            _of_length(recipe.digest, DIGEST_LEN),
+            *_parts(recipe, flags),
+        ]
     )
     if len(encoded) > MAX_RECIPE_BYTES:
         raise FormatError(f"recipe of {len(encoded)} bytes is beyond the limit of {MAX_RECIPE_BYTES}")
@@ -96,109 +68,121 @@ def decode_recipe(data: Buffer) -> Recipe:
     len(data).
     """
     reader = _Reader(bytes(data))
-    fields = _FIXED.unpack(reader.take(_FIXED.size))
-    magic, version, flags, key, size, digest, mode, uid, gid, mtime_ns, atime_ns, stored_ns = fields[:12]
-    link_count, xattr_count, distinct_count, part_count = fields[12:]
+    magic, version, flags, key, stored_ns = _FIXED.unpack(reader.take(_FIXED.size))
     if magic != MAGIC:
         raise FormatError("not a recipe")
-    if version != VERSION or flags & ~_STRAIGHT:
+    if version != VERSION or flags not in {0, _STRAIGHT, _SINGLE}:
         raise FormatError(f"recipe format version {version}, flags {flags} is not known (this program reads {VERSION})")
+    mode, uid, gid, link_count, xattr_count = reader.numbers(5)
     root, chunker, user, group = (reader.string() for _ in range(4))
     path = reader.text()
-    links = tuple(reader.text() for _ in range(reader.bounded(link_count, _LENGTH.size)))
-    xattrs = tuple((reader.text(), reader.text()) for _ in range(reader.bounded(xattr_count, 2 * _LENGTH.size)))
-    parts = _read_parts(reader, distinct_count, None if flags & _STRAIGHT else part_count)
+    links = tuple(reader.text() for _ in range(reader.bounded(link_count, 1)))
+    xattrs = tuple((reader.text(), reader.text()) for _ in range(reader.bounded(xattr_count, 2)))
+    mtime_ns, atime_ns = _read_times(reader)
+    (size,) = reader.numbers(1)
+    digest = Digest(reader.take(DIGEST_LEN))
+    parts = _read_parts(reader, flags, size, digest)
     reader.finish()
-    recipe = Recipe(
+    if sum(part.length for part in parts) != size:
+        raise FormatError("recipe has parts that do not add up to its size")
+    return Recipe(
         recipe_id=new_recipe_id(key),
         root=root,
         path=path,
         links=links,
         size=size,
-        digest=Digest(digest),
+        digest=digest,
         chunker=chunker,
         meta=FileMeta(mode, uid, gid, mtime_ns, atime_ns, xattrs, user, group),
         parts=parts,
         stored_ns=stored_ns,
     )
-    if sum(part.length for part in parts) != size:
-        raise FormatError("recipe has parts that do not add up to its size")
-    return recipe
 
 
-def _tabulate(parts: tuple[Part, ...]) -> tuple[list[ChunkPart], list[int], list[int]]:
-    """Return distinct chunks in order of first use, the sequence of indexes, and the holes' lengths.
-
-    An index at or above the number of distinct chunks means a hole: the next of the list.
-    """
-    places: dict[ChunkPart, int] = {}
-    for part in parts:
-        if isinstance(part, ChunkPart):
-            places.setdefault(part, len(places))
-    holes = [part.length for part in parts if isinstance(part, HolePart)]
-    count, hole = len(places), 0
-    sequence = []
-    for part in parts:
-        if isinstance(part, ChunkPart):
-            sequence.append(places[part])
-        else:
-            sequence.append(count + hole)
-            hole += 1
-    return list(places), sequence, holes
+def key_of_encoded(data: Buffer) -> bytes:
+    """Return the 16 bytes of the id of an encoded recipe, which is not looked at further. Raises FormatError."""
+    if len(data) < _FIXED.size or bytes(data[: len(MAGIC)]) != MAGIC:
+        raise FormatError("not a recipe")
+    return bytes(data[len(MAGIC) + 2 :][:RECIPE_KEY_LEN])
 
 
-def _chunk_columns(distinct: list[ChunkPart]) -> list[bytes]:
-    lengths = [chunk.length for chunk in distinct]
-    if lengths and not 0 < min(lengths) <= max(lengths) < 1 << 32:
-        raise FormatError("a chunk's length is not in 1..2**32-1")
+def _flags(recipe: Recipe) -> int:
+    parts = recipe.parts
+    if len(parts) == 1 and isinstance(parts[0], ChunkPart) and parts[0].digest == recipe.digest:
+        return _SINGLE
+    chunks = [part for part in parts if isinstance(part, ChunkPart)]
+    return _STRAIGHT if len(chunks) == len(parts) == len(set(chunks)) else 0
+
+
+def _parts(recipe: Recipe, flags: int) -> list[bytes]:
+    layout = lay_out(recipe.parts)
+    if flags == _SINGLE:
+        return [_of_length(layout.chunks[0].fingerprint, FINGERPRINT_LEN)]
+    columns = [encode_varints([len(layout.chunks)]), *_chunk_columns(layout.chunks)]
+    if flags == _STRAIGHT:
+        return columns
+    counts = (len(layout.codes), len(layout.holes), len(layout.wraps), len(layout.wrappers))
+    columns += [encode_varints(counts), encode_varints(layout.codes), encode_varints(layout.holes)]
+    columns += [encode_varints(number for wrap in layout.wraps for number in wrap)]
+    return columns + [_text(codec_bytes(name)) for name in layout.wrappers]
+
+
+def _read_parts(reader: "_Reader", flags: int, size: int, digest: Digest) -> tuple[Part, ...]:
+    if flags == _SINGLE:
+        return (ChunkPart(Fingerprint(reader.take(FINGERPRINT_LEN)), digest, _checked_length(size)),)
+    (count,) = reader.numbers(1)
+    chunks = _read_chunks(reader, count)
+    if flags == _STRAIGHT:
+        return chunks
+    code_count, hole_count, wrap_count, wrapper_count = reader.numbers(4)
+    codes, holes = reader.numbers(code_count), reader.numbers(hole_count)
+    triples = [iter(reader.numbers(3 * reader.bounded(wrap_count, 3)))] * 3
+    wraps = tuple(zip(*triples, strict=True))
+    wrappers = tuple(codec_name(reader.text()) for _ in range(reader.bounded(wrapper_count, 1)))
+    return put_together(Layout(chunks, tuple(codes), tuple(holes), wraps, wrappers))
+
+
+def _chunk_columns(chunks: Sequence[ChunkPart]) -> list[bytes]:
     return [
-        np.array(lengths, dtype="<u4").tobytes(),
-        *(_of_length(chunk.fingerprint, FINGERPRINT_LEN) for chunk in distinct),
-        *(_of_length(chunk.digest, DIGEST_LEN) for chunk in distinct),
+        encode_varints(_checked_length(chunk.length) for chunk in chunks),
+        *(_of_length(chunk.fingerprint, FINGERPRINT_LEN) for chunk in chunks),
+        *(_of_length(chunk.digest, DIGEST_LEN) for chunk in chunks),
     ]
 
 
-def _sequence(sequence: list[int], holes: list[int]) -> list[bytes]:
-    if holes and min(holes) <= 0:
-        raise FormatError("a hole's length is not positive")
-    return [np.array(sequence, dtype="<u4").tobytes(), np.array(holes, dtype="<u8").tobytes()]
-
-
-def _read_parts(reader: "_Reader", distinct_count: int, part_count: int | None) -> tuple[Part, ...]:
-    distinct = _read_chunks(reader, distinct_count)
-    if part_count is None:
-        return cast(tuple[Part, ...], distinct)
-    sequence = np.frombuffer(reader.take(4 * part_count), dtype="<u4")
-    holes_at = np.flatnonzero(sequence >= distinct_count)
-    if not np.array_equal(sequence[holes_at], distinct_count + np.arange(len(holes_at))):
-        raise FormatError("recipe lists a chunk or hole that it does not have")
-    holes = np.frombuffer(reader.take(8 * len(holes_at)), dtype="<u8").tolist()
-    if holes and not 0 < min(holes) <= max(holes) < 1 << 63:
-        raise FormatError("a hole's length is not positive")
-    everything: list[Part] = [*distinct, *map(HolePart, holes)]
-    return tuple(everything[index] for index in sequence.tolist())
-
-
 def _read_chunks(reader: "_Reader", count: int) -> tuple[ChunkPart, ...]:
-    lengths = np.frombuffer(reader.take(4 * count), dtype="<u4").tolist()
-    if lengths and min(lengths) == 0:
-        raise FormatError("a chunk's length is 0")
+    lengths = reader.numbers(reader.bounded(count, 1 + FINGERPRINT_LEN + DIGEST_LEN))
     fingerprints = reader.take(FINGERPRINT_LEN * count)
     digests = reader.take(DIGEST_LEN * count)
     return tuple(
         ChunkPart(
             Fingerprint(fingerprints[i * FINGERPRINT_LEN : (i + 1) * FINGERPRINT_LEN]),
             Digest(digests[i * DIGEST_LEN : (i + 1) * DIGEST_LEN]),
-            length,
+            _checked_length(length),
         )
         for i, length in enumerate(lengths)
     )
 
 
+def _read_times(reader: "_Reader") -> tuple[int, int]:
+    mtime_s, mtime_ns, behind_s, atime_ns = reader.numbers(4)
+    seconds = unzigzag(mtime_s)
+    mtime, atime = seconds * _NS + mtime_ns, (seconds + unzigzag(behind_s)) * _NS + atime_ns
+    if max(mtime_ns, atime_ns) >= _NS or mtime not in _TIMES or atime not in _TIMES:
+        raise FormatError("recipe has a time that cannot be")
+    return mtime, atime
+
+
+def _checked_length(length: int) -> int:
+    if not 0 < length <= MAX_STORED_LEN:
+        raise FormatError(f"a chunk's length is not in 1..{MAX_STORED_LEN}")
+    return length
+
+
 def _text(data: bytes) -> bytes:
     if len(data) > MAX_TEXT:
         raise FormatError(f"a path, name or attribute of {len(data)} bytes is beyond the limit of {MAX_TEXT}")
-    return _LENGTH.pack(len(data)) + data
+    return encode_varints([len(data)]) + data
 
 
 def _of_length(data: bytes, length: int) -> bytes:
@@ -221,6 +205,10 @@ class _Reader:
         self._at += length
         return piece
 
+    def numbers(self, count: int) -> list[int]:
+        numbers, self._at = decode_varints(self._data, self._at, count)
+        return numbers
+
     def bounded(self, count: int, least: int) -> int:
         """Return *count* if that many items of at least *least* bytes can still follow."""
         if count * least > len(self._data) - self._at:
@@ -228,7 +216,7 @@ class _Reader:
         return count
 
     def text(self) -> bytes:
-        (length,) = _LENGTH.unpack(self.take(_LENGTH.size))
+        (length,) = self.numbers(1)
         if length > MAX_TEXT:
             raise FormatError("recipe has a text beyond the limit")
         return self.take(length)

@@ -1,13 +1,15 @@
-"""The plain values of the data path: spans, fingerprints, digests, parts of a file, file metadata.
+"""The plain values of the data path: spans, fingerprints, digests, parts of a file, blocks, regions, file metadata.
 
 Used by every room of dedup/ and by whoever stores or fetches chunks. Nothing here does I/O.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NewType
+from typing import NewType, Protocol
 
 Fingerprint = NewType("Fingerprint", bytes)
-"""XXH3-128 of a chunk's raw bytes, 16 bytes big-endian (the canonical form). Finds candidates; proves nothing."""
+"""The leading 8 bytes of XXH3-128 (canonical form, big-endian) of a chunk's raw bytes. Finds candidates; proves
+nothing."""
 
 Digest = NewType("Digest", bytes)
 """BLAKE3-256, 32 bytes. Confirms."""
@@ -57,7 +59,31 @@ class HolePart:
     """Bytes, > 0."""
 
 
-Part = ChunkPart | HolePart
+@dataclass(frozen=True, slots=True)
+class WrappedPart:
+    """A stretch of a file that is stored in another form: a compressed page, kept as its plain bytes.
+
+    The file's bytes are rewrap(codec, the inner chunks' bytes joined, length); dedup.wrappers has the registry.
+    """
+
+    codec: str
+    """Stored name of the wrapper, e.g. "snappy-page:1"."""
+    length: int
+    """Bytes in the file, > 0."""
+    inner: tuple[ChunkPart, ...]
+    """The plain form, in order; at least one."""
+
+
+Part = ChunkPart | HolePart | WrappedPart
+
+
+def chunks_of(parts: tuple[Part, ...]) -> Iterator[ChunkPart]:
+    """Yield every stored chunk that *parts* need, those inside of wrapped parts too, in order, as often as needed."""
+    for part in parts:
+        if isinstance(part, ChunkPart):
+            yield part
+        elif isinstance(part, WrappedPart):
+            yield from part.inner
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,3 +147,95 @@ class PackEntry:
     """First byte of the payload in the pack."""
     codec: str
     """Stored codec name, e.g. "raw" or "zstd:3"."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedChunk:
+    """A chunk inside of its block."""
+
+    chunk: ChunkPart
+    inner_offset: int
+    """First byte of the chunk in the decoded block."""
+    stored_share: int
+    """The chunk's share of the block's stored bytes; the shares of a block add up to its stored_len."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Where one block stands in a pack, and what it holds: the unit of compression and of a ranged read.
+
+    In a data pack *chunks* are chunks. In a recipe pack they are recipes: fingerprint is the 16 bytes of the recipe's
+    id, digest is that of the whole decoded block (all recipes of a block share it), length that of the encoded recipe.
+    """
+
+    offset: int
+    """First byte of the payload in the pack."""
+    stored_len: int
+    """Coded payload only, without the block header."""
+    raw_len: int
+    """Decoded; equals the sum of the chunks' lengths."""
+    codec: str
+    """Stored codec name, e.g. "raw" or "zstd:3"."""
+    chunks: tuple[ChunkPart, ...]
+    """In the order in which they stand in the decoded block; at least one; exactly one if there is a base."""
+    base: Digest | None = None
+    """The chunk whose raw bytes the decoder needs (delta, cast)."""
+
+    def placed(self) -> Iterator[PlacedChunk]:
+        """Yield every chunk with its place and share, in order."""
+        start = 0
+        for chunk in self.chunks:
+            yield PlacedChunk(chunk, start, stored_share(self, start, chunk.length))
+            start += chunk.length
+
+
+def stored_share(block: Block, inner_offset: int, length: int) -> int:
+    """Return the stored bytes that *length* raw bytes from *inner_offset* on account for: floors, so that the shares
+    of touching stretches add up exactly. An empty block has no bytes to share.
+    """
+    if block.raw_len == 0:
+        return 0
+    end = inner_offset + length
+    return block.stored_len * end // block.raw_len - block.stored_len * inner_offset // block.raw_len
+
+
+@dataclass(frozen=True, slots=True)
+class ScannedBlock:
+    """A block found by its header alone, in a pack whose trailer is damaged: what it holds is not known yet."""
+
+    offset: int
+    stored_len: int
+    raw_len: int
+    codec: str
+    lengths: tuple[int, ...]
+    """Of its chunks or recipes, in order; they add up to raw_len."""
+    base: Digest | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """What segmentation says of a stretch of a file. Regions ascend, touch, and cover the file exactly."""
+
+    span: Span
+    kind: str
+    """"generic", "text", "tensor", "media" (already compressed) or "page" (stored unwrapped)."""
+    element: str = ""
+    """Of a tensor: "bf16", "f16", "f32", "f64", "f8e4m3", "f8e5m2", "i8", "u8", "i16", "u16", "i32", "u32", "i64",
+    "u64"; "" where it is not known."""
+    name: str = ""
+    """Of a tensor: its name or storage key, by which references are paired; "" for none, at most 512 characters."""
+    wrap: str = ""
+    """Of a page: the wrapper that reproduces the span's bytes from the plain form, e.g. "snappy-page:1"."""
+    boundary: bool = True
+    """No chunk may span the region's start."""
+
+
+class RandomSource(Protocol):
+    """A file that can be read anywhere, held open by the caller."""
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Return *length* bytes from *offset* on, fewer only at the end of the file. Raises what it likes."""

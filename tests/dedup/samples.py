@@ -2,17 +2,18 @@
 
 import io
 
-from dedup.codecs import Coded
 from dedup.fingerprint import digest, fingerprint
 from dedup.pack import PackSummary, PackWriter
-from dedup.recipe import encode_recipe, new_recipe_id, recipe_key
+from dedup.recipe import encode_recipe
+from dedup.recipe_id import new_recipe_id, recipe_ids, recipe_key
 from dedup.segment import encode_segment
-from dedup.values import ChunkPart, FileMeta, Fingerprint, HolePart, Recipe
+from dedup.values import ChunkPart, FileMeta, Fingerprint, HolePart, Recipe, WrappedPart
 
 TEXT = b"the quick brown fox jumps over the lazy dog\n" * 20
 NOISE = bytes(i * 167 % 251 for i in range(1000))
 ZEROS = bytes(4096)
-RAW_CHUNKS = (TEXT, NOISE, ZEROS)
+BLOCKS = (((TEXT, NOISE), None), ((ZEROS,), None), ((NOISE[::-1],), NOISE))
+"""(chunks, base) of each block of the sample pack."""
 
 RECORDS = (
     '{"kind":"file","path":"a.bin","state":"dual"}',
@@ -24,13 +25,14 @@ def part(data: bytes) -> ChunkPart:
     return ChunkPart(fingerprint(data), digest(data), len(data))
 
 
+IDS = recipe_ids(bytes(range(12)))
 RECIPE = Recipe(
-    recipe_id=new_recipe_id(bytes(range(16))),
+    recipe_id=next(IDS),
     root="data",
     path=b"runs/step-\xff/model.bin",
     links=(b"runs/latest.bin",),
-    size=len(TEXT) * 2 + len(NOISE) + 1_000_000,
-    digest=digest(TEXT + bytes(1_000_000) + NOISE + TEXT),
+    size=len(TEXT) * 2 + len(NOISE) + 1_000_000 + 700,
+    digest=digest(b"the file with its page compressed"),
     chunker="gear-1:16k-64k-256k",
     meta=FileMeta(
         mode=0o100640,
@@ -42,11 +44,17 @@ RECIPE = Recipe(
         user="ada",
         group="users",
     ),
-    parts=(part(TEXT), HolePart(1_000_000), part(NOISE), part(TEXT)),
+    parts=(
+        part(TEXT),
+        HolePart(1_000_000),
+        WrappedPart("snappy-page:1", 700, (part(TEXT), part(ZEROS))),
+        part(NOISE),
+        part(TEXT),
+    ),
     stored_ns=1_700_000_001_000_000_000,
 )
 PLAIN_RECIPE = Recipe(
-    recipe_id=new_recipe_id(bytes(16)),
+    recipe_id=next(IDS),
     root="data",
     path=b"plain.txt",
     links=(),
@@ -55,6 +63,17 @@ PLAIN_RECIPE = Recipe(
     chunker="gear-1:16k-64k-256k",
     meta=FileMeta(mode=0o100644, uid=0, gid=0, mtime_ns=0, atime_ns=0),
     parts=(part(TEXT), part(NOISE)),
+)
+SMALL_RECIPE = Recipe(
+    recipe_id=next(IDS),
+    root="data",
+    path=b"small.txt",
+    links=(),
+    size=len(TEXT),
+    digest=digest(TEXT),
+    chunker="gear-1:16k-64k-256k",
+    meta=FileMeta(mode=0o100644, uid=0, gid=0, mtime_ns=5_000_000_000, atime_ns=7_000_000_001),
+    parts=(part(TEXT),),
 )
 EMPTY_RECIPE = Recipe(
     recipe_id=new_recipe_id(bytes([255]) * 16),
@@ -68,25 +87,39 @@ EMPTY_RECIPE = Recipe(
 )
 
 
-def sample_pack(frames: tuple[Coded, ...]) -> tuple[bytes, PackSummary]:
-    """Return a data pack of RAW_CHUNKS, coded as *frames*."""
+RECIPES = (RECIPE, PLAIN_RECIPE, SMALL_RECIPE, EMPTY_RECIPE)
+
+
+def sample_pack() -> tuple[bytes, PackSummary]:
+    """Return a data pack of BLOCKS, stored raw, so that its bytes depend on no codec; the last one only claims to
+    need its base.
+    """
     out = io.BytesIO()
     writer = PackWriter(out, kind="data")
-    for data, frame in zip(RAW_CHUNKS, frames, strict=True):
-        writer.add(fingerprint(data), digest(data), len(data), frame.codec, frame.payload)
+    for chunks, base in BLOCKS:
+        raw = b"".join(chunks)
+        writer.add_block("raw", raw, len(raw), [part(data) for data in chunks], None if base is None else digest(base))
     summary = writer.finish()
     return out.getvalue(), summary
 
 
 def sample_recipe_pack() -> tuple[bytes, PackSummary]:
-    """Return a recipe pack whose recipes are stored raw, so that its bytes do not depend on zstd's version."""
+    """Return a recipe pack of two blocks whose recipes are stored raw, so that its bytes depend on no codec."""
     out = io.BytesIO()
     writer = PackWriter(out, kind="recipes")
-    for recipe in (RECIPE, PLAIN_RECIPE, EMPTY_RECIPE):
-        data = encode_recipe(recipe)
-        writer.add(Fingerprint(recipe_key(recipe.recipe_id)), digest(data), len(data), "raw", data)
+    for recipes in (RECIPES[:3], RECIPES[3:]):
+        encoded = [encode_recipe(recipe) for recipe in recipes]
+        add_recipes(writer, [recipe_key(recipe.recipe_id) for recipe in recipes], encoded)
     summary = writer.finish()
     return out.getvalue(), summary
+
+
+def add_recipes(writer: PackWriter, keys: list[bytes], encoded: list[bytes]) -> None:
+    """Append one block of encoded recipes, raw."""
+    raw = b"".join(encoded)
+    whole = digest(raw)
+    chunks = [ChunkPart(Fingerprint(key), whole, len(data)) for key, data in zip(keys, encoded, strict=True)]
+    writer.add_block("raw", raw, len(raw), chunks)
 
 
 def sample_segment() -> bytes:

@@ -1,4 +1,4 @@
-"""Codecs and fingerprints: what goes in comes out, and nothing else is believed."""
+"""Codecs: what goes in comes out, and nothing else is believed."""
 
 import os
 
@@ -10,14 +10,7 @@ from hypothesis import strategies as st
 from dedup.assemble import open_chunk
 from dedup.codecs import EFFORTS, decode, encode, is_known
 from dedup.errors import CorruptChunk, DedupError, UnknownName
-from dedup.fingerprint import (
-    FileDigest,
-    digest,
-    fingerprint,
-    register_fingerprint,
-    resolve_fingerprint,
-)
-from dedup.values import Fingerprint
+from dedup.fingerprint import digest
 
 
 @given(data=st.binary(max_size=4000), effort=st.sampled_from(sorted(EFFORTS)))
@@ -90,33 +83,3 @@ def test_unknown_names_are_refused() -> None:
         decode("lz77", b"", 0)
     with pytest.raises(ValueError, match="effort"):
         encode(b"", effort="heroic")
-    with pytest.raises(UnknownName):
-        resolve_fingerprint("crc32")
-
-
-def test_fingerprints_are_canonical_xxh3_128() -> None:
-    assert fingerprint(b"").hex() == "99aa06d3014798d86001c324468d497f"
-    assert resolve_fingerprint("xxh3-128")(b"") == fingerprint(b"")
-
-
-def test_a_fingerprint_name_keeps_its_meaning() -> None:
-    def weak(data: bytes | bytearray | memoryview) -> Fingerprint:
-        return Fingerprint(bytes(15) + fingerprint(data)[-1:])
-
-    register_fingerprint("test-keeps", weak)
-    register_fingerprint("test-keeps", weak)
-
-    assert resolve_fingerprint("test-keeps") is weak
-    with pytest.raises(ValueError, match="already"):
-        register_fingerprint("test-keeps", fingerprint)
-
-
-@given(lengths=st.lists(st.integers(0, 3 << 20), max_size=3), data=st.binary(max_size=50))
-def test_zeros_are_digested_as_zeros(lengths: list[int], data: bytes) -> None:
-    whole, plain = FileDigest(), bytearray()
-    for length in lengths:
-        whole.update(data)
-        whole.update_zeros(length)
-        plain += data + bytes(length)
-
-    assert whole.digest() == digest(plain)

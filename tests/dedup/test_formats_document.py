@@ -2,7 +2,8 @@
 
 import pytest
 
-from dedup import layout, recipe, segment
+from dedup import layout, pack_index, recipe, recipe_id, segment
+from dedup.assemble import MAX_BASE_DEPTH
 from dedup.chunkers import HUGE, LARGE, SMALL
 from dedup.gear_table import SEED
 from tests.structure.sources import PROJECT
@@ -14,8 +15,8 @@ TEXT = (PROJECT / "docs" / "formats.md").read_text(encoding="utf-8")
     "magic",
     [
         layout.PACK_MAGIC,
-        layout.CHUNK_MAGIC,
-        layout.TRAILER_MAGIC,
+        layout.BLOCK_MAGIC,
+        pack_index.TRAILER_MAGIC,
         layout.FOOTER_MAGIC,
         recipe.MAGIC,
         segment.MAGIC,
@@ -30,7 +31,6 @@ def test_every_structure_has_a_byte_table(magic: bytes) -> None:
     [
         ("Header", layout.HEADER_LEN),
         ("Footer", layout.FOOTER_LEN),
-        ("Entry", layout._ENTRY.size),
         ("Fixed part", recipe._FIXED.size),
     ],
 )
@@ -39,12 +39,15 @@ def test_the_sizes_are_the_codes(name: str, size: int) -> None:
 
 
 def test_the_variable_headers_are_as_long_as_their_tables() -> None:
-    assert f"Chunk header ({layout.CHUNK_FIXED_LEN + 4} + codec name)" in TEXT
+    assert f"| {layout.BLOCK_FIXED_LEN} | n | codec name, printable ASCII |" in TEXT
+    assert f"| {pack_index._TRAILER.size} | | codec names: each a length byte and the name |" in TEXT
     assert f"| {segment._HEADER.size} | n | codec name |" in TEXT
 
 
 def test_names_and_limits_are_the_codes() -> None:
     for name in (SMALL, LARGE, HUGE, SEED.decode(), f"1 to {layout.MAX_CODEC_LEN}", f"{recipe.MAX_TEXT:,}"):
         assert name in TEXT
-    assert recipe._ALPHABET in TEXT
+    assert f"1 to {layout.MAX_BLOCK_CHUNKS:,}" in TEXT
+    assert f"at most {MAX_BASE_DEPTH} of them" in TEXT
+    assert recipe_id._ALPHABET in TEXT
     assert layout.MAX_STORED_LEN == 2**30

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import zstandard
 
-from dedup.assemble import open_chunk
+from dedup.assemble import chunk_view, open_block, open_chunk
 from dedup.chunkers import HUGE, LARGE, SMALL, resolve_chunker
-from dedup.codecs import EFFORTS, Coded, encode
+from dedup.codecs import EFFORTS, encode
 from dedup.fingerprint import digest
 from dedup.gear_table import gear_words
-from dedup.pack import read_kind, read_trailer, scan_pack
+from dedup.pack import read_kind, read_trailer
 from dedup.recipe import decode_recipe, encode_recipe
+from dedup.recovery import recover
 from dedup.segment import decode_segment
-from dedup.values import Span
 from tests.dedup import samples
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -32,17 +32,6 @@ def golden(name: str) -> bytes:
 
 def reader_of(data: bytes):  # type: ignore[no-untyped-def]
     return lambda span: data[span.start : span.start + span.length]
-
-
-def golden_frames() -> tuple[Coded, ...]:
-    """Return the coded chunks of the sample pack from the golden frames: text under zstd, noise raw, zeros under
-    zstd.
-    """
-    return (
-        Coded("zstd:3", golden("text.zstd-3")),
-        Coded("raw", golden("noise.raw")),
-        Coded("zstd:9", golden("zeros.zstd-9")),
-    )
 
 
 def test_the_gear_table_is_unchanged() -> None:
@@ -66,11 +55,6 @@ def test_stored_frames_stay_readable(file: str, codec: str) -> None:
     assert open_chunk(codec, golden(file), len(text), digest(text)) == text
 
 
-def test_other_frames_stay_readable() -> None:
-    for raw, coded in zip(samples.RAW_CHUNKS, golden_frames(), strict=True):
-        assert open_chunk(coded.codec, coded.payload, len(raw), digest(raw)) == raw
-
-
 @pytest.mark.skipif(
     zstandard.ZSTD_VERSION != WRITTEN_BY_ZSTD, reason="another zstd may code the same bytes differently"
 )
@@ -82,16 +66,16 @@ def test_frames_are_written_as_they_were(effort: str) -> None:
 
 
 def test_the_pack_is_unchanged() -> None:
-    data, summary = samples.sample_pack(golden_frames())
+    data, summary = samples.sample_pack()
 
     assert data == golden("data.pack")
     assert read_kind(reader_of(data)) == "data"
-    assert read_trailer(reader_of(data), len(data)) == list(summary.entries)
-    assert list(scan_pack(reader_of(data), len(data))) == list(summary.entries)
-    for entry, raw in zip(summary.entries, samples.RAW_CHUNKS, strict=True):
-        span = Span(entry.offset, entry.stored_len)
-        payload = data[span.start : span.end]
-        assert open_chunk(entry.codec, payload, entry.raw_len, entry.digest) == raw
+    assert read_trailer(reader_of(data), len(data)) == list(summary.blocks)
+    for block, (chunks, base) in zip(summary.blocks, samples.BLOCKS, strict=True):
+        raw = open_block(block.codec, data[block.offset : block.offset + block.stored_len], block.raw_len)
+        assert block.base == (base and digest(base))
+        for placed, expected in zip(block.placed(), chunks, strict=True):
+            assert chunk_view(raw, placed.inner_offset, placed.chunk.length, placed.chunk.digest) == expected
 
 
 def test_the_recipe_pack_is_unchanged() -> None:
@@ -99,11 +83,13 @@ def test_the_recipe_pack_is_unchanged() -> None:
 
     assert data == golden("recipes.pack")
     assert read_kind(reader_of(data)) == "recipes"
-    assert read_trailer(reader_of(data), len(data)) == list(summary.entries)
+    assert read_trailer(reader_of(data), len(data)) == list(summary.blocks)
+    assert recover(reader_of(data), len(data), kind="recipes").blocks == summary.blocks
 
 
 def test_the_recipes_are_unchanged() -> None:
-    for name, recipe in (("full.recipe", samples.RECIPE), ("plain.recipe", samples.PLAIN_RECIPE)):
+    names = ("full.recipe", "plain.recipe", "small.recipe", "empty.recipe")
+    for name, recipe in zip(names, samples.RECIPES, strict=True):
         assert encode_recipe(recipe) == golden(name)
         assert decode_recipe(golden(name)) == recipe
 

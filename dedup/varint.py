@@ -1,0 +1,85 @@
+"""Variable-length integers: 7 bits a byte, least significant first, the top bit set on all but the last (LEB128).
+
+Used by dedup.layout and dedup.recipe, whose columns are mostly small numbers. Signed numbers are zigzagged first: 0,
+-1, 1, -2 ... become 0, 1, 2, 3. Readers are held to 64 bits and to the bytes at hand.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from dedup.errors import FormatError
+
+_LONGEST = 10  # bytes of a 64-bit number
+_FEW = 32  # below it a loop beats setting up numpy
+
+
+def encode_varints(numbers: Iterable[int]) -> bytes:
+    """Return *numbers*, each in 0 .. 2**64-1, one after the other. Raises FormatError for others."""
+    out = bytearray()
+    for number in numbers:
+        if not 0 <= number < 1 << 64:
+            raise FormatError(f"{number} is not a 64-bit unsigned number")
+        left = number
+        while left >= 0x80:
+            out.append(left & 0x7F | 0x80)
+            left >>= 7
+        out.append(left)
+    return bytes(out)
+
+
+def decode_varints(data: bytes, at: int, count: int) -> tuple[list[int], int]:
+    """Return *count* numbers of *data* from *at* on, and where they end.
+
+    Raises FormatError if *data* ends before or a number exceeds 64 bits; allocates in proportion to count, which it
+    first holds against the bytes at hand.
+    """
+    if count > len(data) - at:
+        raise FormatError("numbers are cut short")
+    if count < _FEW:
+        return _one_by_one(data, at, count)
+    window = np.frombuffer(data, dtype=np.uint8, offset=at)[: _LONGEST * count]
+    ends = np.flatnonzero(window < 0x80)[:count]
+    if len(ends) < count:
+        raise FormatError("numbers are cut short")
+    starts = np.concatenate([np.zeros(1, dtype=ends.dtype), ends[:-1] + 1])
+    widths = ends - starts + 1
+    longest = int(widths.max())
+    if longest > _LONGEST or np.any(window[starts[widths == _LONGEST] + _LONGEST - 1] > 1):
+        raise FormatError("a number exceeds 64 bits")
+    values = np.zeros(count, dtype=np.uint64)
+    for place in range(longest):
+        wide = widths > place
+        values[wide] |= (window[starts[wide] + place] & 0x7F).astype(np.uint64) << np.uint64(7 * place)
+    return values.tolist(), at + int(ends[-1]) + 1
+
+
+def zigzag(number: int) -> int:
+    """Return a signed 64-bit number as an unsigned one."""
+    return number << 1 if number >= 0 else (-number << 1) - 1
+
+
+def unzigzag(number: int) -> int:
+    """Return the signed number that zigzag() made *number* of."""
+    return number >> 1 if number & 1 == 0 else -(number >> 1) - 1
+
+
+def _one_by_one(data: bytes, at: int, count: int) -> tuple[list[int], int]:
+    numbers = []
+    for _ in range(count):
+        number = shift = 0
+        while True:
+            if at >= len(data):
+                raise FormatError("numbers are cut short")
+            byte = data[at]
+            at += 1
+            number |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                break
+            shift += 7
+            if shift >= 7 * _LONGEST:
+                raise FormatError("a number exceeds 64 bits")
+        if number >> 64:
+            raise FormatError("a number exceeds 64 bits")
+        numbers.append(number)
+    return numbers, at
