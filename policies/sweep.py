@@ -57,6 +57,17 @@ class SweepDetector:
             self._ordered[hour] += -NEAR_NS <= atime_ns - self._previous_ns < NS_PER_HOUR
         self._previous_ns = atime_ns
 
+    def feed_many(self, stamps: Iterable[tuple[int, int]]) -> None:
+        """Add (atime_ns, mtime_ns) of the next files: feed() for scans of millions."""
+        first_ns, end_ns = self._first_hour * NS_PER_HOUR, (self._now_hour + 1) * NS_PER_HOUR
+        files = 0
+        for atime_ns, mtime_ns in stamps:
+            files += 1
+            if atime_ns > mtime_ns and first_ns <= atime_ns < end_ns:
+                self.feed(atime_ns)
+                files -= 1
+        self._files += files
+
     def verdict(self) -> SweepWindow | None:
         """Return the sweep's window, or None."""
         if self._files < MIN_FILES or not self._in_hour:

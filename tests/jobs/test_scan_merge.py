@@ -1,59 +1,123 @@
 """The merge of walk and catalog equals what sets would say, whatever the names, and passes over the unreadable."""
 
 import os
+from collections.abc import Iterable, Iterator
+from itertools import groupby
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiering.catalog.values import FileRow, FileState
-from tiering.hot.walk import Entry, Kind, WalkProblem
-from tiering.jobs.scan_merge import Gone, Seen, merge
+from tiering.catalog.walked import KnownFile, KnownRow
+from tiering.hot.walk import SLICE, Entry, Kind, Listing, WalkProblem
+from tiering.jobs.scan_merge import Stretch, merge
 
-STATUS = os.stat_result(range(10))
+FILE = os.stat_result(
+    (0o100644, 7, 3, 1, 1000, 1000, 10, 5, 6, 6), {"st_atime_ns": 5_000, "st_mtime_ns": 6_000, "st_ctime_ns": 6_001}
+)
+KINDS = {Kind.FILE: FILE, Kind.SYMLINK: os.stat_result(range(10))}
 NAMES = st.binary(min_size=1, max_size=3).filter(lambda name: b"/" not in name)
 KEYS = st.tuples(st.lists(st.sampled_from([b"a/", b"a-/", b"b/"]), max_size=2).map(b"".join), NAMES)
+Key = tuple[bytes, bytes]
 
 
-def entry(key: tuple[bytes, bytes], kind: Kind = Kind.FILE) -> Entry:
-    return Entry(key[0], key[1], kind, STATUS, None)
+def row(key: Key, *, state: str = "regular", size: int = 10, last_access_ns: int | None = None) -> KnownRow:
+    """A row as the catalog has it for a file with the stat result FILE."""
+    stamps = FILE.st_mtime_ns, FILE.st_ctime_ns, 3, 7, size, 1, FILE.st_mode
+    return (*key, *stamps, state, "atime", FILE.st_atime_ns if last_access_ns is None else last_access_ns, 1)
 
 
-def row(key: tuple[bytes, bytes]) -> FileRow:
-    return FileRow(
-        file_id=1, root_id=1, dir=key[0], name=key[1], state=FileState.REGULAR, leader_id=None, size=1, mtime_ns=1,
-        ctime_ns=1, dev=1, ino=1, nlink=1, mode=1, uid=1, gid=1, recipe_no=None, tier=None, pinned=False,
-        first_seen_ns=1, last_access_ns=None, access_quality="none", missing_since_ns=None, missing_from=None,
-        recalled_ns=None, stored_ns=None, stored_seq=None,
-    )  # fmt: skip
+def listings(kinds: dict[Key, Kind], at_once: int = SLICE) -> Iterator[Listing]:
+    """The walk over such a tree, in stretches of so many names."""
+    for folder, group in groupby(sorted(kinds), key=lambda key: key[0]):
+        names = [name for _, name in group]
+        for start in range(0, len(names), at_once):
+            part = names[start : start + at_once]
+            files = [(name, FILE) for name in part if kinds[folder, name] is Kind.FILE]
+            others = [
+                Entry(folder, name, kind, KINDS[kind], b"somewhere")
+                for name in part
+                if (kind := kinds[folder, name]) is not Kind.FILE
+            ]
+            yield Listing(folder, part[-1], files, list(others))
 
 
-@given(disk=st.sets(KEYS, max_size=12), links=st.sets(KEYS, max_size=4), known=st.sets(KEYS, max_size=12))
+def pages(known: Iterable[Key], rows_each: int = 5) -> list[list[KnownRow]]:
+    rows = [row(key) for key in sorted(known)]
+    return [rows[start : start + rows_each] for start in range(0, len(rows), rows_each)]
+
+
+def merged(walked: Iterable[Listing | WalkProblem], known: list[list[KnownRow]]) -> Stretch:
+    """All stretches as one."""
+    whole = Stretch()
+    for stretch in merge(walked, known, quality="atime", counts_atime=True):
+        whole.files += stretch.files
+        whole.size_bytes += stretch.size_bytes
+        whole.fresh += stretch.fresh
+        whole.seen += stretch.seen
+        whole.gone += stretch.gone
+        whole.problems += stretch.problems
+        whole.reads += stretch.reads
+    return whole
+
+
+def gone(found: Stretch) -> dict[Key, bool]:
+    return {(item.row.dir, item.row.name): item.replaced for item in found.gone}
+
+
+@given(
+    disk=st.sets(KEYS, max_size=12),
+    links=st.sets(KEYS, max_size=4),
+    known=st.sets(KEYS, max_size=12),
+    at_once=st.integers(1, 4),
+    rows_each=st.integers(1, 4),
+)
 def test_the_merge_is_the_join_of_two_sets(
-    disk: set[tuple[bytes, bytes]], links: set[tuple[bytes, bytes]], known: set[tuple[bytes, bytes]]
+    disk: set[Key], links: set[Key], known: set[Key], at_once: int, rows_each: int
 ) -> None:
     kinds = {**dict.fromkeys(links, Kind.SYMLINK), **dict.fromkeys(disk, Kind.FILE)}
-    sights = list(merge([entry(key, kinds[key]) for key in sorted(kinds)], [row(key) for key in sorted(known)]))
+    found = merged(listings(kinds, at_once), pages(known, rows_each))
 
-    seen = {(s.entry.dir, s.entry.name): s.row is not None for s in sights if isinstance(s, Seen)}
-    gone = {(s.row.dir, s.row.name): s.replaced for s in sights if isinstance(s, Gone)}
-    assert seen == {key: key in known for key in disk}
-    assert gone == {key: key in links for key in known - disk}
+    assert (found.files, found.size_bytes) == (len(disk), 10 * len(disk))
+    assert [(folder, name) for folder, name, _ in found.fresh] == sorted(disk - known)
+    assert (found.seen, found.reads) == ([], [])  # rows and files agree
+    assert gone(found) == {key: key in links for key in known - disk}
 
 
 @given(known=st.sets(KEYS, max_size=15), unreadable=st.sampled_from([b"", b"a/", b"a-/", b"a/b/"]))
-def test_p5_rows_below_an_unreadable_folder_are_never_gone(known: set[tuple[bytes, bytes]], unreadable: bytes) -> None:
-    readable = sorted(key for key in known if not key[0].startswith(unreadable))
-    walked: list[Entry | WalkProblem] = [entry(key) for key in readable]
-    walked.append(WalkProblem(unreadable, b"", "Permission denied"))
-    walked.sort(key=lambda item: (item.dir, item.name))
-    sights = list(merge(walked, [row(key) for key in sorted(known)]))
+def test_p5_rows_below_an_unreadable_folder_are_never_gone(known: set[Key], unreadable: bytes) -> None:
+    readable = dict.fromkeys((key for key in known if not key[0].startswith(unreadable)), Kind.FILE)
+    walked: list[Listing | WalkProblem] = [*listings(readable), WalkProblem(unreadable, b"", "Permission denied")]
+    found = merged(sorted(walked, key=lambda item: item.dir), pages(known))
 
-    assert not [sight for sight in sights if isinstance(sight, Gone)]
-    assert sum(isinstance(sight, WalkProblem) for sight in sights) == 1
+    assert (found.gone, len(found.problems)) == ([], 1)
 
 
 def test_p5_a_name_that_could_not_be_looked_at_is_unknown_as_file_and_as_folder() -> None:
-    known = [row((b"", b"x")), row((b"", b"y")), row((b"x/", b"below")), row((b"z/", b"gone"))]
-    sights = list(merge([WalkProblem(b"", b"x", "Input/output error"), entry((b"", b"y"))], known))
+    known = [(b"", b"x"), (b"", b"y"), (b"x/", b"below"), (b"z/", b"gone")]
+    there = Listing(b"", b"y", [(b"y", FILE)], [WalkProblem(b"", b"x", "Input/output error")])
 
-    assert [sight.row.path for sight in sights if isinstance(sight, Gone)] == [b"z/gone"]
+    assert gone(merged([there], pages(known))) == {(b"z/", b"gone"): False}
+
+
+def test_every_difference_is_seen() -> None:
+    same = KnownFile._make(row((b"", b"f")))
+    for change in (
+        {"mtime_ns": 1}, {"ctime_ns": 1}, {"dev": 4}, {"ino": 8}, {"size": 11}, {"nlink": 2}, {"mode": 0o100600},
+        {"state": "missing"}, {"state": "offline"}, {"access_quality": "none"},
+    ):  # fmt: skip
+        found = merged(listings({(b"", b"f"): Kind.FILE}), [[tuple(same._replace(**change))]])
+        assert [seen.row and seen.row.file_id for seen in found.seen] == [1], change
+
+
+def test_an_access_time_that_went_on_is_told_and_is_no_change() -> None:
+    found = merged(listings({(b"", b"f"): Kind.FILE}), [[row((b"", b"f"), last_access_ns=7)]])
+    assert (found.reads, found.seen) == ([(1, 7, FILE.st_atime_ns)], [])
+
+
+def test_a_folder_emptied_of_very_many_files_is_told_in_bounded_pieces() -> None:
+    known = [(b"", b"%06d" % number) for number in range(5 * SLICE)]
+    left = {known[0]: Kind.FILE, known[-1]: Kind.FILE}
+    stretches = list(merge(listings(left), pages(known, 2 * SLICE), quality="atime", counts_atime=True))
+
+    assert sum(len(stretch.gone) for stretch in stretches) == len(known) - 2
+    assert max(len(stretch.gone) for stretch in stretches) <= 2 * SLICE

@@ -7,7 +7,7 @@ caller's op_id.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import Select, bindparam, func, insert, select, tuple_, update
+from sqlalchemy import Select, bindparam, func, insert, literal_column, select, tuple_, update
 
 from tiering.catalog import hardlinks, outbox, records
 from tiering.catalog.booking import FileChange, file_row, insert_versions, load_files, root_names
@@ -20,6 +20,9 @@ _ATTRIBUTES = ("nlink", "mode", "uid", "gid")
 _EVIDENCE = ("last_access_ns", "access_quality")
 _PLACE = ("state", "recipe_no", "tier", "missing_since_ns", "missing_from", "stored_ns", "stored_seq")
 _SCANNED = (*_IDENTITY, *_ATTRIBUTES, *_EVIDENCE, *_PLACE)
+
+# SQLite uses the index of states only where it reads this very condition.
+_IS_SPECIAL = files.c.state != literal_column("'regular'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,8 @@ def by_state(
 ) -> list[FileRow]:
     """Return up to *limit* rows in any of *states* with ids above *after_id*, by id."""
     query = select(files).where(files.c.state.in_([str(state) for state in states]), files.c.file_id > after_id)
+    if FileState.REGULAR not in states:
+        query = query.where(_IS_SPECIAL)
     if root_id is not None:
         query = query.where(files.c.root_id == root_id)
     return _rows(tx, query.order_by(files.c.file_id).limit(limit))
@@ -120,10 +125,12 @@ def totals(tx: Tx, *, root_id: int | None = None) -> dict[FileState, StateTotal]
 
 def count(tx: Tx, *, root_id: int | None = None) -> int:
     """Return how many names are known and not missing."""
-    query = select(func.count()).select_from(files).where(files.c.state != FileState.MISSING)
+    every = select(func.count()).select_from(files)
+    # Two counts by index; the plain one would read every row for its state.
+    missing = every.where(files.c.state == FileState.MISSING, _IS_SPECIAL)
     if root_id is not None:
-        query = query.where(files.c.root_id == root_id)
-    return int(tx.conn.execute(query).scalar_one())
+        every, missing = every.where(files.c.root_id == root_id), missing.where(files.c.root_id == root_id)
+    return int(tx.conn.execute(every).scalar_one()) - int(tx.conn.execute(missing).scalar_one())
 
 
 def add_new(tx: Tx, rows: Sequence[NewFile], *, op_id: str, reason: str = "") -> list[int]:
@@ -199,10 +206,13 @@ def set_pinned(tx: Tx, file_ids: Sequence[int], pinned: bool) -> None:
 
 def device_of(tx: Tx, root_id: int) -> int | None:
     """Return the device number that the root's files on disk are known by; None when there are none."""
-    on_disk = [str(FileState.REGULAR), str(FileState.DUAL)]
-    query = select(files.c.dev).where(files.c.root_id == root_id, files.c.state.in_(on_disk)).limit(1)
-    found = tx.conn.execute(query).scalar_one_or_none()
-    return None if found is None else int(found)
+    of_root = select(files.c.dev).where(files.c.root_id == root_id).limit(1)
+    stored = of_root.where(files.c.state == FileState.DUAL, _IS_SPECIAL)  # by index; the other may look at every row
+    for query in (stored, of_root.where(files.c.state == FileState.REGULAR)):
+        found = tx.conn.execute(query).scalar_one_or_none()
+        if found is not None:
+            return int(found)
+    return None
 
 
 def follow_device(tx: Tx, root_id: int, dev: int) -> int:

@@ -9,13 +9,24 @@ between directories, so depth is not limited.
 import errno
 import os
 import stat
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+import sys
+from bisect import bisect_left
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
+from operator import attrgetter
 
 from tiering.errors import RootMissing
 from tiering.hot import names, paths
 from tiering.hot.placeholder import parse_target
+
+SLICE = 2000
+"""Names looked at together: what a directory of any size costs in stat results is bounded by it (about 2 MB)."""
+
+_TYPE = 0o170000  # S_IFMT
+_ENCODING = sys.getfilesystemencoding()
+_BEHIND_OURS = names.PREFIX[:-1] + bytes([names.PREFIX[-1] + 1])
+_by_name = attrgetter("name")
 
 
 class Kind(Enum):
@@ -60,6 +71,19 @@ class WalkProblem:
     """It is another mount, left out because the root does not say cross_mounts."""
 
 
+@dataclass(slots=True)
+class Listing:
+    """A stretch of one directory, at most SLICE names; the names of its stretches ascend."""
+
+    dir: bytes
+    last: bytes
+    """No name of this stretch sorts behind it, and no name of a later one before it."""
+    files: list[tuple[bytes, os.stat_result]] = field(default_factory=list)
+    """Regular files, ascending by name."""
+    others: list[Entry | WalkProblem] = field(default_factory=list)
+    """Links and special files, and names that could not be looked at, ascending by name."""
+
+
 def walk(
     root: bytes, *, cross_mounts: bool = False, start_after: tuple[bytes, bytes] | None = None
 ) -> Iterator[Entry | WalkProblem]:
@@ -69,6 +93,18 @@ def walk(
     With *start_after* only what sorts behind that (dir, name). What is created, renamed or deleted meanwhile may or
     may not be seen. Raises RootMissing if the root itself cannot be opened.
     """
+    for listing in listings(root, cross_mounts=cross_mounts, start_after=start_after):
+        if isinstance(listing, WalkProblem):
+            yield listing
+            continue
+        files = [Entry(listing.dir, name, Kind.FILE, status, None) for name, status in listing.files]
+        yield from sorted([*files, *listing.others], key=_by_name) if listing.others else files
+
+
+def listings(
+    root: bytes, *, cross_mounts: bool = False, start_after: tuple[bytes, bytes] | None = None
+) -> Iterator[Listing | WalkProblem]:
+    """Yield what walk() yields, a stretch of a directory at a time: for who looks at millions of files."""
     try:
         root_fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
@@ -124,52 +160,79 @@ def _names(fd: int, directory: bytes) -> tuple[list[bytes], list[bytes]]:
     found, below = [], []
     with os.scandir(fd) as listing:
         for item in listing:
-            name = os.fsencode(item.name)
-            if not item.is_dir(follow_symlinks=False):
-                found.append(name)
-            elif name not in names.FOREIGN_DIRS and not names.is_ours(name):
-                below.append(directory + name + b"/")
-    return sorted(found), sorted(below)
+            if item.is_dir(follow_symlinks=False):
+                below.append(item.name)
+            else:
+                found.append(item.name)
+    folders = [name for name in _encoded(below) if name not in names.FOREIGN_DIRS and not names.is_ours(name)]
+    return sorted(_encoded(found)), sorted(directory + name + b"/" for name in folders)
+
+
+def _encoded(found: list[str]) -> list[bytes]:
+    try:
+        return [name.encode(_ENCODING) for name in found]  # half the cost of os.fsencode
+    except UnicodeEncodeError:
+        return [os.fsencode(name) for name in found]
 
 
 def _list(
     root_fd: int, directory: bytes, *, cross_mounts: bool, start_after: tuple[bytes, bytes] | None
-) -> Generator[Entry | WalkProblem, None, list[bytes]]:
-    """Yield the entries of one directory; return its subdirectories in order."""
+) -> Generator[Listing | WalkProblem, None, list[bytes]]:
+    """Yield the entries of one directory, or that it cannot be read; return its subdirectories in order."""
     fd = -1
     try:
-        fd = paths.open_dir(root_fd, directory, cross_mounts=cross_mounts)
-        found, below = _names(fd, directory)
-        for name in found:
-            if names.is_ours(name) or (start_after is not None and (directory, name) <= start_after):
-                continue
-            entry = _entry(fd, directory, name)
-            if entry is not None:
-                yield entry
-    except OSError as error:
-        is_mount = error.errno == errno.EXDEV
-        reason = "is another mount" if is_mount else error.strerror or str(error)
-        yield WalkProblem(directory, b"", reason, is_mount=is_mount)
-        return []
+        try:
+            fd = paths.open_dir(root_fd, directory, cross_mounts=cross_mounts)
+            found, below = _names(fd, directory)
+        except OSError as error:
+            is_mount = error.errno == errno.EXDEV
+            reason = "is another mount" if is_mount else error.strerror or str(error)
+            yield WalkProblem(directory, b"", reason, is_mount=is_mount)
+            return []
+        _leave_out(found, directory, start_after)
+        for start in range(0, len(found), SLICE):
+            yield _look(fd, directory, found[start : start + SLICE])
     finally:
         if fd >= 0:
             os.close(fd)
     return below
 
 
-def _entry(fd: int, directory: bytes, name: bytes) -> Entry | WalkProblem | None:
-    try:
-        status = os.stat(name, dir_fd=fd, follow_symlinks=False)
-        if stat.S_ISREG(status.st_mode):
-            return Entry(directory, name, Kind.FILE, status, None)
-        if stat.S_ISLNK(status.st_mode):
-            target = os.readlink(name, dir_fd=fd)
-            kind = Kind.SYMLINK if parse_target(target) is None else Kind.PLACEHOLDER
-            return Entry(directory, name, kind, status, target)
-    except FileNotFoundError:
-        return None  # deleted since it was listed
-    except OSError as error:
-        return WalkProblem(directory, name, error.strerror or str(error))
+def _leave_out(found: list[bytes], directory: bytes, start_after: tuple[bytes, bytes] | None) -> None:
+    """Remove from the sorted names those of frostline's own, and those up to *start_after*."""
+    del found[bisect_left(found, names.PREFIX) : bisect_left(found, _BEHIND_OURS)]
+    if start_after is not None and directory <= start_after[0]:
+        del found[: bisect_left(found, start_after[1] + b"\0") if directory == start_after[0] else len(found)]
+
+
+def _look(fd: int, directory: bytes, found: Sequence[bytes]) -> Listing:
+    listing = Listing(directory, found[-1])
+    add_file, look = listing.files.append, os.stat
+    for name in found:
+        try:
+            status = look(name, dir_fd=fd, follow_symlinks=False)
+        except FileNotFoundError:
+            continue  # deleted since it was listed
+        except OSError as error:
+            listing.others.append(WalkProblem(directory, name, error.strerror or str(error)))
+            continue
+        if status.st_mode & _TYPE == stat.S_IFREG:
+            add_file((name, status))
+        elif (other := _other(fd, directory, name, status)) is not None:
+            listing.others.append(other)
+    return listing
+
+
+def _other(fd: int, directory: bytes, name: bytes, status: os.stat_result) -> Entry | WalkProblem | None:
     if stat.S_ISDIR(status.st_mode):
         return None  # a directory since it was listed: the next scan goes in
-    return Entry(directory, name, Kind.OTHER, status, None)
+    if not stat.S_ISLNK(status.st_mode):
+        return Entry(directory, name, Kind.OTHER, status, None)
+    try:
+        target = os.readlink(name, dir_fd=fd)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return WalkProblem(directory, name, error.strerror or str(error))
+    kind = Kind.SYMLINK if parse_target(target) is None else Kind.PLACEHOLDER
+    return Entry(directory, name, kind, status, target)

@@ -13,23 +13,23 @@ from contextlib import closing
 from dataclasses import dataclass, field
 
 from policies.values import NS_PER_S, AccessQuality
-from tiering.catalog import files, leases, scans
-from tiering.catalog.values import FileRow
+from tiering.catalog import files, leases, scans, walked
 from tiering.config import RootConfig
 from tiering.errors import FrostlineError, NoSpace
 from tiering.hot.evidence import mount_quality
 from tiering.hot.marker import check_marker
-from tiering.hot.walk import Entry, Kind, WalkProblem, walk
+from tiering.hot.walk import Listing, WalkProblem, listings
 from tiering.jobs.context import Context, OpenRoot
 from tiering.jobs.devices import follow_device
 from tiering.jobs.reports import Skip, Skipped
 from tiering.jobs.scan_access import AccessEvidence
-from tiering.jobs.scan_batch import BatchOutcome, BatchScope, apply_batch, needs_work
-from tiering.jobs.scan_limits import fitting
-from tiering.jobs.scan_merge import Gone, Seen, merge
+from tiering.jobs.scan_batch import BatchOutcome, BatchScope, Fresh, apply_batch
+from tiering.jobs.scan_merge import Seen, Stretch, merge
 from tiering.jobs.scan_missing import MissingFiles
 
-BATCH_FILES = 5000  # rows per transaction: about 0.2 s on SQLite, well under the second a writer may hold it
+BATCH_FILES = 5000  # known rows per transaction: about 0.2 s on SQLite, well under the second a writer may hold it
+FRESH_FILES = 20_000  # new rows per transaction: about 0.1 s; every file holds its stat result until then, 20 MB
+PAGE_ROWS = 5000  # read ahead; 5 MB
 LEASE_S = 600
 RENEW_S = 120
 PROBLEMS_LISTED = 1000  # the rest is counted
@@ -93,6 +93,22 @@ class _Tally:
         self.problem_count += 1
         if len(self.problems) < PROBLEMS_LISTED:
             self.problems.append(problem)
+
+
+@dataclass(slots=True)
+class _Pending:
+    """What the next batch is to write."""
+
+    fresh: list[Fresh] = field(default_factory=list)
+    seen: list[Seen] = field(default_factory=list)
+
+    @property
+    def is_full(self) -> bool:
+        return len(self.seen) >= BATCH_FILES or len(self.fresh) >= FRESH_FILES
+
+    def add(self, stretch: Stretch) -> None:
+        self.fresh += stretch.fresh
+        self.seen += stretch.seen
 
 
 def scan_root(ctx: Context, root: OpenRoot, *, confirm_missing: bool = False) -> ScanReport:
@@ -183,53 +199,59 @@ class _Scan:
             counts_atime=self._mount.is_evidence,
             may_move=self._known_files > 0,
         )
-        batch: list[Seen] = []
-        entries = map(fitting, walk(self._root.path, cross_mounts=self._settings.cross_mounts))
-        for sight in merge(self._counted(entries, evidence), self._rows()):
+        pending = _Pending()
+        walked_root = listings(self._root.path, cross_mounts=self._settings.cross_mounts)
+        stretches = merge(
+            self._watched(walked_root, evidence), self._pages(), quality=self._mount, counts_atime=scope.counts_atime
+        )
+        for stretch in stretches:
             if self._ctx.stop.is_set():
                 return False
-            if isinstance(sight, WalkProblem):
-                self._note_problem(sight)
-            elif isinstance(sight, Gone):
-                missing.note(sight.row, replaced=sight.replaced)
-            else:
-                evidence.note(sight)
-                if needs_work(sight, self._mount):
-                    batch.append(sight)
-            if len(batch) >= BATCH_FILES:
-                self._apply(scope, batch, missing)
-                batch = []
+            self._take(stretch, evidence, missing)
+            pending.add(stretch)
+            if pending.is_full:
+                self._apply(scope, pending, missing)
+                pending = _Pending()
             self._renew()
-        if batch:
-            self._apply(scope, batch, missing)
+        if pending.fresh or pending.seen:
+            self._apply(scope, pending, missing)
         return True
 
-    def _rows(self) -> Iterator[FileRow]:
+    def _watched(
+        self, walked_root: Iterator[Listing | WalkProblem], evidence: AccessEvidence
+    ) -> Iterator[Listing | WalkProblem]:
+        for item in walked_root:
+            if isinstance(item, Listing):
+                evidence.feed(item.files)
+                self._ctx.progress.advance(files=len(item.files))
+            yield item
+
+    def _pages(self) -> Iterator[list[walked.KnownRow]]:
         """Yield the root's rows, a page at a time, each page as it is when the walk gets there."""
         after: tuple[bytes, bytes] | None = None
         while True:
             with self._ctx.catalog.read() as tx:
-                page = files.page(tx, self._root.root_id, after=after, limit=BATCH_FILES)
+                page = walked.known_page(tx, self._root.root_id, after=after, limit=PAGE_ROWS)
             if not page:
                 return
-            yield from page
-            after = (page[-1].dir, page[-1].name)
+            yield page
+            after = (page[-1][0], page[-1][1])
 
-    def _counted(
-        self, entries: Iterator[Entry | WalkProblem], evidence: AccessEvidence
-    ) -> Iterator[Entry | WalkProblem]:
-        for entry in entries:
-            if isinstance(entry, Entry) and entry.kind is Kind.FILE:
-                self._tally.files += 1
-                self._tally.bytes += entry.stat.st_size // max(1, entry.stat.st_nlink)
-                evidence.feed(entry)
-                self._ctx.progress.advance(files=1)
-            yield entry
+    def _take(self, stretch: Stretch, evidence: AccessEvidence, missing: MissingFiles) -> None:
+        self._tally.files += stretch.files
+        self._tally.bytes += stretch.size_bytes
+        if stretch.reads:
+            evidence.note(stretch.reads)
+        for gone in stretch.gone:
+            missing.note(gone.row, replaced=gone.replaced)
+        for problem in stretch.problems:
+            self._note_problem(problem)
 
-    def _apply(self, scope: BatchScope, batch: list[Seen], missing: MissingFiles) -> None:
+    def _apply(self, scope: BatchScope, pending: _Pending, missing: MissingFiles) -> None:
         self._ctx.step("scan.batch")
         self._tally.batches += 1
-        outcome = apply_batch(scope, batch, op_id=f"scan:{self._scan_id}:{self._tally.batches}")
+        op_id = f"scan:{self._scan_id}:{self._tally.batches}"
+        outcome = apply_batch(scope, pending.fresh, pending.seen, op_id=op_id)
         self._tally.add(outcome)
         for row in outcome.displaced:
             missing.note(row, replaced=True)

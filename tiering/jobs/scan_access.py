@@ -7,15 +7,14 @@ are left out where it is not.
 """
 
 import os
+from collections.abc import Iterable, Sequence
 
 from policies.sweep import SWEEPS_BLIND_NS, SweepDetector, SweepWindow
 from policies.values import NS_PER_DAY, NS_PER_HOUR, NS_PER_S, AccessQuality
 from tiering.catalog import access, files, sweeps
 from tiering.catalog.transaction import batches
 from tiering.catalog.values import FileRow
-from tiering.hot.walk import Entry, Kind
 from tiering.jobs.context import Context, OpenRoot
-from tiering.jobs.scan_merge import Seen
 from tiering.jobs.scan_spool import AccessSpool
 
 ROWS = 5000  # per transaction
@@ -36,30 +35,31 @@ class AccessEvidence:
         self._started_ns = ctx.clock.now_ns()
         self._sweep = SweepDetector(self._started_ns)
         self._spool = AccessSpool(ctx.config.spool_dir)
+        self._moved: dict[int, int] = {}
+        """File id -> atime that moved since the catalog last heard; whose doing it was is asked for many at once."""
         self.window: SweepWindow | None = None
         """The sweep that conclude() found."""
 
-    def feed(self, entry: Entry) -> None:
+    def feed(self, files: Sequence[tuple[bytes, os.stat_result]]) -> None:
         """Take every file of the walk, in order."""
-        self._sweep.feed(entry.stat.st_atime_ns, mtime_ns=entry.stat.st_mtime_ns)
+        self._sweep.feed_many([(status.st_atime_ns, status.st_mtime_ns) for _, status in files])
 
-    def note(self, seen: Seen) -> None:
-        """Set the access time of a known file aside if it moved."""
-        row, atime_ns = seen.row, seen.entry.stat.st_atime_ns
-        if row is None or seen.entry.kind is not Kind.FILE or not self._mount.is_evidence:
-            return
-        if row.last_access_ns is not None and (
-            atime_ns <= row.last_access_ns
-            or atime_ns < self._last_complete_ns - EVIDENCE_WINDOW_NS
-            or _is_own_read(row, atime_ns)
-        ):
-            return
-        self._spool.add(row.file_id, atime_ns)
+    def note(self, reads: Iterable[tuple[int, int | None, int]]) -> None:
+        """Set aside the times of known files that were read: (file id, last access known, atime)."""
+        judged_ns = self._last_complete_ns - EVIDENCE_WINDOW_NS
+        for file_id, last_ns, atime_ns in reads:
+            if last_ns is None:
+                self._spool.add(file_id, atime_ns)
+            elif atime_ns >= judged_ns:
+                self._moved[file_id] = atime_ns
+        if len(self._moved) >= ROWS:
+            self._set_aside()
 
     def conclude(self) -> tuple[bool, AccessQuality]:
         """Write the access times that are readers'; return (a sweep moved some since the last scan, what the root's
         evidence is worth now).
         """
+        self._set_aside()
         self.window = self._sweep.verdict() if self._mount.is_evidence else None
         is_fresh = False
         for batch in batches(self._spool.read(), ROWS):
@@ -75,6 +75,17 @@ class AccessEvidence:
     def close(self) -> None:
         """Free the room on disk."""
         self._spool.close()
+
+    def _set_aside(self) -> None:
+        own: set[int] = set()
+        if self._moved and os.geteuid() != 0:
+            with self._ctx.catalog.read() as tx:
+                rows = files.by_ids(tx, self._moved).values()
+            own = {row.file_id for row in rows if _is_own_read(row, self._moved[row.file_id])}
+        for file_id, atime_ns in self._moved.items():
+            if file_id not in own:
+                self._spool.add(file_id, atime_ns)
+        self._moved = {}
 
     def _write(self, counted: dict[int, int]) -> None:
         if not counted:

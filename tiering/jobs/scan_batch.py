@@ -7,11 +7,10 @@ under way are left alone: the journal says how they stand.
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from policies.values import AccessQuality
-from tiering.catalog import commit, files, journal, moves, recipes
+from tiering.catalog import commit, files, journal, moves, recipes, walked
 from tiering.catalog.transaction import Tx
 from tiering.catalog.values import AdoptedFile, FileRow, FileState, NewFile, RecipeRow, ScannedFile, signed64
 from tiering.clock import NS_PER_DAY
@@ -24,6 +23,10 @@ from tiering.jobs.scan_merge import Seen
 
 _ON_DISK = {FileState.REGULAR, FileState.DUAL}
 _MOVABLE = {FileState.REGULAR, FileState.DUAL, FileState.OFFLINE, FileState.MISSING}
+
+
+Fresh = tuple[bytes, bytes, os.stat_result]
+"""(dir, name, stat) of a regular file at a path without a row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,32 +67,30 @@ class BatchScope:
     """The root had rows when the scan began: a new path may be a known file's."""
 
 
-def needs_work(seen: Seen, quality: str) -> bool:
-    """Return whether the catalog has anything to learn from this sight, access times aside."""
-    row, status = seen.row, seen.entry.stat
-    if row is None or row.state not in {*_ON_DISK, FileState.OFFLINE}:
-        return True
-    if seen.entry.kind is Kind.PLACEHOLDER:
-        return row.state is not FileState.OFFLINE or _differs(row, status, with_size=False)
-    return (
-        row.state is FileState.OFFLINE
-        or row.access_quality not in {quality, AccessQuality.OPENS}
-        or _differs(row, status, with_size=True)
-    )
-
-
-def apply_batch(scope: BatchScope, sights: Sequence[Seen], *, op_id: str) -> BatchOutcome:
-    """Bring the catalog to *sights*; durable on return. Running it again changes nothing more."""
-    movable = _find_moves(scope, sights) if scope.may_move else {}
+def apply_batch(scope: BatchScope, fresh: Sequence[Fresh], sights: Sequence[Seen], *, op_id: str) -> BatchOutcome:
+    """Bring the catalog to the new files *fresh* and to *sights*; durable on return. Running it again changes
+    nothing more.
+    """
+    movable: dict[bytes, FileRow] = {}
+    if scope.may_move:
+        alone = [Entry(dir, name, Kind.FILE, status, None) for dir, name, status in fresh if status.st_nlink == 1]
+        movable = _find_moves(scope, [*alone, *(seen.entry for seen in sights if seen.row is None)])
+    plain = [item for item in fresh if item[2].st_nlink == 1 and item[0] + item[1] not in movable]
+    rest = [*sights, *_as_seen(fresh, movable)]
     keep_until_ns = scope.context.clock.now_ns() + scope.context.config.versions.keep_days * NS_PER_DAY
     with scope.context.catalog.write() as tx:
-        work = _sort(tx, scope, sights, movable)
-        files.update_scanned(tx, work.updates, op_id=op_id, keep_until_ns=keep_until_ns)
-        moves.follow(tx, work.moved, op_id=op_id)
-        files.add_new(tx, work.new, op_id=op_id)
-        commit.adopt(tx, work.adopted, op_id=op_id, reason="placeholder found at a new path")
+        work = _sort(tx, scope, rest, movable) if rest else _Work()
+        if rest:
+            files.update_scanned(tx, work.updates, op_id=op_id, keep_until_ns=keep_until_ns)
+            moves.follow(tx, work.moved, op_id=op_id)
+            files.add_new(tx, work.new, op_id=op_id)
+        if plain:
+            rows = _fresh_rows(plain, counts_atime=scope.counts_atime)
+            walked.add_fresh(tx, scope.root.root_id, rows, access_quality=scope.quality, op_id=op_id)
+        if rest:
+            commit.adopt(tx, work.adopted, op_id=op_id, reason="placeholder found at a new path")
     return BatchOutcome(
-        new=len(work.new),
+        new=len(work.new) + len(plain),
         changed=len(work.updates) - len(work.moved),
         moved=len(work.moved),
         adopted=len(work.adopted),
@@ -98,23 +99,39 @@ def apply_batch(scope: BatchScope, sights: Sequence[Seen], *, op_id: str) -> Bat
     )
 
 
-def _differs(row: FileRow, status: os.stat_result, *, with_size: bool) -> bool:
-    return (
-        row.mtime_ns != status.st_mtime_ns
-        or row.ctime_ns != status.st_ctime_ns
-        or row.ino != signed64(status.st_ino)
-        or row.dev != signed64(status.st_dev)
-        or (with_size and (row.size != status.st_size or row.nlink != status.st_nlink or row.mode != status.st_mode))
-    )
+def _as_seen(fresh: Sequence[Fresh], movable: Mapping[bytes, FileRow]) -> list[Seen]:
+    """Return those of *fresh* that are more than a new row: names of shared inodes, and files that have moved."""
+    return [
+        Seen(Entry(dir, name, Kind.FILE, status, None), None)
+        for dir, name, status in fresh
+        if status.st_nlink != 1 or dir + name in movable
+    ]
 
 
-def _find_moves(scope: BatchScope, sights: Sequence[Seen]) -> dict[bytes, FileRow]:
+def _fresh_rows(fresh: Sequence[Fresh], *, counts_atime: bool) -> list[walked.FreshFile]:
+    return [
+        (
+            dir,
+            name,
+            status.st_size,
+            status.st_mtime_ns,
+            status.st_ctime_ns,
+            signed64(status.st_dev),
+            signed64(status.st_ino),
+            1,
+            status.st_mode,
+            status.st_uid,
+            status.st_gid,
+            # Whoever read a file that is met for the first time, nobody read it later than its atime.
+            status.st_atime_ns if counts_atime else None,
+        )
+        for dir, name, status in fresh
+    ]
+
+
+def _find_moves(scope: BatchScope, entries: Iterable[Entry]) -> dict[bytes, FileRow]:
     """Return new path -> the row of the file that stood elsewhere before; only where its old path is empty now."""
-    new = {
-        (seen.entry.stat.st_dev, seen.entry.stat.st_ino): seen.entry
-        for seen in sights
-        if seen.row is None and seen.entry.stat.st_nlink == 1
-    }
+    new = {(entry.stat.st_dev, entry.stat.st_ino): entry for entry in entries if entry.stat.st_nlink == 1}
     if not new:
         return {}
     with scope.context.catalog.read() as tx:

@@ -6,10 +6,8 @@ Every file system that keeps wide timestamps (XFS, ext4, btrfs, tmpfs) lets any 
 
 import os
 
-from tiering.hot.walk import Entry, Kind, WalkProblem
-
 # Signed 64-bit nanoseconds, in the catalog as in recipes: 1677-09-21 to 2262-04-11.
-_NS_BITS = 63
+_FIRST_NS, _LAST_NS = -(1 << 63), (1 << 63) - 1
 MAX_SIZE_BYTES = 1 << 53
 """8 PiB: what every reader of our JSON holds exactly, and far enough below 2**63 for the sums of the books. Only sparse
 files are larger."""
@@ -18,24 +16,22 @@ _MAX_LINKS = (1 << 31) - 1  # the column is a 32-bit integer on PostgreSQL
 _TIMES = (("modification", "st_mtime_ns"), ("access", "st_atime_ns"), ("change", "st_ctime_ns"))
 
 
-def fitting(entry: Entry | WalkProblem) -> Entry | WalkProblem:
-    """Return *entry*, or the problem in its place if it is a file or placeholder that cannot be taken in."""
-    if isinstance(entry, WalkProblem) or entry.kind not in {Kind.FILE, Kind.PLACEHOLDER}:
-        return entry
-    reason = misfit(entry.stat)
-    return WalkProblem(entry.dir, entry.name, reason) if reason else entry
-
-
 def misfit(status: os.stat_result) -> str:
     """Return which number of *status* does not fit, and what to do about it; "" if all do."""
+    if (  # every file that a scan meets for the first time comes by here
+        _FIRST_NS <= status.st_mtime_ns <= _LAST_NS
+        and _FIRST_NS <= status.st_atime_ns <= _LAST_NS
+        and _FIRST_NS <= status.st_ctime_ns <= _LAST_NS
+        and status.st_size <= MAX_SIZE_BYTES
+        and status.st_nlink <= _MAX_LINKS
+    ):
+        return ""
     for said, field in _TIMES:
-        if not -(1 << _NS_BITS) <= getattr(status, field) < 1 << _NS_BITS:
+        if not _FIRST_NS <= getattr(status, field) <= _LAST_NS:
             return (
                 f"its {said} time is not between 1677-09-21 and 2262-04-11, which is what can be kept; "
                 "set another (touch), and the next scan takes it in"
             )
     if status.st_size > MAX_SIZE_BYTES:
         return f"its size of {status.st_size:,} bytes is beyond the 8 PiB that can be kept"
-    if status.st_nlink > _MAX_LINKS:
-        return f"it has {status.st_nlink:,} names, more than can be kept"
-    return ""
+    return f"it has {status.st_nlink:,} names, more than can be kept"

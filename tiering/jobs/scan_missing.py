@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from tiering.catalog import files, journal
 from tiering.catalog.transaction import Tx, batches
 from tiering.catalog.values import FileRow, FileState
+from tiering.catalog.walked import KnownFile
 from tiering.config import PlaceholderKind, RootConfig
 from tiering.hot.placeholder import parse_target
 from tiering.jobs.context import Context, OpenRoot
@@ -32,14 +33,12 @@ class MissingFiles:
         """How many are gone, once settle() has looked again."""
         return self._gone.count
 
-    def note(self, row: FileRow, *, replaced: bool) -> None:
+    def note(self, row: KnownFile | FileRow, *, replaced: bool) -> None:
         """Set a row aside whose path has no file; *replaced*: something that is not its file stands there."""
-        if row.state is FileState.MISSING:
+        if row.state == FileState.MISSING:
             return
-        if row.state is FileState.OFFLINE and self._settings.placeholder is PlaceholderKind.NONE:
+        if row.state == FileState.OFFLINE and self._settings.placeholder is PlaceholderKind.NONE:
             return  # nothing stands at the path of an offline file here
-        if row.recipe_no is not None and self._settings.read_only:
-            return  # without a marker nobody knows whether the right tree is mounted
         self._seeming.add(row.file_id, row.dir, row.name, replaced=replaced)
 
     def settle(self) -> None:
@@ -47,7 +46,9 @@ class MissingFiles:
         for batch in batches(self._seeming.read(), ROWS):
             absent = [item for item in batch if item[3] or not self._stands(item[1] + item[2])]
             with self._ctx.catalog.read() as tx:
-                for item in _still_at_their_paths(tx, absent):
+                for item, row in _still_at_their_paths(tx, absent):
+                    if row.recipe_no is not None and self._settings.read_only:
+                        continue  # without a marker nobody knows whether the right tree is mounted
                     self._gone.add(item[0], item[1], item[2], replaced=item[3])
 
     def is_mass(self) -> bool:
@@ -62,7 +63,7 @@ class MissingFiles:
         marked = 0
         for number, batch in enumerate(batches(self._gone.read(), ROWS)):
             with self._ctx.catalog.write() as tx:
-                ids = [item[0] for item in _still_at_their_paths(tx, batch)]
+                ids = [item[0] for item, _ in _still_at_their_paths(tx, batch)]
                 if ids:
                     files.mark_missing(tx, ids, op_id=f"{op_id}:{number}")
             marked += len(ids)
@@ -84,7 +85,7 @@ class MissingFiles:
             return False
 
 
-def _still_at_their_paths(tx: Tx, items: Sequence[GoneItem]) -> Iterator[GoneItem]:
+def _still_at_their_paths(tx: Tx, items: Sequence[GoneItem]) -> Iterator[tuple[GoneItem, FileRow]]:
     """Yield those whose row is where it was, not missing yet, and under no operation."""
     busy = {row.file_id for row in journal.every(tx)}
     rows = files.by_ids(tx, [item[0] for item in items])
@@ -93,4 +94,4 @@ def _still_at_their_paths(tx: Tx, items: Sequence[GoneItem]) -> Iterator[GoneIte
         if row is None or item[0] in busy or row.state is FileState.MISSING:
             continue
         if (row.dir, row.name) == (item[1], item[2]):
-            yield item
+            yield item, row
