@@ -1,30 +1,22 @@
-"""From a byte source to parts: chunk, fingerprint, look up, confirm, encode, hand over. One pass, bounded memory.
+"""From a byte source to parts: cut by region, fingerprint, digest, hand over. One pass, bounded memory.
 
-Used by migrate for every file, and by estimates with a sink that keeps nothing. Memory is one buffer of BUFFER_BYTES
-plus what is being encoded. A hit counts as a duplicate only if the BLAKE3 digest agrees (P2): the same fingerprint
-with another digest is stored as a chunk of its own.
+Used by migrate. What is new, and how it is kept, is the business of whoever takes the pieces (dedup.blocks). A file
+that is in memory whole goes through ingest_whole(), a longer one through ingest(), in windows of WINDOW_BYTES.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from dedup.buffers import thread_buffer
 from dedup.chunkers import Chunker
-from dedup.codecs import Coded, encode
 from dedup.errors import ShortRead
-from dedup.fingerprint import (
-    DEFAULT_FINGERPRINT,
-    FileDigest,
-    FingerprintFunction,
-    digest,
-    resolve_fingerprint,
-)
-from dedup.values import ChunkPart, Digest, Extent, Fingerprint, HolePart, Part, Span
+from dedup.fingerprint import Buffer, FileDigest, FingerprintFunction, digest
+from dedup.values import ChunkPart, Digest, Extent, HolePart, Part, Region, Span, WrappedPart
+from dedup.wrappers import unwrap
 
-# 4 MiB: long enough that Python's share vanishes, short enough that the source is looked at every few milliseconds.
-BUFFER_BYTES = 4 << 20
+# 8 MiB: two of the longest chunks of the usual classes, long enough that Python's share vanishes.
+WINDOW_BYTES = 8 << 20
 # 1 MiB: a slow disk (100 MB/s) is left waiting 10 ms between two looks at the source's lease.
 READ_BYTES = 1 << 20
 # A stretch of zeros is hashed at 6 GB/s: 64 MiB take about 10 ms.
@@ -47,39 +39,22 @@ class ByteSource(Protocol):
         """
 
 
-class ChunkIndex(Protocol):
-    """What is stored already. Thread-safe."""
+class Piece(NamedTuple):
+    """One chunk with its bytes, on its way to whoever stores what is new."""
 
-    def lookup(self, fingerprints: Sequence[Fingerprint]) -> Mapping[Fingerprint, Sequence[Digest]]:
-        """Return the digests known for each fingerprint; absent = none. Includes what the sink was given before."""
-
-
-class ChunkSink(Protocol):
-    """Where new chunks go. Thread-safe."""
-
-    def add(self, fingerprint: Fingerprint, digest: Digest, raw_len: int, coded: Coded) -> None:
-        """Store one chunk; a (fingerprint, digest) it was given before is ignored. May block; may raise what it
-        likes.
-        """
+    chunk: ChunkPart
+    data: Buffer
+    """Valid only while it is being taken."""
+    region: Region
+    """Where it was cut from."""
+    start: int
+    """Its first byte, counted from the region's (of a page: in its plain form)."""
+    origin: object
+    """The source, in the caller's own terms; stands in the message should coding fail."""
 
 
-EncodeMany = Callable[[Sequence[memoryview]], Iterable[Coded]]
-"""Encodes several chunks, in order; the hook by which a caller spreads the work over threads.
-
-The views are valid until the last result has been taken."""
-
-
-@dataclass(frozen=True, slots=True)
-class IngestStats:
-    """What became of one source's bytes."""
-
-    chunks: int = 0
-    new_chunks: int = 0
-    new_raw_bytes: int = 0
-    """Of chunks that were handed to the sink."""
-    new_stored_bytes: int = 0
-    reused_bytes: int = 0
-    hole_bytes: int = 0
+Take = Callable[[Sequence[Piece]], None]
+"""Is offered every piece of a stretch, in order, known or not. May block; may raise what it likes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,131 +64,195 @@ class Ingested:
     parts: tuple[Part, ...]
     digest: Digest
     """Of the whole file, holes read as zeros."""
-    stats: IngestStats
 
 
-def ingest(
-    source: ByteSource,
-    *,
-    chunker: Chunker,
-    effort: str,
-    index: ChunkIndex,
-    sink: ChunkSink,
-    fingerprint: str = DEFAULT_FINGERPRINT,
-    before_read: Callable[[], None],
-    encode_many: EncodeMany | None = None,
-) -> Ingested:
-    """Return the parts and digest of *source*, having handed every new chunk to *sink*.
+@dataclass(frozen=True, slots=True)
+class Cutting:
+    """How a source is cut and named."""
 
-    *before_read* is called before each read, each encoding and each step over a hole; what it raises ends the ingest.
-    Raises ShortRead if the source ends early, CorruptChunk if a codec fails its own check; chunks handed over by then
-    are whole and true, only unreferenced.
+    chunker: Callable[[Region], Chunker]
+    """Of each region; dedup.chunkers.chunker_of with the file's size."""
+    fingerprint: FingerprintFunction
+    origin: object = None
+    regions: Sequence[Region] = ()
+    """They cover the source; none: all of it is generic. Left aside where there are holes."""
+
+
+def generic(span: Span) -> Region:
+    """Return a region of which nothing is known."""
+    return Region(span, "generic")
+
+
+def ingest_whole(data: memoryview, cutting: Cutting) -> tuple[Ingested, list[Piece]]:
+    """Return parts and digest of a file that is *data*, and its pieces for the caller to hand over, in order.
+
+    The pieces are views of *data*, or of what pages unwrap to.
     """
-    spread = encode_many or _one_after_the_other(effort)
-    run = _Run(source, chunker, index, sink, resolve_fingerprint(fingerprint), before_read, spread)
-    return run.everything()
+    run = _Cutter(cutting, _Memory(data))
+    for region in cutting.regions or ([generic(Span(0, len(data)))] if data else []):
+        run.add_region(region)
+    parts = run.parts
+    is_single = len(parts) == 1 and isinstance(parts[0], ChunkPart)
+    whole = parts[0].digest if is_single and isinstance(parts[0], ChunkPart) else digest(data)
+    return Ingested(tuple(parts), whole), run.pieces
 
 
-def _one_after_the_other(effort: str) -> EncodeMany:
-    return lambda pieces: (encode(piece, effort=effort) for piece in pieces)
+def ingest(source: ByteSource, cutting: Cutting, *, take: Take, before_read: Callable[[], None]) -> Ingested:
+    """Return the parts and digest of *source*, having offered every piece to *take*.
+
+    *before_read* is called before each read and each step over a hole; what it raises ends the ingest. Raises ShortRead
+    if the source ends early; pieces taken by then are whole and true, only unreferenced.
+    """
+    extents = tuple(source.extents())
+    if sum(extent.span.length for extent in extents) != source.size:
+        raise ShortRead("the source's extents do not add up to its size")
+    has_holes = any(extent.is_hole for extent in extents)
+    whole = FileDigest()
+    regions = () if has_holes else cutting.regions
+    kinds = {(region.kind, region.element): region for region in regions or [generic(Span(0, source.size))]}
+    longest = max(cutting.chunker(region).max_len for region in kinds.values())
+    # Twice: a chunk that is still open at the end of one window is found whole in the next.
+    window = _Stream(source, before_read, whole, thread_buffer(min(source.size, max(WINDOW_BYTES, 2 * longest))))
+    run = _Cutter(cutting, window)
+
+    def settle() -> None:
+        if run.pieces:
+            take(run.pieces)
+            run.pieces = []
+
+    window.settle = settle
+    for extent in extents:
+        if extent.is_hole:
+            settle()
+            _add_hole(run.parts, extent.span.length, whole, before_read)
+            continue
+        window.end = extent.span.end
+        for region in regions or [generic(extent.span)]:
+            run.add_region(region)
+    settle()
+    return Ingested(tuple(run.parts), whole.digest())
+
+
+class _Window(Protocol):
+    """The bytes of a source, read forwards."""
+
+    @property
+    def capacity(self) -> int:
+        """The longest stretch that need() gives."""
+
+    def need(self, offset: int, length: int) -> memoryview:
+        """Return *length* bytes from *offset* on. Views given before may become worthless; offsets ascend."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Memory:
+    """A window over all of a small file."""
+
+    data: memoryview
+
+    @property
+    def capacity(self) -> int:
+        return len(self.data)
+
+    def need(self, offset: int, length: int) -> memoryview:
+        return self.data[offset : offset + length]
 
 
 @dataclass(slots=True)
-class _Run:
-    """One source on its way through."""
+class _Stream:
+    """A window that slides over a source; digests what it reads."""
 
     source: ByteSource
-    chunker: Chunker
-    index: ChunkIndex
-    sink: ChunkSink
-    fingerprint: FingerprintFunction
     before_read: Callable[[], None]
-    encode_many: EncodeMany
-    parts: list[Part] = field(default_factory=list)
-    whole: FileDigest = field(default_factory=FileDigest)
-    single: Digest | None = None
-    """The digest of the only chunk of a source that is one chunk: it is the whole digest too."""
-    new_chunks: int = 0
-    new_raw_bytes: int = 0
-    new_stored_bytes: int = 0
+    whole: FileDigest
+    buffer: memoryview
+    end: int = 0
+    """Nothing is read beyond: the end of the extent in hand."""
+    settle: Callable[[], None] = field(default=lambda: None)
+    """Called before views given out become worthless."""
+    base: int = 0
+    held: int = 0
 
-    def everything(self) -> Ingested:
-        extents = tuple(self.source.extents())
-        if sum(extent.span.length for extent in extents) != self.source.size:
-            raise ShortRead("the source's extents do not add up to its size")
-        longest = max((extent.span.length for extent in extents if not extent.is_hole), default=0)
-        buffer = thread_buffer(min(longest, max(BUFFER_BYTES, 2 * self.chunker.max_len)))
-        for extent in extents:
-            if extent.is_hole:
-                self._add_hole(extent.span.length)
-            else:
-                self._add_extent(extent.span, buffer)
-        return self._outcome()
+    @property
+    def capacity(self) -> int:
+        return len(self.buffer)
 
-    def _add_hole(self, length: int) -> None:
-        if self.parts and isinstance(self.parts[-1], HolePart):
-            self.parts[-1] = HolePart(self.parts[-1].length + length)
-        else:
-            self.parts.append(HolePart(length))
-        for start in range(0, length, HOLE_STEP_BYTES):
+    def need(self, offset: int, length: int) -> memoryview:
+        start = offset - self.base
+        if start + length > self.held:
+            self.settle()
+            kept = max(self.held - start, 0)
+            self.buffer[:kept] = self.buffer[start : start + kept]
+            self.base, self.held, start = offset, kept, 0
+            self._fill(min(len(self.buffer), self.end - offset))
+        return self.buffer[start : start + length]
+
+    def _fill(self, wanted: int) -> None:
+        while self.held < wanted:
             self.before_read()
-            self.whole.update_zeros(min(HOLE_STEP_BYTES, length - start))
-
-    def _add_extent(self, span: Span, buffer: memoryview) -> None:
-        """Read and cut one stretch of data; what a buffer leaves uncut moves to its front."""
-        offset, held = span.start, 0
-        while offset < span.end:
-            wanted = min(len(buffer) - held, span.end - offset)
-            self._fill(buffer[held : held + wanted], offset)
-            offset, held = offset + wanted, held + wanted
-            ends = self.chunker.cuts(buffer[:held], final=offset == span.end)
-            self._add_chunks(buffer, ends)
-            done = ends[-1] if ends else 0
-            buffer[: held - done] = buffer[done:held]
-            held -= done
-
-    def _fill(self, piece: memoryview, offset: int) -> None:
-        filled = 0
-        while filled < len(piece):
-            self.before_read()
-            got = self.source.readinto(piece[filled : filled + READ_BYTES], offset + filled)
+            piece = self.buffer[self.held : min(self.held + READ_BYTES, wanted)]
+            got = self.source.readinto(piece, self.base + self.held)
             if got <= 0:
-                raise ShortRead(f"the source ends at {offset + filled}, {self.source.size} bytes were announced")
-            filled += got
+                at = self.base + self.held
+                raise ShortRead(f"the source ends at {at}, {self.source.size} bytes were announced")
+            self.whole.update(piece[:got])
+            self.held += got
 
-    def _add_chunks(self, data: memoryview, ends: list[int]) -> None:
-        """Record the chunks of *data* that end at *ends*; encode and hand over those that are not known."""
-        if not ends:
-            return
-        pieces = [data[start:end] for start, end in pairwise([0, *ends])]
-        chunks = [ChunkPart(self.fingerprint(piece), digest(piece), len(piece)) for piece in pieces]
-        if len(ends) == 1 and ends[0] == self.source.size:
-            self.single = chunks[0].digest
-        else:
-            self.whole.update(data[: ends[-1]])
-        self.parts += chunks
-        known = self.index.lookup(list({chunk.fingerprint for chunk in chunks}))
-        new = {
-            chunk: piece
-            for chunk, piece in zip(chunks, pieces, strict=True)
-            if chunk.digest not in known.get(chunk.fingerprint, ())
-        }
-        self.before_read()
-        for chunk, coded in zip(new, self.encode_many(list(new.values())), strict=True):
-            self.sink.add(chunk.fingerprint, chunk.digest, chunk.length, coded)
-            self.new_chunks += 1
-            self.new_raw_bytes += chunk.length
-            self.new_stored_bytes += len(coded.payload)
-            self.before_read()
 
-    def _outcome(self) -> Ingested:
-        holes = sum(part.length for part in self.parts if isinstance(part, HolePart))
-        stats = IngestStats(
-            chunks=sum(isinstance(part, ChunkPart) for part in self.parts),
-            new_chunks=self.new_chunks,
-            new_raw_bytes=self.new_raw_bytes,
-            new_stored_bytes=self.new_stored_bytes,
-            reused_bytes=self.source.size - holes - self.new_raw_bytes,
-            hole_bytes=holes,
-        )
-        return Ingested(tuple(self.parts), self.single or self.whole.digest(), stats)
+@dataclass(slots=True)
+class _Cutter:
+    """Cuts one source region by region."""
+
+    cutting: Cutting
+    window: _Window
+    parts: list[Part] = field(default_factory=list)
+    pieces: list[Piece] = field(default_factory=list)
+    """Not handed over yet."""
+
+    def add_region(self, region: Region) -> None:
+        """Cut *region*, the next one; a page that does not come back exactly is kept as it is."""
+        span = region.span
+        if region.wrap and 0 < span.length <= self.window.capacity:
+            plain = unwrap(region.wrap, bytes(self.window.need(span.start, span.length)))
+            if plain:
+                chunker = self.cutting.chunker(region)
+                inner = self._chunks(memoryview(plain), chunker.cuts(memoryview(plain), final=True), region, 0)
+                self.parts.append(WrappedPart(region.wrap, span.length, tuple(inner)))
+                return
+        if region.wrap:
+            region = Region(span, "media")
+        self._add_span(region, self.cutting.chunker(region))
+
+    def _add_span(self, region: Region, chunker: Chunker) -> None:
+        at, end = region.span.start, region.span.end
+        while at < end:
+            wanted = min(self.window.capacity, end - at)
+            view = self.window.need(at, wanted)
+            if wanted <= chunker.min_len:  # what is left of the file, or a small one: nothing to look for
+                ends = [wanted]
+            else:
+                ends = chunker.cuts(view, final=at + wanted == end)
+            self.parts += self._chunks(view, ends, region, at - region.span.start)
+            at += ends[-1]
+
+    def _chunks(self, view: memoryview, ends: Sequence[int], region: Region, offset: int) -> list[ChunkPart]:
+        fingerprint, origin, pieces = self.cutting.fingerprint, self.cutting.origin, self.pieces
+        chunks = []
+        start = 0
+        for end in ends:
+            data = view[start:end]
+            chunk = ChunkPart(fingerprint(data), digest(data), end - start)
+            chunks.append(chunk)
+            pieces.append(Piece(chunk, data, region, offset + start, origin))
+            start = end
+        return chunks
+
+
+def _add_hole(parts: list[Part], length: int, whole: FileDigest, before_read: Callable[[], None]) -> None:
+    if parts and isinstance(parts[-1], HolePart):
+        parts[-1] = HolePart(parts[-1].length + length)
+    else:
+        parts.append(HolePart(length))
+    for start in range(0, length, HOLE_STEP_BYTES):
+        before_read()
+        whole.update_zeros(min(HOLE_STEP_BYTES, length - start))

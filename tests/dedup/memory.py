@@ -1,11 +1,14 @@
 """Sources, index and sink in memory, for tests of ingest and for building small stores by hand."""
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from dedup.codecs import Coded
-from dedup.values import ChunkPart, Digest, Extent, Fingerprint, HolePart, Part, Span
+from dedup.assemble import rewrapped
+from dedup.blocks import Gatherer, RawBlock
+from dedup.chunkers import Chunker
+from dedup.fingerprint import DEFAULT_FINGERPRINT, digest, resolve_fingerprint
+from dedup.ingest import Cutting, Ingested, ingest
+from dedup.values import ChunkPart, Digest, Extent, Fingerprint, HolePart, Part, Region, Span, WrappedPart
 
 
 @dataclass
@@ -38,31 +41,53 @@ class BytesSource:
 
 @dataclass
 class Shelf:
-    """Index and sink at once: remembers every chunk that it was given."""
+    """Takes in sources and remembers every new chunk, in the blocks that a Gatherer made."""
 
-    chunks: dict[tuple[Fingerprint, Digest], tuple[int, Coded]] = field(default_factory=dict)
-    known: dict[Fingerprint, list[Digest]] = field(default_factory=lambda: defaultdict(list))
+    blocks: list[RawBlock] = field(default_factory=list)
+    chunks: dict[Digest, bytes] = field(default_factory=dict)
+    fingerprints: set[Fingerprint] = field(default_factory=set)
 
-    def lookup(self, fingerprints: Sequence[Fingerprint]) -> Mapping[Fingerprint, Sequence[Digest]]:
-        return {name: self.known[name] for name in fingerprints if name in self.known}
+    def claim(self, chunks: Sequence[ChunkPart]) -> list[bool]:
+        is_new = []
+        for chunk in chunks:
+            is_new.append(chunk.digest not in self.chunks)
+            self.chunks.setdefault(chunk.digest, b"")
+            self.fingerprints.add(chunk.fingerprint)
+        return is_new
 
-    def add(self, fingerprint: Fingerprint, digest: Digest, raw_len: int, coded: Coded) -> None:
-        if (fingerprint, digest) not in self.chunks:
-            self.chunks[fingerprint, digest] = (raw_len, coded)
-            self.known[fingerprint].append(digest)
+    def full(self, block: RawBlock) -> None:
+        self.blocks.append(block)
+        at = 0
+        for chunk in block.chunks:
+            self.chunks[chunk.digest] = block.raw[at : at + chunk.length]
+            assert digest(self.chunks[chunk.digest]) == chunk.digest
+            at += chunk.length
+        assert at == len(block.raw)
 
-    def assembled(self, parts: Sequence[Part], open_chunk: Callable[[str, bytes, int, Digest], bytes]) -> bytes:
+    def take_in(
+        self,
+        source: BytesSource,
+        chunker: Chunker,
+        *,
+        fingerprint: str = DEFAULT_FINGERPRINT,
+        regions: Sequence[Region] = (),
+        before_read: Callable[[], None] = lambda: None,
+    ) -> Ingested:
+        """Ingest one source in windows, its blocks closed at its end."""
+        gatherer = Gatherer(self, self.full)
+        cutting = Cutting(lambda region: chunker, resolve_fingerprint(fingerprint), "a source", regions)
+        result = ingest(source, cutting, take=gatherer.take, before_read=before_read)
+        gatherer.flush()
+        return result
+
+    def assembled(self, parts: Sequence[Part]) -> bytes:
         """Return the bytes that *parts* describe."""
         pieces = []
         for part in parts:
             if isinstance(part, HolePart):
                 pieces.append(bytes(part.length))
+            elif isinstance(part, WrappedPart):
+                pieces.append(rewrapped(part, b"".join(self.chunks[chunk.digest] for chunk in part.inner)))
             else:
-                assert isinstance(part, ChunkPart)
-                raw_len, coded = self.chunks[part.fingerprint, part.digest]
-                pieces.append(open_chunk(coded.codec, coded.payload, raw_len, part.digest))
+                pieces.append(self.chunks[part.digest])
         return b"".join(pieces)
-
-
-def nothing() -> None:
-    """Stand for a check that finds the source unchanged."""

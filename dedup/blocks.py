@@ -1,0 +1,104 @@
+"""Gathers new chunks into blocks, each of one class, and codes them.
+
+Used by migrate, one Gatherer per reading thread, so that neighbours in a folder are neighbours in a block. Chunks of
+different kinds are never mixed: a block has one codec. Which chunks are new is asked once for all pieces of a stretch.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from dedup.codecs import Coded, encode
+from dedup.errors import CorruptChunk
+from dedup.fingerprint import Buffer
+from dedup.ingest import Piece
+from dedup.values import ChunkPart
+
+# 1 MiB: what zstd gains by a longer context is gained by then, and reading one small file decodes no more than that.
+BLOCK_BYTES = 1 << 20
+# From half a block on a chunk gains nothing from neighbours, and is read alone without them.
+SOLO_BYTES = 512 << 10
+
+
+class Newcomers(Protocol):
+    """Knows what is stored, or being stored. Thread-safe."""
+
+    def claim(self, chunks: Sequence[ChunkPart]) -> Sequence[bool]:
+        """Return for each chunk whether the caller is to store it: it is known nowhere and nobody was told so before.
+
+        A chunk counts as known only if its digest is, whatever its fingerprint says (P2).
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class RawBlock:
+    """A full block, not coded yet."""
+
+    raw: bytes
+    chunks: tuple[ChunkPart, ...]
+    kind: str
+    element: str
+    origin: object
+    """Of its first piece."""
+
+
+@dataclass(slots=True)
+class _Open:
+    """A block that is being filled."""
+
+    origin: object
+    chunks: list[ChunkPart] = field(default_factory=list)
+    data: list[Buffer] = field(default_factory=list)
+    length: int = 0
+
+
+class Gatherer:
+    """Fills blocks; one thread at a time. Ends with flush()."""
+
+    def __init__(self, newcomers: Newcomers, full: Callable[[RawBlock], None]) -> None:
+        """Ask *newcomers* what to keep; hand full blocks to *full*, which may code them at once and may raise."""
+        self._newcomers = newcomers
+        self._full = full
+        self._open: dict[tuple[str, str], _Open] = {}
+
+    def take(self, pieces: Sequence[Piece]) -> None:
+        """Keep those of *pieces* that are new; on return nothing refers to their data any more."""
+        is_new = self._newcomers.claim([piece.chunk for piece in pieces])
+        for piece, wanted in zip(pieces, is_new, strict=True):
+            if wanted:
+                self._add(piece)
+        for block in self._open.values():
+            if len(block.data) > 1 or not isinstance(block.data[0], bytes):
+                block.data = [b"".join(block.data)]
+
+    def flush(self) -> None:
+        """Hand over what waits."""
+        for kind in list(self._open):
+            self._close(kind)
+
+    def _add(self, piece: Piece) -> None:
+        kind = (piece.region.kind, piece.region.element)
+        chunk = piece.chunk
+        if chunk.length >= SOLO_BYTES:
+            self._full(RawBlock(bytes(piece.data), (chunk,), *kind, piece.origin))
+            return
+        block = self._open.get(kind)
+        if block is None:
+            block = self._open[kind] = _Open(piece.origin)
+        block.chunks.append(chunk)
+        block.data.append(piece.data)
+        block.length += chunk.length
+        if block.length >= BLOCK_BYTES:
+            self._close(kind)
+
+    def _close(self, kind: tuple[str, str]) -> None:
+        block = self._open.pop(kind)
+        self._full(RawBlock(b"".join(block.data), tuple(block.chunks), *kind, block.origin))
+
+
+def code(block: RawBlock, *, effort: str) -> Coded:
+    """Return *block* coded, proven by decoding. Raises CorruptChunk naming its first source."""
+    try:
+        return encode(block.raw, kind=block.kind, element=block.element, effort=effort)
+    except CorruptChunk as error:
+        raise CorruptChunk(f"a block that begins with bytes of {block.origin}: {error}") from error
