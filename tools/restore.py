@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Restores files from a frostline store without frostline: the standard library, zstandard and blake3, nothing else.
+"""Restores files from a frostline store without frostline: the standard library, zstandard, blake3 and numpy alone.
 
     restore.py STORE_DIR OUT_DIR [--list] [--path GLOB] [--missing] [--from-recipes]
 
 STORE_DIR is a store that is a directory, or an S3 bucket (and prefix) copied to one with its keys as paths. Further
-stores of one installation (an archive tier) are given with --also. Written from docs/formats.md
+stores of one installation (an archive tier) are given with --also. Written from docs/formats.md and the pages it names
 alone; every chunk and every whole file is verified, nothing that exists is overwritten. Files land in
-OUT_DIR/<root>/<path>.
+OUT_DIR/<root>/<path>. restore_formats.py and restore_codecs.py belong beside this file.
 
 Which files: those of the newest state that the segments tell. Without segments, or with --from-recipes, the newest
 version of every path that any recipe names. Exit code: 0 all restored, 1 some were not (each is named).
@@ -20,166 +20,148 @@ import sqlite3
 import struct
 import sys
 import tempfile
-import zlib
-from collections import namedtuple
+from collections import OrderedDict, namedtuple
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-import zstandard
 from blake3 import blake3
+from restore_codecs import Damaged, rewrap
+from restore_formats import Block, Place, Recipe, Store, decode_recipe, pieces, read_pack, read_segment, recipe_text
 
-HEADER, FOOTER = struct.Struct("<8sHH4x"), struct.Struct("<8sHHIQI32sI")
-CHUNK, TRAILER, ENTRY = struct.Struct("<4sIIBx16s32s"), struct.Struct("<4sII"), struct.Struct("<16s32sQIIH")
-SEGMENT, RECIPE = struct.Struct("<8sHHIQ32sQQ32s"), struct.Struct("<4sHH16sQ32sIIIqqqIIII")
-LENGTH = struct.Struct("<I")
-BASE32 = "0123456789abcdefghjkmnpqrstvwxyz"
+DEEPEST = 4  # bases below a chunk
+HELD_BLOCKS = 16  # decoded, of at most 4 MiB each but for long recipes: neighbours in a file share blocks
+UNREADABLE = (Damaged, OSError, struct.error, IndexError, UnicodeDecodeError, StopIteration)
 
-
-class Damaged(Exception):
-    """Bytes are not what the format or a digest says."""
-
-
-# Where a coded payload stands; one version of one file; a file to restore (its first name is written, the others are
-# hard links to it) with the place and digest of its recipe. A part is (length, digest of the chunk), b"" for a hole.
-Place = namedtuple("Place", "pack offset stored_len raw_len codec")
-Recipe = namedtuple("Recipe", "recipe_id size digest mode owner times stored_ns root path links xattrs parts")
-Wanted = namedtuple("Wanted", "root names place digest size")
+# A file to restore: its first name is written, the others are hard links to it.
+Wanted = namedtuple("Wanted", "root names recipe_id")
 
 
-class Store:
-    """Directories that hold the objects of one installation."""
+class Index:
+    """Where every chunk and recipe stands, in a temporary SQLite file: a store may hold more than memory does."""
 
-    def __init__(self, folders: list[Path]) -> None:
-        """Read from *folders*; an object is taken from the first that has it."""
-        self.folders = folders
+    def __init__(self, store: Store, folder: str) -> None:
+        """Read the trailers of all packs; the index lies in *folder*."""
+        self.store = store
+        self.held: OrderedDict[int, bytes] = OrderedDict()
+        self.db = sqlite3.connect(os.path.join(folder, "index.db"), isolation_level=None)
+        self.db.execute("PRAGMA journal_mode = OFF")
+        self.db.execute("CREATE TABLE blocks (no INTEGER PRIMARY KEY, pack, offset, stored_len, raw_len, codec, base)")
+        self.db.execute("CREATE TABLE chunks (digest, block, inner, length)")
+        self.db.execute("CREATE TABLE recipes (id, pack, number, block, inner, length, digest)")
+        self.db.execute("CREATE INDEX by_digest ON chunks (digest)")
+        self.db.execute("BEGIN")
+        for key in store.keys("recipes"):
+            self.add_recipes(key)
+        waiting = [block for key in store.keys("packs") for block in self.add_chunks(read_pack(store, key))]
+        while waiting and len(still := self.add_chunks(waiting)) < len(waiting):
+            waiting = still  # a block without names is named by decoding it, which may need another one's chunk
+        self.db.execute("CREATE INDEX by_id ON recipes (id)")
+        self.db.execute("CREATE INDEX by_place ON recipes (pack, number)")
+        self.db.execute("COMMIT")
 
-    def keys(self, prefix: str) -> list[str]:
-        """Return the keys below "packs", "recipes" or "segments", sorted."""
-        files = ((folder, path) for folder in self.folders for path in (folder / prefix).rglob("*"))
-        return sorted({str(path.relative_to(folder)) for folder, path in files if path.is_file()})
+    def add_chunks(self, blocks: list[Block]) -> list[Block]:
+        """Take blocks of chunks in; return those that have no names and cannot be given any yet."""
+        left = []
+        for block in blocks:
+            digests = block.digests
+            if not digests:
+                try:
+                    raw = self.store.open_block(block.place, self.base_of(block.place, 0))
+                    digests = [blake3(piece).digest() for piece in pieces(raw, block.lengths)]
+                except UNREADABLE:
+                    left.append(block)
+                    continue
+            number, inner = self.add_block(block.place), 0
+            for digest, length in zip(digests, block.lengths, strict=True):
+                self.db.execute("INSERT INTO chunks VALUES (?, ?, ?, ?)", (digest, number, inner, length))
+                inner += length
+        return left
 
-    def path(self, key: str) -> Path:
-        """Return where the object lies. Raises Damaged if it does not."""
-        for folder in self.folders:
-            if (folder / key).is_file():
-                return folder / key
-        raise Damaged(f"the object {key} is not there")
+    def add_recipes(self, key: str) -> None:
+        """Take the recipes of a pack in."""
+        place_in_pack = 0
+        for block in read_pack(self.store, key):
+            names, digests = block.names, block.digests
+            if not digests:
+                try:
+                    raw = self.store.open_block(block.place)
+                except UNREADABLE as error:
+                    print(f"{key}: {error}", file=sys.stderr)
+                    continue
+                names = [piece[6:22] for piece in pieces(raw, block.lengths)]
+                digests = [blake3(raw).digest()] * len(names)
+            number, inner = self.add_block(block.place), 0
+            for name, digest, length in zip(names, digests, block.lengths, strict=True):
+                row = (recipe_text(name), key, place_in_pack, number, inner, length, digest)
+                self.db.execute("INSERT INTO recipes VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+                place_in_pack, inner = place_in_pack + 1, inner + length
 
-    def read(self, key: str, offset: int, length: int) -> bytes:
-        """Return a range of an object, shorter only at its end."""
-        with self.path(key).open("rb") as file:
-            file.seek(offset)
-            return file.read(length)
+    def add_block(self, place: Place) -> int:
+        """Take a block in; return its number."""
+        return int(self.db.execute("INSERT INTO blocks VALUES (NULL, ?, ?, ?, ?, ?, ?)", place).lastrowid or 0)
 
-    def chunk(self, place: Place, digest: bytes) -> bytes:
-        """Return the raw bytes of a payload, decoded and confirmed."""
-        raw = decode(place.codec, self.read(place.pack, place.offset, place.stored_len), place.raw_len)
-        if blake3(raw).digest() != digest:
-            raise Damaged(f"a chunk of {place.pack} at {place.offset} fails its digest")
-        return raw
+    def opened(self, number: int, depth: int) -> bytes:
+        """Return a decoded block, unconfirmed."""
+        if number not in self.held:
+            query = "SELECT pack, offset, stored_len, raw_len, codec, base FROM blocks WHERE no = ?"
+            place = Place(*self.db.execute(query, (number,)).fetchone())
+            self.held[number] = self.store.open_block(place, self.base_of(place, depth))
+            if len(self.held) > HELD_BLOCKS:
+                self.held.popitem(last=False)
+        self.held.move_to_end(number)
+        return self.held[number]
 
+    def base_of(self, place: Place, depth: int) -> bytes:
+        """Return the raw bytes of a block's base; none, if it needs none."""
+        if place.base and depth >= DEEPEST:
+            raise Damaged("a chunk is coded against too long a chain of others")
+        return self.raw(place.base, depth + 1) if place.base else b""
 
-def decode(codec: str, payload: bytes, raw_len: int) -> bytes:
-    """Return the raw bytes of a coded payload."""
-    if codec == "raw":
-        raw = payload
-    elif codec.startswith("zstd:"):
-        try:
-            if zstandard.frame_content_size(payload) != raw_len or raw_len > (len(payload) // 4 + 1) << 17:
-                raise Damaged("a zstd frame is not of the length it should be")
-            raw = zstandard.ZstdDecompressor().decompress(payload, max_output_size=raw_len)
-        except zstandard.ZstdError as error:
-            raise Damaged(f"a zstd frame does not decode: {error}") from error
-    else:
-        raise Damaged(f"codec {codec!r} is not known: use a newer restore.py")
-    if len(raw) != raw_len:
-        raise Damaged(f"a chunk has {len(raw)} bytes instead of {raw_len}")
-    return raw
+    def raw(self, digest: bytes, depth: int = 0) -> bytes:
+        """Return a chunk, from whichever copy is sound. Raises Damaged."""
+        problem = Damaged(f"chunk {digest.hex()[:16]} is in no pack")
+        query = "SELECT block, inner, length FROM chunks WHERE digest = ?"
+        for number, inner, length in self.db.execute(query, (digest,)).fetchall():
+            try:
+                raw = self.opened(number, depth)[inner : inner + length]
+                if blake3(raw).digest() == digest:
+                    return raw
+                problem = Damaged(f"chunk {digest.hex()[:16]} fails its digest")
+            except UNREADABLE as error:
+                problem = Damaged(str(error))
+        raise problem
 
+    def recipe(self, recipe_id: str) -> Recipe:
+        """Return a recipe, from whichever copy is sound. Raises Damaged."""
+        problem = Damaged(f"recipe {recipe_id} is in no pack")
+        query = "SELECT block, inner, length, digest FROM recipes WHERE id = ?"
+        for number, inner, length, digest in self.db.execute(query, (recipe_id,)).fetchall():
+            try:
+                raw = self.opened(number, 0)
+                if blake3(raw).digest() == digest:
+                    return decode_recipe(raw[inner : inner + length])
+                problem = Damaged(f"recipe {recipe_id} fails its digest")
+            except UNREADABLE as error:
+                problem = Damaged(str(error))
+        raise problem
 
-def pack_entries(store: Store, key: str) -> list[tuple[bytes, bytes, Place]]:
-    """Return (fingerprint or recipe id, digest, place) of everything in a pack, by its trailer or else by scanning."""
-    try:
-        return list(trailer_entries(store, key))
-    except (Damaged, struct.error, IndexError, UnicodeDecodeError):
-        print(f"{key}: the trailer is damaged; scanning", file=sys.stderr)
-        return list(scanned_entries(store, key))
+    def recipe_ids(self, record: dict[str, object]) -> list[str]:
+        """Return the recipes that a record of segments names: by their ids, or by runs of places in their pack."""
+        if "ids" in record:
+            return list(record["ids"])  # type: ignore[call-overload]
+        query = "SELECT id FROM recipes WHERE pack = ? AND number >= ? AND number < ? ORDER BY number"
+        runs = [(record["pack"], first, first + count) for first, count in record["recipes"]]  # type: ignore[attr-defined]
+        return [row[0] for run in runs for row in self.db.execute(query, run)]
 
-
-def trailer_entries(store: Store, key: str) -> Iterator[tuple[bytes, bytes, Place]]:
-    """Yield the entries that the trailer lists."""
-    size = store.path(key).stat().st_size
-    end = store.read(key, max(0, size - FOOTER.size), FOOTER.size)
-    magic, version, _, count, offset, length, digest, check = FOOTER.unpack(end)
-    if magic != b"FRLNFOOT" or version != 1 or zlib.crc32(end[:-4]) != check:
-        raise Damaged("footer")
-    index = store.read(key, offset, length)
-    if blake3(index).digest() != digest:
-        raise Damaged("trailer")
-    _, _, names_count = TRAILER.unpack_from(index)
-    names, at = [], TRAILER.size
-    for _ in range(names_count):
-        names.append(index[at + 1 : at + 1 + index[at]].decode("ascii"))
-        at += 1 + index[at]
-    if len(index) - at != count * ENTRY.size:
-        raise Damaged("trailer")
-    for name, chunk_digest, where, stored_len, raw_len, codec in ENTRY.iter_unpack(index[at:]):
-        yield name, chunk_digest, Place(key, where, stored_len, raw_len, names[codec])
-
-
-def scanned_entries(store: Store, key: str) -> Iterator[tuple[bytes, bytes, Place]]:
-    """Yield the entries whose chunk headers are sound. Reads the whole pack into memory (64 MiB as configured)."""
-    data = store.path(key).read_bytes()
-    at = data.find(b"FLCH")
-    while at >= 0:
-        following = at + 1
-        if len(data) - at >= CHUNK.size:
-            _, stored_len, raw_len, name_len, name, digest = CHUNK.unpack_from(data, at)
-            end = at + CHUNK.size + name_len
-            check = zlib.crc32(struct.pack("<Q", at), zlib.crc32(data[at:end]))
-            if data[end : end + 4] == LENGTH.pack(check):
-                codec = data[at + CHUNK.size : end].decode("ascii", "replace")
-                yield name, digest, Place(key, end + 4, stored_len, raw_len, codec)
-                following = end + 4 + stored_len
-        at = data.find(b"FLCH", following)
-
-
-def decode_recipe(data: bytes) -> Recipe:
-    """Return the recipe stored as *data*."""
-    head = RECIPE.unpack_from(data)
-    magic, version, flags, key, size, digest, mode, uid, gid, mtime_ns, atime_ns, stored_ns = head[:12]
-    links, xattrs, distinct, sequence_len = head[12:]
-    if magic != b"FLRE" or version != 1 or flags > 1:
-        raise Damaged("a recipe is of an unknown version: use a newer restore.py")
-    at = RECIPE.size
-
-    def take(length: int) -> bytes:
-        nonlocal at
-        at += length
-        if at > len(data):
-            raise Damaged("a recipe is cut short")
-        return data[at - length : at]
-
-    def text() -> bytes:
-        return take(LENGTH.unpack(take(4))[0])
-
-    root, _chunker, _user, _group, path = (text() for _ in range(5))
-    link_names = [text() for _ in range(links)]
-    attributes = [(text(), text()) for _ in range(xattrs)]
-    lengths = struct.unpack(f"<{distinct}I", take(4 * distinct))
-    take(16 * distinct)  # the fingerprints find duplicates; restoring needs the digests alone
-    chunks = list(zip(lengths, (take(32) for _ in range(distinct)), strict=True))
-    if not flags & 1:
-        order = struct.unpack(f"<{sequence_len}I", take(4 * sequence_len))
-        hole_count = sum(index >= distinct for index in order)
-        holes = struct.unpack(f"<{hole_count}Q", take(8 * hole_count))
-        chunks = [chunks[index] if index < distinct else (holes[index - distinct], b"") for index in order]
-    number = int.from_bytes(key, "big")
-    recipe_id = "".join(BASE32[number >> 5 * place & 31] for place in reversed(range(26)))
-    status = (size, digest, mode, (uid, gid), (atime_ns, mtime_ns), stored_ns)
-    return Recipe(recipe_id, *status, root.decode(), path, link_names, attributes, chunks)
+    def all_recipes(self) -> Iterator[Recipe]:
+        """Yield every sound recipe; says which are not."""
+        for (recipe_id,) in self.db.execute("SELECT DISTINCT id FROM recipes").fetchall():
+            try:
+                yield self.recipe(recipe_id)
+            except Damaged as error:
+                print(error, file=sys.stderr)
 
 
 def read_segments(store: Store) -> list[dict[str, object]]:
@@ -187,41 +169,51 @@ def read_segments(store: Store) -> list[dict[str, object]]:
     followers: dict[bytes, list[tuple[int, bytes, list[str]]]] = {}
     last = 0
     for key in store.keys("segments"):
-        data = store.path(key).read_bytes()
         try:
-            magic, version, name_len, _, number, prev, raw_len, _, digest = SEGMENT.unpack_from(data)
-            start = SEGMENT.size + name_len
-            body = decode(data[SEGMENT.size : start].decode("ascii"), data[start:], raw_len)
-            if (magic, version) != (b"FRLNSEGM", 1) or blake3(body).digest() != digest:
-                raise Damaged("it is of an unknown version or fails its digest")
-        except (Damaged, struct.error, UnicodeDecodeError) as error:
+            number, before, own, lines = read_segment(store.path(key).read_bytes())
+        except UNREADABLE as error:
             print(f"{key}: left out: {error}", file=sys.stderr)
             continue
         last = max(last, number)
-        followers.setdefault(prev, []).append((number, blake3(data).digest(), body.decode().splitlines()))
+        followers.setdefault(before, []).append((number, own, lines))
     best: list[list[str]] = []
     steps: list[tuple[bytes, list[list[str]]]] = [(bytes(32), [])]
     while steps:
         at, chain = steps.pop()
         best = max(best, chain, key=len)
-        steps += [(h, [*chain, lines]) for number, h, lines in followers.get(at, []) if number == len(chain) + 1]
+        steps += [(own, [*chain, lines]) for number, own, lines in followers.get(at, []) if number == len(chain) + 1]
     if len(best) < last:
         print(f"segments: the chain breaks after {len(best)} of {last}", file=sys.stderr)
     return [json.loads(line) for lines in best for line in lines]
 
 
-def wanted_by_segments(store: Store, records: list[dict[str, object]], *, missing: bool) -> list[Wanted]:
-    """Return the stored files of the state that *records* lead to."""
+def current_files(index: Index, records: list[dict[str, object]]) -> dict[tuple[str, str], dict[str, object]]:
+    """Return (root, path) -> what the records last say of it: recipe, state, leader."""
     files: dict[tuple[str, str], dict[str, object]] = {}
-    recipes: dict[str, dict[str, object]] = {}
     for record in records:
         kind = record["record"]
-        if kind == "recipe":
-            recipes[str(record["recipe"])] = record
+        at = (str(record.get("root")), str(record.get("path")))
+        if kind == "stored":
+            for recipe_id in index.recipe_ids(record):
+                try:
+                    recipe = index.recipe(recipe_id)
+                except Damaged as error:
+                    print(f"{error}; the file that it describes is left out", file=sys.stderr)
+                    continue
+                said = {"recipe": recipe_id, "state": "dual", "leader": None}
+                files[recipe.root, os.fsdecode(recipe.path)] = said
         elif kind == "file":
-            files[str(record["root"]), str(record["path"])] = record
+            files[at] = record
+        elif kind == "file_changed" and at in files:
+            files[at] = files[at] | record
         elif kind == "file_gone":
-            files.pop((str(record["root"]), str(record["path"])), None)
+            files.pop(at, None)
+    return files
+
+
+def wanted_by_segments(index: Index, records: list[dict[str, object]], *, missing: bool) -> list[Wanted]:
+    """Return the stored files of the state that *records* lead to."""
+    files = current_files(index, records)
     found: dict[tuple[str, str], Wanted] = {}
     for (root, path), record in files.items():
         if record["recipe"] is None or (record["state"] == "missing" and not missing):
@@ -230,67 +222,25 @@ def wanted_by_segments(store: Store, records: list[dict[str, object]], *, missin
         leading = files.get((root, str(leader)))
         if leading is None or leading["recipe"] != record["recipe"]:
             leader = path  # the leader has gone its own way
-        known = recipes.get(str(record["recipe"]))
-        if known is None:
-            print(f"{root}/{path!a}: no segment says where its recipe is; try --from-recipes", file=sys.stderr)
-            continue
-        numbers = [int(str(known[name])) for name in ("offset", "stored_len", "raw_len")]
-        place = Place(str(known["pack"]), numbers[0], numbers[1], numbers[2], str(known["codec"]))
-        digest = bytes.fromhex(str(known["recipe_digest"]))
-        wanted = found.setdefault((root, str(leader)), Wanted(root, [], place, digest, int(str(known["size"]))))
+        wanted = found.setdefault((root, str(leader)), Wanted(root, [], str(record["recipe"])))
         wanted.names.insert(0 if leader == path else len(wanted.names), os.fsencode(path))
     return list(found.values())
 
 
-def wanted_by_recipes(store: Store) -> list[Wanted]:
+def wanted_by_recipes(index: Index) -> list[Wanted]:
     """Return the newest version of every path that any recipe names."""
     newest: dict[tuple[str, bytes], tuple[int, Wanted]] = {}
-    for key in store.keys("recipes"):
-        for _, digest, place in pack_entries(store, key):
-            try:
-                recipe = decode_recipe(store.chunk(place, digest))
-            except Damaged as error:
-                print(f"{key}: {error}", file=sys.stderr)
-                continue
-            known = newest.get((recipe.root, recipe.path))
-            if known is None or known[0] < recipe.stored_ns:
-                names = [recipe.path, *recipe.links]
-                wanted = Wanted(recipe.root, names, place, digest, recipe.size)
-                newest[recipe.root, recipe.path] = (recipe.stored_ns, wanted)
+    for recipe in index.all_recipes():
+        known = newest.get((recipe.root, recipe.path))
+        if known is None or known[0] < recipe.stored_ns:
+            wanted = Wanted(recipe.root, [recipe.path, *recipe.links], recipe.recipe_id)
+            newest[recipe.root, recipe.path] = (recipe.stored_ns, wanted)
     return [wanted for _, wanted in newest.values()]
 
 
-class ChunkIndex:
-    """Where every chunk stands, in a temporary SQLite file: a store may hold more chunks than memory does."""
-
-    def __init__(self, store: Store, folder: str) -> None:
-        """Read the trailers of all data packs; the index lies in *folder*."""
-        self.store = store
-        self.db = sqlite3.connect(os.path.join(folder, "chunks.db"), isolation_level=None)
-        self.db.execute("PRAGMA journal_mode = OFF")
-        self.db.execute("CREATE TABLE chunks (digest, pack, offset, stored_len, raw_len, codec)")
-        self.db.execute("BEGIN")
-        for key in store.keys("packs"):
-            rows = [(digest, *place) for _, digest, place in pack_entries(store, key)]
-            self.db.executemany("INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?)", rows)
-        self.db.execute("CREATE INDEX by_digest ON chunks (digest)")
-        self.db.execute("COMMIT")
-
-    def raw(self, digest: bytes) -> bytes:
-        """Return a chunk, from whichever copy is sound. Raises Damaged."""
-        problem = Damaged(f"chunk {digest.hex()[:16]} is in no pack")
-        query = "SELECT pack, offset, stored_len, raw_len, codec FROM chunks WHERE digest = ?"
-        for row in self.db.execute(query, (digest,)).fetchall():
-            try:
-                return self.store.chunk(Place(*row), digest)
-            except (Damaged, OSError) as error:
-                problem = Damaged(str(error))
-        raise problem
-
-
-def restore(wanted: Wanted, index: ChunkIndex, out: bytes) -> None:
+def restore(wanted: Wanted, index: Index, out: bytes) -> None:
     """Write one file and its further names below *out*. Raises Damaged or OSError, having left no half file."""
-    recipe = decode_recipe(index.store.chunk(wanted.place, wanted.digest))
+    recipe = index.recipe(wanted.recipe_id)
     target = place_below(out, wanted.root, wanted.names[0])
     os.makedirs(os.path.dirname(target), exist_ok=True)
     if os.path.lexists(target):
@@ -310,20 +260,23 @@ def restore(wanted: Wanted, index: ChunkIndex, out: bytes) -> None:
         os.link(target, link)
 
 
-def write_content(file: BinaryIO, recipe: Recipe, index: ChunkIndex) -> None:
+def write_content(file: BinaryIO, recipe: Recipe, index: Index) -> None:
     """Write the parts, leaving holes, and verify the whole against the recipe."""
     whole, zeros = blake3(), bytes(1 << 20)
-    for length, digest in recipe.parts:
-        if digest:
-            raw = index.raw(digest)
-            file.write(raw)
-            whole.update(raw)
-            if len(raw) != length:
-                raise Damaged("a chunk is not as long as the recipe says")
-        else:
+    for length, source, *inner in recipe.parts:
+        if not source:
             file.seek(length, os.SEEK_CUR)
             for start in range(0, length, len(zeros)):
                 whole.update(zeros[: min(len(zeros), length - start)])
+            continue
+        if inner:
+            data = rewrap(source, b"".join(index.raw(digest) for _, digest in inner[0]), length)
+        else:
+            data = index.raw(source)
+        file.write(data)
+        whole.update(data)
+        if len(data) != length:
+            raise Damaged("a part is not as long as the recipe says")
     file.truncate(recipe.size)
     file.flush()
     if whole.digest() != recipe.digest:
@@ -351,14 +304,35 @@ def place_below(out: bytes, root: str, path: bytes) -> bytes:
     return os.path.join(out, *parts)
 
 
-def select(options: argparse.Namespace, store: Store) -> list[Wanted]:
+def select(options: argparse.Namespace, index: Index) -> list[Wanted]:
     """Return what the command line asks for."""
-    records = [] if options.from_recipes else read_segments(store)
-    found = wanted_by_segments(store, records, missing=options.missing) if records else wanted_by_recipes(store)
+    records = [] if options.from_recipes else read_segments(index.store)
+    found = wanted_by_segments(index, records, missing=options.missing) if records else wanted_by_recipes(index)
     if options.path:
         pattern = os.fsencode(options.path)
         found = [wanted for wanted in found if any(fnmatch.fnmatchcase(name, pattern) for name in wanted.names)]
-    return sorted(found, key=lambda wanted: (wanted.place.pack, wanted.place.offset))
+    return found
+
+
+def show(found: list[Wanted], index: Index) -> None:
+    """Name the files and their sizes."""
+    for wanted in found:
+        size = index.recipe(wanted.recipe_id).size
+        for name in wanted.names:
+            print(f"{size:>15} {wanted.root}/{os.fsdecode(name)}".encode(errors="replace").decode())
+
+
+def restore_all(found: list[Wanted], index: Index, out: Path) -> int:
+    """Restore what can be; say what cannot and how much that is; return the exit code."""
+    failed = 0
+    for wanted in found:
+        try:
+            restore(wanted, index, os.fsencode(out))
+        except UNREADABLE as error:
+            failed += 1
+            print(f"{wanted.root}/{os.fsdecode(wanted.names[0])!a}: not restored: {error}", file=sys.stderr)
+    print(f"{len(found) - failed} files restored, {failed} not")
+    return 1 if failed or not found else 0
 
 
 def main() -> int:
@@ -372,26 +346,18 @@ def main() -> int:
     parser.add_argument("--missing", action="store_true", help="also files that had disappeared from their root")
     parser.add_argument("--from-recipes", action="store_true", help="do not ask the segments")
     options = parser.parse_args()
-    store = Store([options.store, *options.also])
-    found = select(options, store)
-    if options.list:
-        for wanted in found:
-            for name in wanted.names:
-                print(f"{wanted.size:>15} {wanted.root}/{os.fsdecode(name)}".encode(errors="replace").decode())
-        return 0
-    options.out.mkdir(parents=True, exist_ok=True)
-    failed = 0
-    with tempfile.TemporaryDirectory(dir=options.out, prefix=".restore-") as folder:
-        index = ChunkIndex(store, folder)
-        for wanted in found:
-            try:
-                restore(wanted, index, os.fsencode(options.out))
-            except (Damaged, OSError) as error:
-                failed += 1
-                print(f"{wanted.root}/{os.fsdecode(wanted.names[0])!a}: not restored: {error}", file=sys.stderr)
+    if not options.list:
+        options.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=None if options.list else options.out, prefix=".restore-") as folder:
+        index = Index(Store([options.store, *options.also]), folder)
+        found = select(options, index)
+        code = 0
+        if options.list:
+            show(found, index)
+        else:
+            code = restore_all(found, index, options.out)
         index.db.close()
-    print(f"{len(found) - failed} files restored, {failed} not")
-    return 1 if failed or not found else 0
+    return code
 
 
 if __name__ == "__main__":

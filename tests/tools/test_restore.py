@@ -1,124 +1,22 @@
 """tools/restore.py: a store alone gives everything back, verified, by the format document and nothing of ours."""
 
-import io
-import json
 import os
 import random
 import subprocess
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from dedup.chunkers import resolve_chunker
-from dedup.codecs import encode
 from dedup.fingerprint import digest
-from dedup.ingest import ingest
 from dedup.layout import FOOTER_LEN
-from dedup.pack import PackWriter
-from dedup.recipe import encode_recipe, new_recipe_id, recipe_key
-from dedup.segment import encode_segment, segment_hash
-from dedup.values import FileMeta, Fingerprint, Recipe
-from tests.dedup.memory import BytesSource, Shelf, nothing
+from tests.dedup.samples import part
 from tests.structure.sources import PROJECT
+from tests.tools.handmade import RECIPE_PACK, HandMadeStore, Stored, file_record
 
-SCRIPT = PROJECT / "tools" / "restore.py"
-CHUNKER = "gear-1:64-256-1k"
-
-
-@dataclass
-class HandMadeStore:
-    """A store as dedup alone writes it: packs, recipe packs and, if asked for, segments."""
-
-    folder: Path
-    shelf: Shelf = field(default_factory=Shelf)
-    recipes: list[Recipe] = field(default_factory=list)
-    places: list[dict[str, object]] = field(default_factory=list)
-
-    def add(self, path: bytes, data: bytes, **changes: object) -> Recipe:
-        """Take one file in; *changes* are fields of its recipe or, as meta, of its metadata."""
-        holes = changes.pop("holes", ())
-        source = BytesSource(data, holes)  # type: ignore[arg-type]
-        result = ingest(
-            source,
-            chunker=resolve_chunker(CHUNKER),
-            effort="fast",
-            index=self.shelf,
-            sink=self.shelf,
-            before_read=nothing,
-        )
-        recipe = Recipe(
-            recipe_id=new_recipe_id(len(self.recipes).to_bytes(16, "big")),
-            root="data",
-            path=path,
-            links=(),
-            size=len(data),
-            digest=result.digest,
-            chunker=CHUNKER,
-            meta=FileMeta(0o100640, os.getuid(), os.getgid(), 1_600_000_000_123_456_789, 1_600_000_001_000_000_000),
-            parts=result.parts,
-        )
-        self.recipes.append(replace(recipe, **changes))  # type: ignore[arg-type]
-        return self.recipes[-1]
-
-    def write(self) -> None:
-        """Write two data packs and one recipe pack."""
-        chunks = list(self.shelf.chunks.items())
-        for number, part in enumerate((chunks[::2], chunks[1::2])):
-            out = io.BytesIO()
-            writer = PackWriter(out, kind="data")
-            for (fingerprint, chunk_digest), (raw_len, coded) in part:
-                writer.add(fingerprint, chunk_digest, raw_len, coded.codec, coded.payload)
-            writer.finish()
-            self.put(f"packs/0{number}/{number}-x", out.getvalue())
-        out = io.BytesIO()
-        writer = PackWriter(out, kind="recipes")
-        for recipe in self.recipes:
-            data = encode_recipe(recipe)
-            coded = encode(data, effort="fast")
-            key = Fingerprint(recipe_key(recipe.recipe_id))
-            entry = writer.add(key, digest(data), len(data), coded.codec, coded.payload)
-            self.places.append(
-                {
-                    "record": "recipe",
-                    "recipe": recipe.recipe_id,
-                    "pack": "recipes/00/r-x",
-                    "size": recipe.size,
-                    "offset": entry.offset,
-                    "stored_len": entry.stored_len,
-                    "raw_len": entry.raw_len,
-                    "recipe_digest": entry.digest.hex(),
-                    "codec": entry.codec,
-                }
-            )
-        writer.finish()
-        self.put("recipes/00/r-x", out.getvalue())
-
-    def put(self, key: str, data: bytes) -> None:
-        place = self.folder / key
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(data)
-
-    def segments(self, *batches: list[dict[str, object]]) -> None:
-        """Write a chain of segments of those records."""
-        previous = ""
-        for number, batch in enumerate(batches, start=1):
-            data = encode_segment(number, previous, [json.dumps(record) for record in batch])
-            previous = segment_hash(data)
-            self.put(f"segments/{number:012d}-{previous[:16]}", data)
-
-
-def file_record(stored: Recipe, **changes: object) -> dict[str, object]:
-    plain: dict[str, object] = {
-        "record": "file",
-        "root": "data",
-        "path": os.fsdecode(stored.path),
-        "state": "offline",
-        "recipe": stored.recipe_id,
-        "leader": None,
-    }
-    return plain | changes
+TOOLS = PROJECT / "tools"
+SCRIPT = TOOLS / "restore.py"
 
 
 @pytest.fixture
@@ -128,7 +26,7 @@ def store(tmp_path: Path) -> HandMadeStore:
 
 def run(store: HandMadeStore, *options: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
     out = store.folder.parent / "out"
-    command = [sys.executable, "-W", "error", "-I", str(SCRIPT), str(store.folder), str(out), *options]
+    command = [sys.executable, "-W", "error", "-E", "-s", str(SCRIPT), str(store.folder), str(out), *options]
     done = subprocess.run(command, capture_output=True, text=True, errors="surrogateescape", check=False)
     assert done.returncode == expect, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
@@ -189,15 +87,19 @@ def test_the_newest_version_of_a_path_wins_without_segments(store: HandMadeStore
 
 
 def test_segments_say_what_stands_where_now(store: HandMadeStore) -> None:
-    kept, moved, gone, missing, linked = (store.add(name, name * 100) for name in (b"k", b"m", b"g", b"s", b"l"))
+    kept, moved, gone, missing, linked, told = (
+        store.add(name, name * 100) for name in (b"k", b"m", b"g", b"s", b"l", b"t")
+    )
     store.write()
     store.segments(
-        [*store.places, *(file_record(recipe) for recipe in (kept, moved, gone, missing, linked))],
+        [store.stored(kept, missing), *(file_record(recipe) for recipe in (moved, gone, linked))],
         [
+            {"record": "recipes", "pack": RECIPE_PACK, "ids": [told.recipe_id]},
             file_record(moved, path="new/place"),
             {"record": "file_gone", "root": "data", "path": "m"},
             file_record(gone, recipe=None, state="regular"),
-            file_record(missing, state="missing"),
+            {"record": "file_changed", "root": "data", "path": "s", "state": "missing"},
+            {"record": "file_changed", "root": "data", "path": "k", "state": "offline"},
             file_record(linked, path="other name", leader="l"),
         ],
     )
@@ -213,7 +115,7 @@ def test_segments_say_what_stands_where_now(store: HandMadeStore) -> None:
 def test_a_missing_file_is_restored_on_request(store: HandMadeStore) -> None:
     recipe = store.add(b"s", b"content")
     store.write()
-    store.segments([*store.places, file_record(recipe, state="missing")])
+    store.segments([file_record(recipe, state="missing")])
 
     run(store, expect=1)
     assert restored(store) == {}
@@ -224,12 +126,13 @@ def test_a_missing_file_is_restored_on_request(store: HandMadeStore) -> None:
 def test_a_broken_chain_is_said_and_recipes_still_give_everything(store: HandMadeStore) -> None:
     first, second = store.add(b"1", b"one"), store.add(b"2", b"two")
     store.write()
-    store.segments(store.places, [file_record(first)], [file_record(second)])
+    store.segments([store.stored(first)], [], [file_record(second)])
     next((store.folder / "segments").glob("*2-*")).unlink()
 
-    done = run(store, expect=1)
+    done = run(store)
     assert "the chain breaks after 1 of 3" in done.stderr
-    run(store, "--from-recipes")
+    assert restored(store) == {b"1": b"one"}
+    run(store, "--from-recipes", expect=1)  # the first is there already
     assert restored(store) == {b"1": b"one", b"2": b"two"}
 
 
@@ -237,8 +140,8 @@ def test_a_segment_of_a_catalog_that_came_back_does_not_mislead(store: HandMadeS
     """Two segments of one number: the chain that goes on is the one that counts."""
     recipe = store.add(b"a", b"content")
     store.write()
-    store.segments(store.places, [file_record(recipe, path="wrong")])
-    store.segments(store.places, [file_record(recipe)], [file_record(recipe)])
+    store.segments([file_record(recipe)], [file_record(recipe, path="wrong")])
+    store.segments([file_record(recipe)], [file_record(recipe), store.stored(recipe)], [store.stored(recipe)])
 
     run(store)
 
@@ -246,14 +149,37 @@ def test_a_segment_of_a_catalog_that_came_back_does_not_mislead(store: HandMadeS
 
 
 def test_packs_with_damaged_trailers_are_scanned(store: HandMadeStore) -> None:
-    store.add(b"a", noise(3, 5000))
+    contents = {b"a": noise(3, 5000), b"d": noise(6, 400)}
+    store.add(b"a", contents[b"a"])
+    add_derived(store, b"d", contents[b"d"], noise(3, 5000)[700:1400])
     store.write()
-    for key in ("packs/00/0-x", "packs/01/1-x", "recipes/00/r-x"):
+    for key in ("packs/00/0-x", "packs/01/1-x", RECIPE_PACK):
         data = (store.folder / key).read_bytes()
         store.put(key, data[: -FOOTER_LEN - 20])
 
     assert "scanning" in run(store).stderr
-    assert restored(store) == {b"a": noise(3, 5000)}
+    assert restored(store) == contents
+
+
+def add_derived(store: HandMadeStore, path: bytes, data: bytes, base: bytes) -> None:
+    """Take a file of one chunk in that claims to need *base*; it is stored raw, so that only the reference counts."""
+    store.blocks.insert(0, Stored("raw", data, [data], digest(base)))
+    store.add_parts(path, data, [part(data)])
+
+
+def test_bases_are_followed_but_not_in_circles(store: HandMadeStore) -> None:
+    links = [b"link %d" % number for number in range(5)]
+    store.add(b"0", links[0])
+    for number in range(1, 5):
+        add_derived(store, b"%d" % number, links[number], links[number - 1])
+    add_derived(store, b"one of two", b"hen", b"egg")
+    add_derived(store, b"other of two", b"egg", b"hen")
+    store.write()
+
+    done = run(store, expect=1)
+
+    assert "too long a chain" in done.stderr
+    assert restored(store) == {b"%d" % number: links[number] for number in range(5)}
 
 
 def test_damage_is_named_and_leaves_no_half_file(store: HandMadeStore) -> None:
@@ -301,7 +227,8 @@ def test_nothing_that_exists_is_overwritten(store: HandMadeStore) -> None:
 
 
 def test_the_script_imports_nothing_of_ours() -> None:
-    source = SCRIPT.read_text(encoding="utf-8")
+    source = "".join(file.read_text(encoding="utf-8") for file in TOOLS.glob("restore*.py"))
 
-    assert not [name for name in ("dedup", "tiering", "policies", "numpy") if f"import {name}" in source]
+    assert not [name for name in ("dedup", "tiering", "policies") if f"import {name}" in source]
     assert not [name for name in ("dedup", "tiering", "policies") if f"from {name}" in source]
+    assert len(list(TOOLS.glob("restore*.py"))) == 3

@@ -25,7 +25,16 @@ def test_p11_the_script_restores_what_migrate_stored(tmp_path: Path) -> None:
         migrate(lab.context, items(lab, "standard", [b"a/one", b"linked", b"odd\xff"]))
         migrate(lab.context, items(lab, "archive"))
         out = tmp_path / "out"
-        command = [sys.executable, "-I", str(SCRIPT), str(base / "standard"), str(out), "--also", str(base / "archive")]
+        command = [
+            sys.executable,
+            "-E",
+            "-s",
+            str(SCRIPT),
+            str(base / "standard"),
+            str(out),
+            "--also",
+            str(base / "archive"),
+        ]
 
         done = subprocess.run(command, capture_output=True, text=True, check=False)
 
