@@ -11,7 +11,6 @@ import tempfile
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import NoReturn
 
 import typer
@@ -73,7 +72,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         invocation = parse(arguments)
         if invocation.shows_version:
-            print(f"frostline {version('frostline')}")
+            print(f"frostline {_version()}")
             return 0
         if not invocation.command:
             print(overview(), end="")
@@ -153,6 +152,11 @@ def _command(words: list[str]) -> tuple[str, list[str]]:
     if words[0].startswith("-"):
         raise UsageError(f"there is no option {words[0]} before the command", hint="frostline --help")
     raise UsageError(f'there is no command "{words[0]}"', hint=_nearest(words[0]))
+
+
+def _version() -> str:
+    metadata = importlib.import_module("importlib.metadata")  # e-mail parsers and all: not for every command
+    return str(metadata.version("frostline"))
 
 
 def _nearest(word: str) -> str:

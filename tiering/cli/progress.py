@@ -1,18 +1,8 @@
 """Shows how far a job is, on stderr: a bar with rate and time left on a terminal, now and then a line elsewhere."""
 
+import importlib
 import sys
 from threading import Lock
-
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
 
 from policies.amounts import say_bytes
 from tiering.clock import Clock
@@ -26,54 +16,31 @@ def open_progress(clock: Clock, *, quiet: bool) -> JobProgress:
     """Return what fits the place: a bar, lines, or nothing when *quiet*."""
     if quiet:
         return NoProgress()
-    return BarProgress() if sys.stderr.isatty() else LineProgress(clock)
+    return OnDemand() if sys.stderr.isatty() else LineProgress(clock)
 
 
-class BarProgress:
-    """A live bar. See tiering.jobs.context.Progress."""
+class OnDemand:
+    """Becomes a bar when a job starts: most commands never draw one, and the library that does takes time to load."""
 
     def __init__(self) -> None:
-        """Draw nothing before start()."""
+        """Load nothing."""
         self._lock = Lock()
-        self._bar: Progress | None = None
-        self._task = TaskID(0)
+        self._bar: JobProgress = NoProgress()
 
     def start(self, what: str, *, total_bytes: int | None = None, total_files: int | None = None) -> None:
         """See Progress."""
         with self._lock:
-            # A job that does not know its total goes on with the one its command announced.
-            if self._bar is not None and self._bar.tasks[0].description == what and total_bytes is None:
-                return
-            self._close()
-            self._bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                DownloadColumn(binary_units=True),
-                TransferSpeedColumn(),
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[files]} files"),
-                console=Console(stderr=True),
-                transient=True,
-            )
-            self._bar.start()
-            self._task = self._bar.add_task(what, total=total_bytes, files=0)
+            if isinstance(self._bar, NoProgress):
+                self._bar = importlib.import_module("tiering.cli.progress_bar").BarProgress()
+        self._bar.start(what, total_bytes=total_bytes, total_files=total_files)
 
     def advance(self, *, byte_count: int = 0, files: int = 0) -> None:
         """See Progress."""
-        with self._lock:
-            if self._bar is not None:
-                done = self._bar.tasks[0].fields["files"] + files
-                self._bar.update(self._task, advance=byte_count, files=done)
+        self._bar.advance(byte_count=byte_count, files=files)
 
     def finish(self) -> None:
         """See Progress."""
-        with self._lock:
-            self._close()
-
-    def _close(self) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
+        self._bar.finish()
 
 
 class LineProgress:

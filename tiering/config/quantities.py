@@ -3,10 +3,10 @@
 Pure text to integers and back; pydantic calls the parsers, so a ValueError here becomes a sentence about the field.
 """
 
+import importlib
 import re
 from typing import Annotated, Any
 
-from apscheduler.triggers.cron import CronTrigger
 from pydantic import BeforeValidator
 
 from tiering.clock import NS_PER_S
@@ -53,7 +53,9 @@ def parse_schedule(value: Any) -> str:
         raise ValueError('must be a duration like "24h", five cron fields like "30 2 * * *", or "" for never')
     text = value.strip()
     if text and len(text.split()) == 5:
-        CronTrigger.from_crontab(text, timezone="UTC")  # raises ValueError naming the field
+        # Loaded where it is needed: most configurations have intervals, and every command checks its configuration.
+        cron = importlib.import_module("apscheduler.triggers.cron")
+        cron.CronTrigger.from_crontab(text, timezone="UTC")  # raises ValueError naming the field
     elif text and parse_duration_ns(text) < NS_PER_S:
         raise ValueError("must be a second or more")
     return text

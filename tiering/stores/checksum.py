@@ -4,12 +4,14 @@ It is the one S3 computes itself for every object, over the whole of it even whe
 verify what it received and report what it holds. It guards against damage on the way; who put the bytes there is
 proven by digests.
 
-awscrt (AWS's own native library) does 30 GB/s on one core; in Python nothing else keeps up with a disk.
+awscrt (AWS's own native library) does 30 GB/s on one core; in Python nothing else keeps up with a disk. It is loaded
+with the first checksum: commands that only look at the catalog never pay for it.
 """
 
-from typing import Protocol
-
-from awscrt import checksums
+import importlib
+from collections.abc import Callable
+from functools import cache
+from typing import Protocol, cast
 
 ALGORITHM = "crc64nvme"
 _WIDTH = 8
@@ -38,7 +40,7 @@ class Checksum:
 
     def update(self, data: bytes | bytearray | memoryview) -> None:
         """Add *data* (contiguous)."""
-        self._value = checksums.crc64nvme(data, self._value)
+        self._value = _crc64nvme()(data, self._value)
 
     def text(self) -> str:
         """Return "crc64nvme:<hex>" of everything so far; may be called again after more updates."""
@@ -78,3 +80,9 @@ def to_bytes(checksum: str) -> bytes:
 def from_bytes(value: bytes) -> str:
     """Return the text of 8 bytes, big-endian."""
     return f"{ALGORITHM}:{value.hex()}"
+
+
+@cache
+def _crc64nvme() -> Callable[[bytes | bytearray | memoryview, int], int]:
+    routine = importlib.import_module("awscrt.checksums").crc64nvme
+    return cast("Callable[[bytes | bytearray | memoryview, int], int]", routine)
