@@ -1,0 +1,357 @@
+"""Snappy's raw format as machine code: a decoder, and the frozen encoders that reproduce what common libraries write.
+
+Used by dedup.snappy alone, which checks lengths and owns the buffers. dedup.snappy_reference says in plain Python what
+is computed, byte for byte; a property test holds the two equal. Releases the GIL.
+"""
+
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from dedup.snappy_variants import CRC_TABLES
+
+# What a broken or unwritable cache makes numba raise; the kernel is then compiled in memory (a few seconds).
+CACHE_TROUBLE = (RuntimeError, OSError, EOFError, ValueError, ImportError, AttributeError, KeyError)
+
+_U8, _U16, _U32, _U64 = np.uint8, np.uint16, np.uint32, np.uint64
+_CRC = np.array(CRC_TABLES, dtype=np.uint32)
+
+FRAGMENT = 65536
+MARGIN = 15
+LONGEST_FRAGMENT = 32 + FRAGMENT + FRAGMENT // 6
+"""Coded: google/snappy's own bound, which every variant keeps to, with room for the 15 bytes that a copy spills."""
+
+# Spliced in before numba counts references: faster for the encoder, three times slower for the decoder.
+_inline = numba.njit(nogil=True, inline="always")
+_called = numba.njit(nogil=True)
+
+
+@_inline
+def _load32(data: Any, at: Any) -> Any:
+    # Unsigned indexes: signed ones make numba test each for being negative, and the four loads do not become one.
+    i = _U64(at)
+    low = _U32(data[i]) | (_U32(data[i + _U64(1)]) << _U32(8))
+    high = _U32(data[i + _U64(2)]) | (_U32(data[i + _U64(3)]) << _U32(8))
+    return _U32(low | (high << _U32(16)))
+
+
+@_inline
+def _load64(data: Any, at: Any) -> Any:
+    i = _U64(at)
+    return _U64(_load32(data, i)) | (_U64(_load32(data, i + _U64(4))) << _U64(32))
+
+
+@_inline
+def _store64(out: Any, at: Any, word: Any) -> Any:
+    i = _U64(at)
+    for k in range(8):
+        out[i + _U64(k)] = _U8((word >> _U64(8 * k)) & _U64(255))
+
+
+@_inline
+def _copy16(source: Any, start: Any, out: Any, at: Any, length: Any) -> Any:
+    """Copy *length* bytes in steps of 16: reads and writes up to 15 bytes more. No overlap, or none nearer than 16."""
+    done = 0
+    while done < length:
+        first, second = _load64(source, start + done), _load64(source, start + done + 8)
+        _store64(out, at + done, first)
+        _store64(out, at + done + 8, second)
+        done += 16
+
+
+@_inline
+def _plan(size: Any, rules: Any) -> Any:
+    """Return how a fragment of *size* bytes is hashed: (kind, shift, mask); *rules* as in snappy_variants.Variant."""
+    bits = 8
+    while bits < rules[1] and (1 << bits) < size:
+        bits += 1
+    shift = _U32(32 - bits) if rules[0] == 0 else _U32(32 - rules[1])
+    return rules[0], shift, _U32((1 << bits) - 1)
+
+
+@_inline
+def _slot(word: Any, plan: Any) -> Any:
+    """Return the index in the table of a 4-byte *word*."""
+    kind, shift, mask = plan
+    if kind == 2:
+        x = _U32(word ^ (mask << _U32(1)))
+        crc = _CRC[3, x & _U32(255)] ^ _CRC[2, (x >> _U32(8)) & _U32(255)]
+        crc ^= _CRC[1, (x >> _U32(16)) & _U32(255)] ^ _CRC[0, x >> _U32(24)]
+        return _U64((crc >> _U32(1)) & mask)
+    return _U64((_U32(word * _U32(0x1E35A7BD)) >> shift) & mask)
+
+
+@_inline
+def _literal(source: Any, start: Any, stop: Any, out: Any, at: Any) -> Any:
+    last = stop - start - 1
+    if last < 60:
+        out[_U64(at)] = _U8(last << 2)
+        at += 1
+    elif last < 256:
+        out[_U64(at)] = _U8(60 << 2)
+        out[_U64(at + 1)] = _U8(last)
+        at += 2
+    else:
+        out[_U64(at)] = _U8(61 << 2)
+        out[_U64(at + 1)] = _U8(last & 255)
+        out[_U64(at + 2)] = _U8(last >> 8)
+        at += 3
+    if stop + 16 <= len(source):
+        _copy16(source, start, out, at, last + 1)
+    else:
+        for i in range(last + 1):
+            out[_U64(at + i)] = source[_U64(start + i)]
+    return at + last + 1
+
+
+@_inline
+def _copy_far(out: Any, at: Any, offset: Any, length: Any) -> Any:
+    out[_U64(at)] = _U8(((length - 1) << 2) | 2)
+    out[_U64(at + 1)] = _U8(offset & 255)
+    out[_U64(at + 2)] = _U8(offset >> 8)
+    return at + 3
+
+
+@_inline
+def _copy(out: Any, at: Any, offset: Any, length: Any) -> Any:
+    while length >= 68:
+        at = _copy_far(out, at, offset, 64)
+        length -= 64
+    if length > 64:
+        at = _copy_far(out, at, offset, 60)
+        length -= 60
+    if length < 12 and offset < 2048:
+        out[_U64(at)] = _U8(((offset >> 8) << 5) | ((length - 4) << 2) | 1)
+        out[_U64(at + 1)] = _U8(offset & 255)
+        return at + 2
+    return _copy_far(out, at, offset, length)
+
+
+@_inline
+def _zero_bytes(word: Any) -> Any:
+    """Return how many low bytes of *word*, which is not 0, are 0."""
+    low = _U32(word & _U64(0xFFFFFFFF))
+    count = 4 if low == _U32(0) else 0
+    half = _U32(word >> _U64(32)) if low == _U32(0) else low
+    count += 2 if (half & _U32(0xFFFF)) == _U32(0) else 0
+    quarter = half >> _U32(16) if (half & _U32(0xFFFF)) == _U32(0) else half
+    return count + (1 if (quarter & _U32(0xFF)) == _U32(0) else 0)
+
+
+@_inline
+def _match_end(source: Any, earlier: Any, here: Any, stop: Any) -> Any:
+    """Return where the bytes from *here* stop equalling those from *earlier*; at most *stop*."""
+    while here + 8 <= stop:
+        differing = _load64(source, earlier) ^ _load64(source, here)
+        if differing != _U64(0):
+            return here + _zero_bytes(differing)
+        here += 8
+        earlier += 8
+    while here < stop and source[_U64(earlier)] == source[_U64(here)]:
+        here += 1
+        earlier += 1
+    return here
+
+
+@_inline
+def _enter(source: Any, start: Any, here: Any, table: Any, plan: Any) -> Any:
+    """Enter *here* in the table; return what stood in its place if the four bytes there are the same, else -1."""
+    word = _load32(source, here)
+    slot = _slot(word, plan)
+    candidate = start + np.int64(table[slot])
+    table[slot] = _U16(here - start)
+    return candidate if _load32(source, candidate) == word else -1
+
+
+@_inline
+def _search(source: Any, span: Any, here: Any, table: Any, how: Any) -> Any:
+    """Return (position, candidate) of the first match from *here* on that is looked at; (*here*, -1) for none."""
+    plan, growing = how
+    start, stop = span
+    skip, following = 32, here
+    while True:
+        here = following
+        step = skip >> 5
+        skip += step if growing else 1
+        following = here + step
+        if following > stop - MARGIN:
+            return here, -1
+        candidate = _enter(source, start, here, table, plan)
+        if candidate >= 0:
+            return here, candidate
+
+
+@numba.njit(nogil=True)
+def _fragment(source: Any, span: Any, out: Any, table: Any, rules: Any) -> Any:
+    """Encode source[span[0]:span[1]] (at most FRAGMENT bytes) to *out*; return the bytes written."""
+    start, stop = span
+    plan = _plan(stop - start, rules)
+    table[: np.int64(plan[2]) + 1] = 0
+    how = (plan, rules[2] == 1)
+    at, pending, here = 0, start, start + 1
+    limit = stop - MARGIN
+    while here <= limit:
+        here, candidate = _search(source, span, here, table, how)
+        if candidate < 0:
+            break
+        at = _literal(source, pending, here, out, at)
+        while candidate >= 0:
+            end = _match_end(source, candidate + 4, here + 4, stop)
+            at = _copy(out, at, here - candidate, end - here)
+            here = pending = end
+            candidate = -1
+            if here < limit:
+                table[_slot(_load32(source, here - 1), plan)] = _U16(here - 1 - start)
+                candidate = _enter(source, start, here, table, plan)
+        here += 1
+    return _literal(source, pending, stop, out, at) if pending < stop else at
+
+
+def _encode(source: Any, out: Any, scratch: Any, table: Any, rules: Any) -> Any:
+    """Encode all of *source* to *out*, by way of *scratch*; return the bytes written, -1 if *out* is too small."""
+    size, start, at = len(source), 0, 0
+    while start < size:
+        stop = min(start + FRAGMENT, size)
+        length = _fragment(source, (start, stop), scratch, table, rules)
+        if at + length > len(out):
+            return -1
+        for i in range(length):
+            out[_U64(at + i)] = scratch[_U64(i)]
+        at += length
+        start = stop
+    return at
+
+
+def _reproduces(source: Any, coded: Any, scratch: Any, table: Any, rules: Any) -> Any:
+    """Return whether encoding *source* gives exactly *coded*; *scratch* holds one coded fragment."""
+    size, start, at = len(source), 0, 0
+    while start < size:
+        stop = min(start + FRAGMENT, size)
+        length = _fragment(source, (start, stop), scratch, table, rules)
+        if at + length > len(coded):
+            return False
+        for i in range(length):
+            if scratch[_U64(i)] != coded[_U64(at + i)]:
+                return False
+        at += length
+        start = stop
+    return at == len(coded)
+
+
+@_called
+def _number(coded: Any, at: Any, size: Any) -> Any:
+    """Return the *size* bytes at *at* (at most 4, all there) as a number, little-endian."""
+    if at + 4 <= len(coded):
+        return np.int64(_load32(coded, at)) & ((np.int64(1) << (8 * size)) - 1)
+    value = np.int64(0)
+    for k in range(size):
+        value |= np.int64(coded[_U64(at + k)]) << (8 * k)
+    return value
+
+
+@_called
+def _put_literal(coded: Any, i: Any, out: Any, at: Any, length: Any) -> Any:
+    if i + length + 16 <= len(coded) and at + length + 16 <= len(out):
+        _copy16(coded, i, out, at, length)
+    else:
+        for k in range(length):
+            out[_U64(at + k)] = coded[_U64(i + k)]
+
+
+@_called
+def _put_copy(out: Any, at: Any, offset: Any, length: Any) -> Any:
+    if offset >= 16 and at + length + 16 <= len(out):
+        _copy16(out, at - offset, out, at, length)
+    else:
+        for k in range(length):
+            out[_U64(at + k)] = out[_U64(at + k - offset)]
+
+
+@_called
+def _extra(tag: Any) -> Any:
+    """Return how many bytes follow *tag* before the next element, or before a literal's bytes."""
+    kind, size = tag & 3, tag >> 2
+    if kind == 0:
+        return size - 59 if size >= 60 else 0
+    return 4 if kind == 3 else kind
+
+
+def _decode(coded: Any, out: Any) -> Any:
+    """Decode the elements of *coded* to *out*; return whether they fill it exactly. Never reads or writes beyond."""
+    size, room, i, at = len(coded), len(out), 0, 0
+    length: Any
+    while i < size:
+        tag = np.int64(coded[_U64(i)])
+        extra = _extra(tag)
+        i += 1
+        if extra > size - i:
+            return False
+        number = _number(coded, i, extra)
+        i += extra
+        length = (tag >> 2) + 1
+        if tag & 3 == 0:
+            if extra:
+                length = number + 1
+            if length > size - i or length > room - at:
+                return False
+            _put_literal(coded, i, out, at, length)
+            i += length
+        else:
+            if tag & 3 == 1:
+                length = np.int64(((tag >> 2) & 7) + 4)
+                number |= (tag >> 5) << 8
+            if number == 0 or number > at or length > room - at:
+                return False
+            _put_copy(out, at, number, length)
+        at += length
+    return at == room
+
+
+# Read-only, so that it takes views of bytes as well as of writable buffers.
+_BYTES = numba.types.Array(numba.types.uint8, 1, "C", readonly=True)
+_OUT, _TABLE, _RULES = numba.types.uint8[::1], numba.types.uint16[::1], numba.types.int64[::1]
+_SIGNATURES = (
+    (numba.types.int64(_BYTES, _OUT, _OUT, _TABLE, _RULES), _encode),
+    (numba.types.boolean(_BYTES, _BYTES, _OUT, _TABLE, _RULES), _reproduces),
+    (numba.types.boolean(_BYTES, _OUT), _decode),
+)
+
+
+def _compiled(*, cache: bool) -> list[Any]:
+    return [numba.njit(signature, nogil=True, cache=cache)(body) for signature, body in _SIGNATURES]
+
+
+def _build() -> list[Any]:
+    try:
+        return _compiled(cache=True)
+    except CACHE_TROUBLE:
+        return _compiled(cache=False)
+
+
+_encode_kernel, _reproduces_kernel, _decode_kernel = _build()
+
+
+class Encoder:
+    """One frozen encoder with its working memory. Not thread-safe: one for each call costs 2 us."""
+
+    __slots__ = ("_rules", "_scratch", "_table")
+
+    def __init__(self, rules: tuple[int, int, int]) -> None:
+        self._rules = np.array(rules, dtype=np.int64)
+        self._table = np.empty(1 << rules[1], dtype=np.uint16)
+        self._scratch = np.empty(LONGEST_FRAGMENT, dtype=np.uint8)
+
+    def encode(self, source: NDArray[np.uint8], out: NDArray[np.uint8]) -> int:
+        """Encode *source* to *out*; return the bytes written, -1 if they are more than *out* holds."""
+        return int(_encode_kernel(source, out, self._scratch, self._table, self._rules))
+
+    def reproduces(self, source: NDArray[np.uint8], coded: NDArray[np.uint8]) -> bool:
+        """Return whether encoding *source* gives *coded*; stops at the first fragment that differs."""
+        return bool(_reproduces_kernel(source, coded, self._scratch, self._table, self._rules))
+
+
+def decode(coded: NDArray[np.uint8], out: NDArray[np.uint8]) -> bool:
+    """Decode the elements *coded* to *out*; False if they are not well-formed or do not fill it exactly."""
+    return bool(_decode_kernel(coded, out))
