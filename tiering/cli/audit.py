@@ -1,10 +1,13 @@
 """`frostline audit`: reconcile ledger, catalog, store and disk; show what was saved."""
 
+from dataclasses import dataclass
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
 from policies.amounts import NANO, say_bytes, say_usd
+from tiering.catalog import ledger
 from tiering.cli.output import Output
 from tiering.cli.recall import parse_moment
 from tiering.cli.session import session_of
@@ -12,13 +15,17 @@ from tiering.errors import UsageError
 from tiering.jobs.audit import AuditReport, audit
 from tiering.jobs.context import Context
 from tiering.report.audit_html import audit_html
+from tiering.report.bill import Bill, Difference, booked, compare, open_bill, read_bill
+from tiering.report.focus import write_focus
 from tiering.report.ledger_csv import write_ledger_csv
 from tiering.report.waterfall import Step, waterfall
 
 EXAMPLES = (
     "frostline audit",
     "frostline audit --since 2026-01-01 --until 2026-04-01 --csv q1.csv --html q1.html",
+    "frostline audit --bill cost-and-usage-2026-03.csv.gz --focus march.csv",
 )
+DISCREPANCY = 10
 BAR = 30  # characters of the longest bar
 
 
@@ -28,6 +35,8 @@ def run(
     until: Annotated[str, typer.Option("--until", help="... and before this time.")] = "",
     html: Annotated[str, typer.Option("--html", help="Write the report as a page to this file.")] = "",
     csv: Annotated[str, typer.Option("--csv", help="Write the ledger's entries of that time to this file.")] = "",
+    focus: Annotated[str, typer.Option("--focus", help="Write the costs of that time as a FOCUS table.")] = "",
+    bill: Annotated[str, typer.Option("--bill", help="Compare with the provider's bill: CUR or FOCUS, CSV.")] = "",
     no_store: Annotated[bool, typer.Option("--no-store", help="Do not list the stores.")] = False,
     no_disk: Annotated[bool, typer.Option("--no-disk", help="Do not look at the trees.")] = False,
 ) -> int:
@@ -39,18 +48,74 @@ def run(
     session = session_of(ctx)
     since_ns = parse_moment(since) if since else 0
     until_ns = parse_moment(until) if until else None
+    held: _Held | None = None
     with session.reading() as context:
+        held = _held_against(context, bill) if bill else None
         report = audit(context, since_ns=since_ns, until_ns=until_ns, check_store=not no_store, check_disk=not no_disk)
         if csv:
             _write_csv(context, csv, since_ns=since_ns, until_ns=until_ns)
+        if focus:
+            _write_focus(context, focus, since_ns=since_ns, until_ns=until_ns)
     steps = waterfall(report)
     if html:
         facts, faults = _facts(report), report.discrepancies
         page = audit_html(title="frostline audit", ok=report.ok, steps=steps, facts=facts, discrepancies=faults)
         _write(html, page)
-    session.out.json(report.as_json())
+    session.out.json(report.as_json() if held is None else {**report.as_json(), "bill": held.as_json()})
     _show(session.out, report, steps)
-    return report.exit_code
+    if held is None:
+        return report.exit_code
+    held.show(session.out)
+    return report.exit_code if held.agrees else DISCREPANCY
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A bill and what the ledger has of the same time."""
+
+    bill: Bill
+    differences: list[Difference]
+
+    @property
+    def agrees(self) -> bool:
+        return all(difference.is_rounding for difference in self.differences)
+
+    def as_json(self) -> dict[str, object]:
+        usd = {
+            found.category: {"billed": found.billed_nano / NANO, "booked": found.booked_nano / NANO}
+            for found in self.differences
+        }
+        return {"agrees": self.agrees, "rows": self.bill.rows, "rows_elsewhere": self.bill.rows_elsewhere, "usd": usd}
+
+    def show(self, out: Output) -> None:
+        out.text(f"the bill: {self.bill.rows:,} lines count, {self.bill.rows_elsewhere:,} are about something else")
+        for found in self.differences:
+            verdict = "agrees" if found.is_rounding else "differs"
+            billed, ours = say_usd(found.billed_nano), say_usd(found.booked_nano)
+            out.text(f"  {found.category:<14} billed {billed:>14}   booked {ours:>14}   {verdict}")
+
+
+def _held_against(context: Context, path: str) -> _Held:
+    """Read the bill about the configured buckets and what the ledger has of its time."""
+    buckets = {
+        name: urlsplit(tier.store).netloc for name, tier in context.config.tiers.items() if tier.store.startswith("s3:")
+    }
+    if not buckets:
+        raise UsageError("no tier is a bucket: there is no bill to compare with", now="nothing was compared")
+    with open_bill(path) as rows:
+        bill = read_bill(rows, set(buckets.values()))
+    with context.catalog.read() as tx:
+        entries = ledger.entries(tx, since_ns=bill.since_ns, until_ns=bill.until_ns)
+        return _Held(bill, compare(bill, booked(entries, buckets.keys())))
+
+
+def _write_focus(context: Context, path: str, *, since_ns: int, until_ns: int | None) -> None:
+    try:
+        with open(path, "w", encoding="utf-8", newline="") as out, context.catalog.read() as tx:
+            entries = ledger.entries(tx, since_ns=since_ns, until_ns=until_ns)
+            write_focus(entries, context.config.tiers, out, installation=context.catalog_id)
+    except OSError as error:
+        raise _unwritable(path, error) from None
 
 
 def _write_csv(context: Context, path: str, *, since_ns: int, until_ns: int | None) -> None:
