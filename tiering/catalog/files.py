@@ -7,12 +7,12 @@ caller's op_id.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import Select, bindparam, func, insert, literal_column, select, tuple_, update
+from sqlalchemy import Select, bindparam, func, insert, literal_column, select, update
 
 from tiering.catalog import hardlinks, outbox, records
 from tiering.catalog.booking import FileChange, file_row, insert_versions, load_files, root_names
 from tiering.catalog.tables import files
-from tiering.catalog.transaction import Tx, batches
+from tiering.catalog.transaction import Tx, batches, fetch_raw
 from tiering.catalog.values import FileRow, FileState, NewFile, ScannedFile, signed64
 
 _IDENTITY = ("dev", "ino", "size", "mtime_ns", "ctime_ns")
@@ -20,6 +20,10 @@ _ATTRIBUTES = ("nlink", "mode", "uid", "gid")
 _EVIDENCE = ("last_access_ns", "access_quality")
 _PLACE = ("state", "recipe_no", "tier", "missing_since_ns", "missing_from", "stored_ns", "stored_seq")
 _SCANNED = (*_IDENTITY, *_ATTRIBUTES, *_EVIDENCE, *_PLACE)
+
+_ROWS = f"SELECT {', '.join(column.name for column in files.columns)} FROM files"  # noqa: S608  # our own names
+
+_PINNED = files.columns.keys().index("pinned")
 
 # SQLite uses the index of states only where it reads this very condition.
 _IS_SPECIAL = files.c.state != literal_column("'regular'")
@@ -39,14 +43,13 @@ def page(
     """Return up to *limit* rows of a root in (dir, name) order, after the given one; only below the folder
     *under* ("a/b/").
     """
-    query = select(files).where(files.c.root_id == root_id)
+    text = f"{_ROWS} WHERE root_id = ?"
+    values: list[object] = [root_id]
     if after is not None:
-        query = query.where(
-            tuple_(files.c.dir, files.c.name) > tuple_(bindparam("d", after[0]), bindparam("n", after[1]))
-        )
+        text, values = f"{text} AND (dir, name) > (?, ?)", [*values, *after]
     if under:
-        query = query.where(files.c.dir >= under, files.c.dir < under[:-1] + b"0")  # "0" follows "/" in byte order
-    return _rows(tx, query.order_by(files.c.dir, files.c.name).limit(limit))
+        text, values = f"{text} AND dir >= ? AND dir < ?", [*values, under, under[:-1] + b"0"]  # "0" follows "/"
+    return [_from_driver(row) for row in fetch_raw(tx, f"{text} ORDER BY dir, name LIMIT ?", [*values, limit])]
 
 
 def every(tx: Tx, root_id: int, *, under: bytes = b"", page_rows: int = 2000) -> Iterator[FileRow]:
@@ -242,6 +245,12 @@ def note_access(tx: Tx, evidence: Mapping[int, int], quality: str) -> None:
 
 def _rows(tx: Tx, query: Select[*tuple[object, ...]]) -> list[FileRow]:
     return [file_row(row) for row in tx.conn.execute(query).all()]
+
+
+def _from_driver(row: tuple[object, ...]) -> FileRow:
+    values = list(row)
+    values[_PINNED] = bool(values[_PINNED])  # SQLite has no booleans of its own
+    return file_row(values)
 
 
 def _new_row(tx: Tx, row: NewFile) -> dict[str, object]:
