@@ -11,11 +11,8 @@ from dedup.codecs import decode
 from dedup.errors import CorruptChunk
 from dedup.fingerprint import Buffer
 from dedup.fingerprint import digest as digest_of
-from dedup.values import Digest, WrappedPart
+from dedup.values import MAX_BASE_DEPTH, Digest, WrappedPart
 from dedup.wrappers import rewrap
-
-MAX_BASE_DEPTH = 4
-"""Bases below a chunk: itself solo = 0. Each costs a read and a decoding more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,10 @@ Digest = NewType("Digest", bytes)
 RecipeId = NewType("RecipeId", str)
 """26 characters of lower-case Crockford base32 (0-9 a-z without i l o u): 128 random bits. Names one file version."""
 
+MAX_BASE_DEPTH = 6
+"""Bases below a chunk, which is itself solo = 0. Each costs a read and a decoding more. Deltas use up to 5, and a cast
+may stand on top."""
+
 
 @dataclass(frozen=True, slots=True)
 class Span:

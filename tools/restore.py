@@ -30,7 +30,7 @@ from blake3 import blake3
 from restore_codecs import Damaged, rewrap
 from restore_formats import Block, Place, Recipe, Store, decode_recipe, pieces, read_pack, read_segment, recipe_text
 
-DEEPEST = 4  # bases below a chunk
+DEEPEST = 6  # bases below a chunk
 HELD_BLOCKS = 16  # decoded, of at most 4 MiB each but for long recipes: neighbours in a file share blocks
 UNREADABLE = (Damaged, OSError, struct.error, IndexError, UnicodeDecodeError, StopIteration)
 

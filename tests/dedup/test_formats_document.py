@@ -3,9 +3,9 @@
 import pytest
 
 from dedup import layout, pack_index, recipe, recipe_id, segment
-from dedup.assemble import MAX_BASE_DEPTH
 from dedup.chunkers import HUGE, LARGE, SMALL
 from dedup.gear_table import SEED
+from dedup.values import MAX_BASE_DEPTH
 from tests.structure.sources import PROJECT
 
 TEXT = (PROJECT / "docs" / "formats.md").read_text(encoding="utf-8")
