@@ -1,0 +1,1 @@
+"""Tests of dedup.formats: real files made here, and files that lie."""
