@@ -13,6 +13,9 @@ _VALUES = {letter: value for value, letter in enumerate(_ALPHABET)}
 _ID_BYTES = 16
 _ID_LETTERS = 26
 _COUNTER_BYTES = 4
+_PAIRS = [high + low for high in _ALPHABET for low in _ALPHABET]
+_PAIR_PLACES = range(10 * (_ID_LETTERS // 2 - 1), -1, -10)
+"""Where the two letters of each pair stand in the number, in bits."""
 
 
 def new_recipe_id(random16: bytes) -> RecipeId:
@@ -22,7 +25,7 @@ def new_recipe_id(random16: bytes) -> RecipeId:
     if len(random16) != _ID_BYTES:
         raise ValueError(f"a recipe id is made of {_ID_BYTES} random bytes, got {len(random16)}")
     number = int.from_bytes(random16, "big")
-    return RecipeId("".join(_ALPHABET[number >> 5 * place & 31] for place in reversed(range(_ID_LETTERS))))
+    return RecipeId("".join([_PAIRS[number >> place & 1023] for place in _PAIR_PLACES]))
 
 
 def recipe_key(recipe_id: RecipeId) -> bytes:

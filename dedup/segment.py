@@ -49,7 +49,7 @@ def encode_segment(number: int, prev_hash: str, records: Iterable[str]) -> bytes
     body = b"".join(line + b"\n" for line in lines)
     if len(body) > MAX_RAW_BYTES:
         raise FormatError(f"segment of {len(body)} bytes is beyond the limit of {MAX_RAW_BYTES}")
-    coded = encode(body, effort="balanced") if body else Coded("raw", b"")
+    coded = encode(body, kind="text", effort="balanced") if body else Coded("raw", b"")
     name = codec_bytes(coded.codec)
     header = _HEADER.pack(
         *(MAGIC, VERSION, len(name), len(lines), number, _hash_bytes(prev_hash)),
