@@ -173,6 +173,9 @@ def _set_up_sqlite(
         "foreign_keys = ON",
         "temp_store = MEMORY",
         "cache_size = -65536",  # 64 MiB: the chunk index's hot pages
+        # 32 MiB, SQLite's own is 4: pages that a large scan or commit changes again and again are copied back once.
+        "wal_autocheckpoint = 8192",
+        "journal_size_limit = 134217728",  # what a burst made of the log is given back when it starts anew
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from tiering.app.acting import renew
 from tiering.catalog import runs
+from tiering.catalog.upkeep import tend
 from tiering.errors import CatalogBusy, FrostlineError, Retry, StoreUnavailable
 from tiering.jobs import gc, segments
 from tiering.jobs.accrue import accrue
@@ -101,6 +102,10 @@ DUTIES: Mapping[str, Callable[[Context, Log], Outcome]] = {
 }
 
 
+WRITES_MUCH = frozenset({"scan", "cycle", "gc"})
+"""Duties after which the catalog's statistics and log are seen to."""
+
+
 def perform(name: str, ctx: Context, log: Log, notifier: Notifier) -> str:
     """Do the duty *name* now and return its outcome; on record, logged, and told where a person is needed."""
     if ctx.stop.is_set():
@@ -118,6 +123,8 @@ def perform(name: str, ctx: Context, log: Log, notifier: Notifier) -> str:
             runs.finish(tx, run_id, outcome=ended.outcome, detail=json.dumps(dict(ended.facts)))
         charge(ctx, reason=name)
         segments.flush(ctx)
+        if name in WRITES_MUCH:
+            tend(ctx.catalog)
     except FrostlineError as error:
         log.error("duty_not_recorded", duty=name, what=error.what, next=error.hint)
     log.info("duty_ended", duty=name, outcome=ended.outcome, **ended.facts)
