@@ -1,0 +1,1 @@
+"""Fuzzing of every parser: targets, what was found to be interesting, and how to run them."""
