@@ -8,6 +8,7 @@ from types import FrameType
 
 import typer
 
+from tiering.app.garbage import collect_rarely
 from tiering.app.open import open_context
 from tiering.cli.output import Output
 from tiering.cli.progress import open_progress
@@ -53,6 +54,7 @@ class Session:
     @contextmanager
     def _open(self, *, check_owner: bool) -> Iterator[Context]:
         ignore_sigio()
+        collect_rarely()
         config = self.load().config
         progress = open_progress(self.clock, quiet=self.out.as_json)
         with (
