@@ -4,10 +4,11 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dedup.values import ChunkPart, Digest, FileMeta, Fingerprint, HolePart, PackEntry, Recipe, RecipeId
+from dedup.recipe_id import recipe_key
+from dedup.values import Block, ChunkPart, Digest, FileMeta, Fingerprint, HolePart, Recipe, RecipeId
 from tiering.catalog import commit, files, packs, roots
-from tiering.catalog.transaction import Tx
-from tiering.catalog.values import NewChunk, NewFile, PendingPack, Rejected, StoredBatch, StoredFile
+from tiering.catalog.transaction import Tx, batches
+from tiering.catalog.values import NewBlock, NewFile, PendingPack, Rejected, StoredBatch, StoredFile
 
 TIER = "standard"
 FRAMING = 64
@@ -55,7 +56,7 @@ def add_file(tx: Tx, root_id: int, path: bytes, seen: Seen, *, nlink: int = 1) -
 def name_of(content: str) -> tuple[Fingerprint, Digest]:
     """A chunk's name from a word that stands for its content."""
     return (
-        Fingerprint(hashlib.sha256(b"f" + content.encode()).digest()[:16]),
+        Fingerprint(hashlib.sha256(b"f" + content.encode()).digest()[:8]),
         Digest(hashlib.sha256(b"d" + content.encode()).digest()),
     )
 
@@ -68,7 +69,7 @@ def recipe_id(number: int) -> RecipeId:
     return RecipeId(f"{number:026d}")
 
 
-def recipe_of(number: int, contents: Sequence[str], hole: int = 0) -> Recipe:
+def recipe_of(number: int, contents: Sequence[str], hole: int = 0, path: bytes = b"") -> Recipe:
     parts: list[ChunkPart | HolePart] = [ChunkPart(*name_of(word), raw_len(word)) for word in contents]
     if hole:
         parts.append(HolePart(hole))
@@ -76,7 +77,7 @@ def recipe_of(number: int, contents: Sequence[str], hole: int = 0) -> Recipe:
     return Recipe(
         recipe_id=recipe_id(number),
         root="data",
-        path=b"",
+        path=path,
         links=(),
         size=size,
         digest=Digest(hashlib.sha256(str(list(contents)).encode()).digest()),
@@ -93,17 +94,46 @@ class Storage:
     tx: Tx
     number: int = 0
 
-    def pending(self, contents: Sequence[str], *, kind: str = "data", tier: str = TIER) -> tuple[int, list[PackEntry]]:
-        """Add a pending pack holding these chunks (or recipes); return its number and entries."""
-        self.number += 1
-        entries, offset = [], FRAMING
+    def pending(self, contents: Sequence[str], *, tier: str = TIER) -> tuple[int, list[Block]]:
+        """Add a pending data pack holding these chunks, two to a block; return its number and blocks.
+
+        A word of the form "delta<base" is coded against the chunk of the word "base".
+        """
+        held: list[list[str]] = []
         for word in contents:
-            stored = raw_len(word) - 3
-            entries.append(PackEntry(*name_of(word), raw_len(word), stored, offset, "raw"))
+            if held and len(held[-1]) < 2 and "<" not in word + held[-1][0]:
+                held[-1].append(word)
+            else:
+                held.append([word])
+        blocks, offset = [], FRAMING
+        for words in held:
+            parts = tuple(ChunkPart(*name_of(word), raw_len(word)) for word in words)
+            raw = sum(part.length for part in parts)
+            base = name_of(words[0].partition("<")[2])[1] if "<" in words[0] else None
+            stored = raw - 3 * len(words)
+            blocks.append(Block(offset, stored, raw, "raw" if base is None else "delta", parts, base))
             offset += stored
+        return self._add("data", tier, offset), blocks
+
+    def pending_recipes(self, found: Sequence[Recipe]) -> tuple[int, list[Block]]:
+        """Add a pending pack of recipes, three to a block."""
+        blocks, offset = [], FRAMING
+        for batch in batches(found, 3):
+            digest = Digest(hashlib.sha256(str([recipe.recipe_id for recipe in batch]).encode()).digest())
+            parts = tuple(ChunkPart(Fingerprint(recipe_key(recipe.recipe_id)), digest, 100) for recipe in batch)
+            blocks.append(Block(offset, 70 * len(batch) + 1, 100 * len(batch), "raw", parts))
+            offset += 70 * len(batch) + 1
+        number = self._add("recipes", TIER, offset)
+        row = packs.get(self.tx, number)
+        assert row is not None
+        MADE[row.key] = (tuple(blocks), {recipe_key(recipe.recipe_id): recipe for recipe in found})
+        return number, blocks
+
+    def _add(self, kind: str, tier: str, size: int) -> int:
+        self.number += 1
         key = f"{kind}/{self.number:04d}-{self.tx.now_ns}"
-        row = PendingPack(key, kind, tier, "STANDARD", offset, FRAMING, "crc32:0", "host:1:boot")
-        return packs.add_pending(self.tx, row), entries
+        row = PendingPack(key, kind, tier, "STANDARD", size, FRAMING, "crc32:0", "host:1:boot")
+        return packs.add_pending(self.tx, row)
 
     def store(
         self,
@@ -116,20 +146,39 @@ class Storage:
         ino: int = 0,
     ) -> list[Rejected]:
         """Commit (file id, recipe) pairs whose chunks *new* are in a fresh pack and whose others are reused."""
-        data_no, entries = self.pending(new, tier=tier)
-        pack_nos = (data_no,)
-        recipes_no, places = self.pending([f"recipe {recipe.recipe_id}" for _, recipe in items], kind="recipes")
+        data_no, blocks = self.pending(new, tier=tier)
+        recipes_no, recipe_blocks = self.pending_recipes([recipe for _, recipe in items])
         rows = files.by_ids(self.tx, [file_id for file_id, _ in items])
         stored = []
-        for (file_id, recipe), entry in zip(items, places, strict=True):
+        for file_id, recipe in items:
             seen = Seen(ino or (rows[file_id].ino if file_id in rows else 1), recipe.size)
-            stored.append(StoredFile(file_id, seen, recipe, entry, recipes_no))
+            stored.append(StoredFile(file_id, seen, recipe))
         batch = StoredBatch(
             op_id=op_id or f"migrate:{self.number}:{self.tx.now_ns}",
             tier=tier,
             tiers=tuple(tiers),
-            pack_nos=(*pack_nos, recipes_no),
-            chunks=tuple(NewChunk(data_no, entry) for entry in entries),
+            pack_nos=(data_no, recipes_no),
+            blocks=tuple(NewBlock(data_no, block, _base_name(block, new)) for block in blocks),
+            recipe_blocks=tuple(NewBlock(recipes_no, block) for block in recipe_blocks),
             files=tuple(stored),
         )
         return commit.commit_stored(self.tx, batch)
+
+
+def _base_name(block: Block, words: Sequence[str]) -> Fingerprint | None:
+    names = [name_of(word.partition("<")[2]) for word in words if "<" in word]
+    return next((fingerprint for fingerprint, digest in names if digest == block.base), None)
+
+
+MADE: dict[str, tuple[tuple[Block, ...], dict[bytes, Recipe]]] = {}
+"""Key of a recipe pack made here -> its blocks and recipes."""
+
+
+class Packed:
+    """Reads the recipe packs that were made here, as if they stood in a store."""
+
+    def blocks(self, key: str) -> tuple[Block, ...] | None:
+        return MADE[key][0] if key in MADE else None
+
+    def recipes(self, key: str, keys: Sequence[bytes]) -> dict[bytes, Recipe]:
+        return {name: MADE[key][1][name] for name in keys}

@@ -10,10 +10,24 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import select
 
 from tests.catalog.rows import Seen, Storage, add_root, name_of, new_file, recipe_of
 from tests.postgres import PostgresServer
-from tiering.catalog import commit, files, journal, ledger, packs, recipes, segments, stores, sums, versions
+from tiering.catalog import (
+    bases,
+    commit,
+    files,
+    journal,
+    ledger,
+    packs,
+    recipes,
+    segments,
+    stores,
+    sums,
+    tables,
+    versions,
+)
 from tiering.catalog.open import Catalog, open_catalog
 from tiering.catalog.transaction import Tx
 from tiering.catalog.values import (
@@ -55,6 +69,7 @@ class World:
             assert sums.differences(tx) == {}, step
             assert sums.identities(ledger.all_balances(tx)) == [], step
             assert list(recipes.unplaced(tx)) == []
+            assert every_chunk_in_use_has_its_bases(tx), step
 
     def pick(self, tx: Tx, number: int, *states: FileState) -> FileRow | None:
         rows = [row for row in files.page(tx, self.root_id) if not states or row.state in states]
@@ -80,11 +95,17 @@ class World:
             return
         tier = "archive" if second % 4 == 0 else "standard"
         words = [WORDS[(first + k * second) % len(WORDS)] * (1 + k % 2) for k in range(1 + second % 4)]
-        known = packs.lookup(tx, [name_of(word)[0] for word in words], COLDER[tier])
-        new = [word for word in dict.fromkeys(words) if name_of(word)[0] not in known or second % 5 == 0]
+        needed = list(words)
+        if second % 3 == 1:  # one is coded against another, at one remove or two
+            base = WORDS[second % len(WORDS)]
+            coded = f"{WORDS[first % len(WORDS)]}<{base}"
+            words.append(coded if second % 2 else f"z<{coded}")
+            needed += [base, coded, words[-1]]
+        known = packs.lookup(tx, [name_of(word)[0] for word in needed], COLDER[tier])
+        new = [word for word in dict.fromkeys(needed) if name_of(word)[0] not in known or second % 5 == 0]
         if second % 7 == 0:
             new = new[1:]  # one is missing: the file must be rejected, the pack goes live all the same
-        recipe = recipe_of(next(self.numbers), words, hole=100 * (second % 3))
+        recipe = recipe_of(next(self.numbers), words, hole=100 * (second % 3), path=row.path if first % 4 else b"")
         assert self.storage is not None
         self.storage.store([(row.file_id, recipe)], new, tier=tier, tiers=COLDER[tier])
 
@@ -155,7 +176,10 @@ class World:
 
     def do_crash(self, tx: Tx, first: int, second: int) -> None:
         assert self.storage is not None
-        pack_no, _ = self.storage.pending([WORDS[first % 8]], kind="data" if second % 2 else "recipes")
+        if second % 2:
+            pack_no, _ = self.storage.pending([WORDS[first % 8]])
+        else:
+            pack_no, _ = self.storage.pending_recipes([recipe_of(next(self.numbers), [WORDS[first % 8]])])
         if second % 3:
             size = 500 if second % 5 else 0
             packs.doom_pending(tx, [(pack_no, size)], op_id=self.op(), reason="its process died")
@@ -198,6 +222,17 @@ class World:
             is_placeholder=placeholder,
         )
         files.update_scanned(tx, [found], op_id=self.op(), keep_until_ns=tx.now_ns + NS_PER_DAY)
+
+
+def every_chunk_in_use_has_its_bases(tx: Tx) -> bool:
+    """Whether each recipe refers to all that its chunks are coded against, and look-ups find nothing without it."""
+    refs: dict[int, set[int]] = {}
+    for recipe_no, chunk_no in tx.conn.execute(select(tables.refs.c.recipe_no, tables.refs.c.chunk_no)):
+        refs.setdefault(recipe_no, set()).add(chunk_no)
+    behind = bases.chains(tx, {number for numbers in refs.values() for number in numbers})
+    every = set(tx.conn.execute(select(tables.chunks.c.chunk_no)).scalars())
+    standing = set(bases.bases_of(tx, every).values()) <= every
+    return standing and all(set(behind.get(n, ())) <= numbers for numbers in refs.values() for n in numbers)
 
 
 NAMES = sorted(name.removeprefix("do_") for name in vars(World) if name.startswith("do_"))

@@ -7,6 +7,7 @@ import json
 import pytest
 from sqlalchemy import select
 
+from dedup.segment import encode_segment
 from tests.catalog.rows import FRAMING, Seen, Storage, add_file, add_root, name_of, raw_len, recipe_of
 from tiering.catalog import commit, files, ledger, packs, recipes, segments, sums, tables, versions
 from tiering.catalog.open import Catalog
@@ -42,7 +43,7 @@ def test_the_same_batch_twice_changes_nothing(catalog: Catalog) -> None:
         before = ledger.all_balances(tx)
 
     with catalog.write() as tx:
-        batch = StoredBatch("migrate:1", "standard", ("standard",), (99,), (), ())
+        batch = StoredBatch("migrate:1", "standard", ("standard",), (99,), (), (), ())
         assert commit.commit_stored(tx, batch) == []
         assert ledger.all_balances(tx) == before
 
@@ -93,7 +94,7 @@ def test_a_pack_given_up_for_dead_stops_the_commit_with_nothing_done(catalog: Ca
 
     def attempt() -> None:
         with catalog.write() as tx:
-            commit.commit_stored(tx, StoredBatch("m", "standard", ("standard",), (pack_no,), (), ()))
+            commit.commit_stored(tx, StoredBatch("m", "standard", ("standard",), (pack_no,), (), (), ()))
 
     with pytest.raises(packs.PackGone):
         attempt()
@@ -114,7 +115,7 @@ def test_p4_an_object_once_doomed_is_never_adopted(catalog: Catalog) -> None:
         assert packs.lookup(tx, [name_of("x")[0]], ["standard"]) == {}
         storage.store([(file_id, recipe_of(1, ["x"]))], ["x"])
         (location,) = packs.locate(tx, 1).values()
-        assert location.pack_no != orphan
+        assert location.block.pack_no != orphan
         packs.claim_for_deletion(tx, [orphan], doomed_before_ns=tx.now_ns)
         packs.mark_deleted(tx, [orphan], op_id="gc:1", reason="grace over")
 
@@ -207,11 +208,118 @@ def test_records_carry_what_rebuild_needs(catalog: Catalog) -> None:
         files.set_pinned(tx, [file_id], True)
         found = {str(record["record"]): record for record in records_of(tx)}
 
-    assert set(found) == {"root", "pack", "recipe", "file", "pin", "ledger"}
+    assert set(found) == {"root", "pack", "recipes", "file", "pin", "ledger"}
     assert found["file"]["path"] == "d/\udcff\udcfe"
-    assert found["file"]["recipe"] == found["recipe"]["recipe"]
+    assert found["recipes"]["recipes"] == [[0, 1]]
     assert found["pin"]["pinned"] is True
     assert {"key", "kind", "tier", "storage_class", "state", "size", "framing", "checksum"} <= set(found["pack"])
+
+
+def test_a_file_whose_recipe_says_it_all_costs_few_bytes_in_a_segment(catalog: Catalog) -> None:
+    """What does not compress: issue 4 counts every byte."""
+    with catalog.write() as tx:
+        root_id = add_root(tx)
+        items = []
+        for number in range(1, 501):
+            path = b"some/folder/%d.json" % (number * 7919 % 100_000)
+            recipe = recipe_of(number, [f"word {number}"], path=path)
+            items.append((add_file(tx, root_id, path, Seen(number * 3, recipe.size)), recipe))
+        before = len(records_of(tx))
+        Storage(tx).store(items, [f"word {number}" for number in range(1, 501)])
+        texts = [json.dumps(record) for record in records_of(tx)[before:]]
+
+    assert len(texts) == 4  # two packs, what is stored, one ledger entry
+    assert len(encode_segment(1, "", texts)) / 500 < 10
+
+
+def test_a_released_file_costs_only_what_changed(catalog: Catalog) -> None:
+    with catalog.write() as tx:
+        file_id = add_file(tx, add_root(tx), b"a", Seen(1, 17))
+        Storage(tx).store([(file_id, recipe_of(1, ["x"], path=b"a"))], ["x"])
+        commit.set_offline(tx, [PlacedFile(file_id, Seen(9, 40, 7, 8))], op_id="r")
+        changed = [record for record in records_of(tx) if record["record"] == "file_changed"]
+
+    assert changed == [
+        {
+            "record": "file_changed",
+            "root": "data",
+            "path": "a",
+            "state": "offline",
+            "mtime_ns": 7,
+            "ctime_ns": 8,
+            "ino": 9,
+        }
+    ]
+
+
+def test_a_recipe_refers_to_what_its_chunks_are_coded_against(catalog: Catalog) -> None:
+    with catalog.write() as tx:
+        root_id = add_root(tx)
+        storage = Storage(tx)
+        base = add_file(tx, root_id, b"base", Seen(1, 5))
+        storage.store([(base, recipe_of(1, ["b"]))], ["b"])
+        coded = add_file(tx, root_id, b"coded", Seen(2, 5))
+        assert storage.store([(coded, recipe_of(2, ["c<a<b"]))], ["c<a<b", "a<b"]) == []
+
+        found = packs.locate(tx, 2)
+        assert set(found) == {name_of(word)[1] for word in ("c<a<b", "a<b", "b")}
+        assert found[name_of("c<a<b")[1]].block.base == name_of("a<b")[1]
+        times = tx.conn.execute(select(tables.refs.c.times).where(tables.refs.c.recipe_no == 2)).scalars().all()
+        assert sorted(times) == [0, 0, 1]
+        assert ledger.balance(tx, "store.overhead") == -(2 * FRAMING + raw_len("a<b") - 3)
+
+
+def test_a_base_outlives_its_own_file_while_something_is_coded_against_it(catalog: Catalog) -> None:
+    with catalog.write() as tx:
+        root_id = add_root(tx)
+        storage = Storage(tx)
+        base, coded = (add_file(tx, root_id, name, Seen(ino, 5)) for ino, name in enumerate((b"base", b"coded"), 1))
+        storage.store([(base, recipe_of(1, ["b"]))], ["b"])
+        storage.store([(coded, recipe_of(2, ["a<b"]))], ["a<b"])
+        commit.supersede(tx, [base], op_id="s", keep_until_ns=None, reason="changed")
+
+        assert [row.kind for row in packs.unreferenced(tx, created_before_ns=tx.now_ns + 1)] == ["recipes"]
+        assert sums.differences(tx) == {}
+        commit.supersede(tx, [coded], op_id="s", keep_until_ns=None, reason="changed")
+        assert len(packs.unreferenced(tx, created_before_ns=tx.now_ns + 1)) == 4
+
+
+def test_what_is_coded_against_a_doomed_chunk_is_never_found_again(catalog: Catalog) -> None:
+    with catalog.write() as tx:
+        root_id = add_root(tx)
+        storage = Storage(tx)
+        base, coded = (add_file(tx, root_id, name, Seen(ino, 5)) for ino, name in enumerate((b"base", b"coded"), 1))
+        storage.store([(base, recipe_of(1, ["b"]))], ["b"])
+        storage.store([(coded, recipe_of(2, ["a<b", "kept"]))], ["a<b", "kept"])
+        other = add_file(tx, root_id, b"other", Seen(3, 5))
+        storage.store([(other, recipe_of(3, ["kept"]))], [])
+        commit.supersede(tx, [base, coded], op_id="s", keep_until_ns=None, reason="changed")
+        doomed = packs.doom(tx, [1], op_id="gc", reason="nothing refers to it")
+
+        assert [row.pack_no for row in doomed] == [1]
+        assert packs.lookup(tx, [name_of("a<b")[0], name_of("kept")[0]], ["standard"]).keys() == {name_of("kept")[0]}
+        assert sums.differences(tx) == {}
+
+
+@pytest.mark.parametrize(
+    ("tier", "words"),
+    [
+        ("standard", ["a<nowhere"]),
+        ("standard", ["a<cold"]),  # stored, but in a colder tier than the file's
+        ("standard", ["<".join("hgfedcba"[number:]) for number in range(8)]),  # seven bases behind the first
+    ],
+)
+def test_a_chunk_whose_base_may_not_serve_is_not_stored(catalog: Catalog, tier: str, words: list[str]) -> None:
+    with catalog.write() as tx:
+        root_id = add_root(tx)
+        storage = Storage(tx)
+        cold, coded = (add_file(tx, root_id, name, Seen(ino, 5)) for ino, name in enumerate((b"cold", b"coded"), 1))
+        storage.store([(cold, recipe_of(1, ["cold"]))], ["cold"], tier="archive", tiers=("standard", "archive"))
+        rejected = storage.store([(coded, recipe_of(2, words[:1]))], words, tier=tier, tiers=(tier,))
+
+        assert [item.file_id for item in rejected] == [coded]
+        assert packs.lookup(tx, [name_of(words[0])[0]], ["standard", "archive"]) == {}
+        assert sums.differences(tx) == {}
 
 
 def test_a_regular_file_needs_no_record(catalog: Catalog) -> None:

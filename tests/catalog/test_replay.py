@@ -8,9 +8,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
+from tests.catalog.rows import Packed
 from tests.catalog.test_books import STEPS, Step, World
 from tiering.catalog import files, ledger, replay, roots, tables
 from tiering.catalog.open import Catalog, open_catalog
+from tiering.catalog.replayed import Replayed
 from tiering.catalog.transaction import Tx
 from tiering.catalog.values import FileState
 from tiering.clock import FakeClock
@@ -51,12 +53,12 @@ def live_through(catalog: Catalog, steps: list[Step]) -> None:
 def replayed(lost: Catalog, again: Catalog, size: int) -> None:
     with lost.read() as tx:
         texts = list(tx.conn.execute(select(tables.outbox.c.record).order_by(tables.outbox.c.seq)).scalars())
-    done = replay.Replayed()
+    done = Replayed()
     for start in range(0, len(texts), size):
         with again.write() as tx:
-            replay.apply(tx, texts[start : start + size], done)
+            replay.apply(tx, texts[start : start + size], done, Packed())
     with again.write() as tx:
-        replay.finish(tx, done)
+        assert replay.finish(tx, done) == []
     assert done.notes == []
     assert done.is_ledger_whole
 
@@ -65,8 +67,9 @@ def replayed(lost: Catalog, again: Catalog, size: int) -> None:
 NAMED: Mapping[str, str] = {
     "packs": "SELECT key, kind, tier, storage_class, state, size, framing, checksum, created_ns, doomed_ns FROM packs "
     "WHERE state <> 'pending'",
-    "recipes": "SELECT recipe_id, recipes.state, recipes.tier, digest, recipes.size, hole_bytes, packs.key, offset, "
-    "stored_len, raw_len FROM recipes JOIN packs ON packs.pack_no = recipes.pack_no",
+    "recipes": "SELECT recipe_id, recipes.state, recipes.tier, recipes.digest, recipes.size, plain_bytes, packs.key, "
+    "blocks.offset, inner_offset, recipes.stored_len, recipes.raw_len FROM recipes "
+    "JOIN blocks ON blocks.block_no = recipes.block_no JOIN packs ON packs.pack_no = blocks.pack_no",
     "versions": "SELECT dir, name, recipe_id, from_ns, superseded_ns, keep_until_ns, reason FROM versions "
     "JOIN recipes ON recipes.recipe_no = versions.recipe_no",
     "roots": "SELECT name, path, marker, state FROM roots",

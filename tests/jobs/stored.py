@@ -4,11 +4,12 @@ import os
 import secrets
 from pathlib import Path
 
-from dedup.values import ChunkPart, Digest, FileMeta, Fingerprint, PackEntry, Recipe, RecipeId
+from dedup.recipe_id import new_recipe_id, recipe_key
+from dedup.values import Block, ChunkPart, Digest, FileMeta, Fingerprint, Recipe
 from tests.jobs.lab import STORE_ID, Lab
 from tiering.catalog import commit, files, packs
 from tiering.catalog.transaction import Tx
-from tiering.catalog.values import FileRow, NewChunk, PendingPack, PlacedFile, StoredBatch, StoredFile
+from tiering.catalog.values import FileRow, NewBlock, PendingPack, PlacedFile, StoredBatch, StoredFile
 from tiering.hot.identity import Identity
 from tiering.hot.placeholder import format_target
 
@@ -27,8 +28,8 @@ def store(lab: Lab, path: str | bytes, *, owner: int | None = None, tier: str = 
     row = row_of(lab, path)
     assert row is not None
     status = os.lstat(os.path.join(lab.context.roots[0].path, os.fsencode(path)))
-    recipe_id = RecipeId(secrets.token_hex(13))
-    part = ChunkPart(Fingerprint(secrets.token_bytes(16)), Digest(secrets.token_bytes(32)), max(1, status.st_size))
+    recipe_id = new_recipe_id(secrets.token_bytes(16))
+    part = ChunkPart(Fingerprint(secrets.token_bytes(8)), Digest(secrets.token_bytes(32)), max(1, status.st_size))
     recipe = Recipe(
         recipe_id=recipe_id,
         root="root",
@@ -42,15 +43,16 @@ def store(lab: Lab, path: str | bytes, *, owner: int | None = None, tier: str = 
     )
     with lab.catalog.write() as tx:
         data_no, data = _pending(tx, "data", tier, part)
-        recipes_no, entry = _pending(tx, "recipes", tier, ChunkPart(part.fingerprint, part.digest, 99))
-        stored = StoredFile(row.file_id, Identity.of(status), recipe, entry, recipes_no)
+        of_recipe = ChunkPart(Fingerprint(recipe_key(recipe_id)), part.digest, 99)
+        recipes_no, block = _pending(tx, "recipes", tier, of_recipe)
         batch = StoredBatch(
             op_id=f"migrate:{recipe_id}",
             tier=tier,
             tiers=(tier,),
             pack_nos=(data_no, recipes_no),
-            chunks=(NewChunk(data_no, data),) if status.st_size else (),
-            files=(stored,),
+            blocks=(NewBlock(data_no, data),) if status.st_size else (),
+            recipe_blocks=(NewBlock(recipes_no, block),),
+            files=(StoredFile(row.file_id, Identity.of(status), recipe),),
         )
         assert commit.commit_stored(tx, batch) == []
     return recipe_id
@@ -77,8 +79,8 @@ def link(place: Path, recipe_id: str, *, uid: int | None = None, store_id: str =
     return place
 
 
-def _pending(tx: Tx, kind: str, tier: str, part: ChunkPart) -> tuple[int, PackEntry]:
-    entry = PackEntry(part.fingerprint, part.digest, part.length, part.length, FRAMING, "raw")
+def _pending(tx: Tx, kind: str, tier: str, part: ChunkPart) -> tuple[int, Block]:
+    block = Block(FRAMING, part.length, part.length, "raw", (part,))
     key = f"{kind}/{secrets.token_hex(8)}"
     row = PendingPack(key, kind, tier, "STANDARD", FRAMING + part.length, FRAMING, "crc32:0", "host:1:boot")
-    return packs.add_pending(tx, row), entry
+    return packs.add_pending(tx, row), block

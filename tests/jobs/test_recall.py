@@ -10,15 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from dedup.values import Span
 from tests.jobs.lab import Lab, open_lab
 from tests.jobs.outbound import Killed, StopAt, books_balance, items, learn, rows, states
 from tiering.catalog import journal
-from tiering.catalog.values import FileState, Location
+from tiering.catalog.values import FileState
 from tiering.errors import IntegrityError, RootMissing, StoreUnavailable, WaitingOnRestore
 from tiering.hot.placeholder import format_target
 from tiering.jobs.context import Context
-from tiering.jobs.fetch import RANGE_BYTES, Want, coalesce
 from tiering.jobs.migrate import migrate
 from tiering.jobs.recall import recall, resume
 from tiering.jobs.release import release
@@ -346,24 +344,6 @@ def test_many_small_files_cost_few_requests(lab: Lab) -> None:
     assert report.files_done == 150
     assert asked[0] <= 8, "two batches, each with its recipes and its chunks in a few ranges"
     assert all((lab.root / f"d/{number}").read_bytes() == b"%d " % number * 500 for number in range(150))
-
-
-def test_ranges_are_bounded_and_cover_what_is_wanted() -> None:
-    location = _location(0, 0, 0)
-    wants = [Want(_location(1, n * 3_000_000, 2_999_900), ()) for n in range(10)] + [Want(location, ())]
-    ranges = coalesce(wants)
-    assert sum(len(item.wants) for item in ranges) == 11
-    for item in ranges:
-        assert item.span.length <= RANGE_BYTES
-        for want in item.wants:
-            assert item.span.start <= want.location.offset
-            assert want.location.offset + want.location.stored_len <= item.span.end
-    assert coalesce([Want(_location(1, 0, RANGE_BYTES * 2), ())])[0].span == Span(0, RANGE_BYTES * 2)
-
-
-def _location(pack_no: int, offset: int, length: int) -> object:
-
-    return Location(pack_no, f"p{pack_no}", "standard", offset, length, length, "raw", b"", b"")  # type: ignore[arg-type]
 
 
 def test_modes_that_give_rights_to_the_group_come_back(lab: Lab) -> None:

@@ -65,7 +65,7 @@ def test_a_damaged_chunk_names_the_files_that_need_it(stored: Lab) -> None:
     row = live(stored, "data")[0]
     with stored.catalog.read() as tx:
         first = packs.chunks_of(tx, row.pack_no)[0]
-    damage(stored, row, first.offset + 20)
+    damage(stored, row, first.block.offset + 20)
     (fault,) = scrub(stored.context, keys=[row.key]).faults
     assert fault.files != ()
     assert set(fault.files) <= {"file-0", "file-1", "file-2"}

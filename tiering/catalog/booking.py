@@ -14,12 +14,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import and_, bindparam, delete, exists, func, insert, literal, select, update
+from sqlalchemy import and_, bindparam, delete, exists, func, insert, literal, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from tiering.catalog import accounts, ledger, outbox, records
 from tiering.catalog.accounts import Amounts
-from tiering.catalog.tables import chunks, files, packs, recipes, refs, roots, versions
+from tiering.catalog.tables import blocks, chunks, files, packs, recipes, refs, roots, versions
 from tiering.catalog.transaction import Tx, batches
 from tiering.catalog.values import FileRow, FileState
 
@@ -86,13 +86,25 @@ class FileChange:
         """Note how the rows are; every row changed later must be among them, or be created."""
         return cls(tx, load_files(tx, file_ids))
 
-    def finish(self, *, op_id: str, kind: str, reason: str, new_recipes: Sequence[int] = ()) -> int | None:
+    def finish(
+        self,
+        *,
+        op_id: str,
+        kind: str,
+        reason: str,
+        new_recipes: Sequence[int] = (),
+        known: Mapping[int, FileRow] | None = None,
+    ) -> int | None:
         """Book the difference, doom recipes that lost their last holder, write records; return the entry, None
         if nothing weighs.
 
-        *new_recipes* have their refs in place already; the chunks those brought to life are booked here.
+        *new_recipes* have their refs in place already; the chunks those brought to life are booked here. *known* rows
+        are not read again, and the caller has noted their records.
         """
-        after = load_files(self.tx, [*self.before, *self.created])
+        known = known or {}
+        after = load_files(self.tx, [number for number in (*self.before, *self.created) if number not in known])
+        recorded = self._file_records(after, known)
+        after |= known
         held = self._compare(after)
         facts = _recipe_facts(self.tx, {recipe_no for recipe_no, _ in held})
         _book_holders(self.amounts, held, facts)
@@ -102,7 +114,7 @@ class FileChange:
             book_chunks(self.tx, self.amounts, batch, sign=+1, upto=upto)
         dropped = {recipe_no for (recipe_no, _), count in held.items() if count < 0}
         doomed = doom_unheld(self.tx, self.amounts, dropped)
-        outbox.append(self.tx, [*self.notes, *self._file_records(after), *doomed])
+        outbox.append(self.tx, [*self.notes, *recorded, *doomed])
         return book(self.tx, self.amounts, op_id=op_id, kind=kind, reason=reason)
 
     def _compare(self, after: Mapping[int, FileRow]) -> Counter[tuple[int, str]]:
@@ -118,21 +130,24 @@ class FileChange:
                     held[row.recipe_no, account] += sign
         return held
 
-    def _file_records(self, after: Mapping[int, FileRow]) -> list[outbox.Record]:
+    def _file_records(self, after: Mapping[int, FileRow], known: Mapping[int, FileRow]) -> list[outbox.Record]:
         changed = [row for row in after.values() if _matters(self.before.get(row.file_id), row)]
         leaders = load_files(self.tx, {row.leader_id for row in changed if row.leader_id is not None})
         ids = recipe_ids(self.tx, {row.recipe_no for row in changed if row.recipe_no is not None})
         names = root_names(self.tx)
-        made: list[outbox.Record] = [
-            records.file(
+        made: list[outbox.Record] = []
+        for row in changed:
+            described = records.file(
                 row,
                 root_name=names[row.root_id],
                 recipe_id=None if row.recipe_no is None else ids[row.recipe_no],
                 leader=leaders[row.leader_id].path if row.leader_id in leaders else None,
             )
-            for row in changed
-        ]
-        gone = [row for row in self.before.values() if row.file_id not in after]
+            before = self.before.get(row.file_id)
+            if before is not None and _is_same_holder(before, row):
+                described = records.file_changed(described, before, row)
+            made.append(described)
+        gone = [row for row in self.before.values() if row.file_id not in after and row.file_id not in known]
         made += [records.file_gone(root_name=names[row.root_id], path=row.path) for row in gone]
         return made
 
@@ -151,32 +166,51 @@ def book(tx: Tx, amounts: Amounts, *, op_id: str, kind: str, reason: str) -> int
 
 
 def book_chunks(tx: Tx, amounts: Amounts, recipe_nos: Sequence[int], *, sign: int, upto: int | None = None) -> None:
-    """Book the chunks that only *recipe_nos* (at most 500) refer to: +1 once their refs are in place, -1 before
-    they go.
+    """Book the chunks whose use *recipe_nos* (at most 500) change: +1 once their refs are in place, -1 before they go.
 
-    With *upto*, references of recipes above that number do not count: those are booked by a later call.
+    A chunk is used where a recipe contains it (refs.times > 0), only a base where none does but others are coded
+    against it. With *upto*, references of recipes above that number do not count: those are booked by a later call.
     """
-    mine = refs.c.recipe_no.in_(recipe_nos)
+    mine = (
+        select(refs.c.chunk_no, func.max(refs.c.times).label("times"))
+        .where(refs.c.recipe_no.in_(recipe_nos))
+        .group_by(refs.c.chunk_no)
+        .subquery()
+    )
     others = refs.alias("others")
     counts: ColumnElement[bool] = others.c.recipe_no.not_in(recipe_nos)
     if upto is not None:
         counts = and_(counts, others.c.recipe_no <= upto)
-    query = (
-        select(packs.c.tier, func.sum(chunks.c.raw_len), func.sum(chunks.c.stored_len))
-        .select_from(chunks.join(packs, packs.c.pack_no == chunks.c.pack_no))
-        .where(
-            chunks.c.chunk_no.in_(select(refs.c.chunk_no).where(mine)),
-            ~exists(select(literal(1)).select_from(others).where(others.c.chunk_no == chunks.c.chunk_no, counts)),
-        )
-        .group_by(packs.c.tier)
+    named = exists(select(literal(1)).select_from(others).where(others.c.chunk_no == mine.c.chunk_no, counts))
+    used = exists(
+        select(literal(1)).select_from(others).where(others.c.chunk_no == mine.c.chunk_no, counts, others.c.times > 0)
     )
-    for tier, raw, stored in tx.conn.execute(query).all():
+    changed = (
+        select(mine.c.chunk_no, (mine.c.times > 0).label("is_used"), named.label("was_named"))
+        .where(~used, or_(mine.c.times > 0, ~named))
+        .subquery()
+    )
+    query = (
+        select(
+            *(packs.c.tier, changed.c.is_used, changed.c.was_named),
+            *(func.sum(chunks.c.raw_len), func.sum(chunks.c.stored_len)),
+        )
+        .select_from(changed.join(chunks, chunks.c.chunk_no == changed.c.chunk_no))
+        .join(blocks, blocks.c.block_no == chunks.c.block_no)
+        .join(packs, packs.c.pack_no == blocks.c.pack_no)
+        .group_by(packs.c.tier, changed.c.is_used, changed.c.was_named)
+    )
+    for tier, is_used, was_named, raw, stored in tx.conn.execute(query).all():
         raw_bytes, stored_bytes = sign * int(raw), sign * int(stored)
-        amounts.add(accounts.STORE_LIVE, stored_bytes, tier)
-        amounts.add(accounts.STORE_COMPRESSION_SAVED, raw_bytes - stored_bytes, tier)
-        amounts.add(accounts.STORE_DEDUP_SAVED, -raw_bytes, tier)
-        amounts.add(accounts.BUCKET_LIVE, stored_bytes, tier)
-        amounts.add(accounts.BUCKET_DEAD, -stored_bytes, tier)
+        if not was_named:
+            amounts.add(accounts.STORE_LIVE, stored_bytes, tier)
+            amounts.add(accounts.BUCKET_LIVE, stored_bytes, tier)
+            amounts.add(accounts.BUCKET_DEAD, -stored_bytes, tier)
+        if is_used:
+            amounts.add(accounts.STORE_COMPRESSION_SAVED, raw_bytes - stored_bytes, tier)
+            amounts.add(accounts.STORE_DEDUP_SAVED, -raw_bytes, tier)
+        if is_used == was_named:  # it becomes only a base, or it was one
+            amounts.add(accounts.STORE_OVERHEAD, stored_bytes if is_used else -stored_bytes, tier)
 
 
 def doom_unheld(tx: Tx, amounts: Amounts, recipe_nos: Iterable[int]) -> list[outbox.Record]:
@@ -227,9 +261,9 @@ def root_names(tx: Tx) -> dict[int, str]:
 def _recipe_facts(tx: Tx, recipe_nos: Iterable[int]) -> dict[int, tuple[int, int, str]]:
     found: dict[int, tuple[int, int, str]] = {}
     for batch in batches(recipe_nos):
-        query = select(recipes.c.recipe_no, recipes.c.size, recipes.c.hole_bytes, recipes.c.tier)
+        query = select(recipes.c.recipe_no, recipes.c.size, recipes.c.plain_bytes, recipes.c.tier)
         for row in tx.conn.execute(query.where(recipes.c.recipe_no.in_(batch))):
-            found[row.recipe_no] = (row.size, row.hole_bytes, row.tier)
+            found[row.recipe_no] = (row.size, row.plain_bytes, row.tier)
     return found
 
 
@@ -237,16 +271,22 @@ def _book_holders(
     amounts: Amounts, held: Mapping[tuple[int, str], int], facts: Mapping[int, tuple[int, int, str]]
 ) -> None:
     for (recipe_no, account), count in held.items():
-        size, holes, tier = facts[recipe_no]
+        size, plain, tier = facts[recipe_no]
         amounts.add(account, -count * size, tier)
-        amounts.add(accounts.STORE_DEDUP_SAVED, count * (size - holes), tier)
-        amounts.add(accounts.STORE_COMPRESSION_SAVED, count * holes, tier)
+        amounts.add(accounts.STORE_DEDUP_SAVED, count * plain, tier)
+        amounts.add(accounts.STORE_COMPRESSION_SAVED, count * (size - plain), tier)
 
 
 def _matters(before: FileRow | None, after: FileRow) -> bool:
     """Whether rebuild needs to know: rows that have or had a stored copy. The others it learns by scanning."""
     had = before is not None and before.recipe_no is not None
     return (had or after.recipe_no is not None) and before != after
+
+
+def _is_same_holder(before: FileRow, after: FileRow) -> bool:
+    """Whether what was recorded of the row stands, but for a few columns."""
+    held = before.recipe_no is not None and before.recipe_no == after.recipe_no
+    return held and (before.root_id, before.path, before.leader_id) == (after.root_id, after.path, after.leader_id)
 
 
 def _free(tx: Tx, op_id: str) -> str:

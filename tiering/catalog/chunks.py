@@ -1,41 +1,170 @@
-"""Chunk rows: written by commits and by rebuild; and the records of those that could not be read from their pack."""
+"""Block and chunk rows: written by commits and by rebuild; and the records of those that could not be read from their
+pack.
+"""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
-from tiering.catalog import packs, recipes, records
+from sqlalchemy import select
+
+from dedup.fingerprint import fingerprint_number
+from dedup.values import MAX_BASE_DEPTH, Block, Digest
+from tiering.catalog import bases, packs, recipes, records
+from tiering.catalog.numbers import take_numbers
 from tiering.catalog.outbox import Record
-from tiering.catalog.tables import chunks
-from tiering.catalog.transaction import Tx, batches, insert_many
-from tiering.catalog.values import NewChunk, PackRow
+from tiering.catalog.tables import blocks, chunks
+from tiering.catalog.transaction import Tx, insert_many
+from tiering.catalog.values import NewBlock, PackRow, RecipeSpot
 from tiering.config.sections import ARCHIVE_CLASSES
 
 RECORD_CHUNKS = 2000  # per record: about 300 kB of JSON
-_COLUMNS = ("fingerprint", "digest", "pack_no", "offset", "stored_len", "raw_len", "codec_no")
+_BLOCK_COLUMNS = (
+    *("block_no", "pack_no", "offset", "stored_len", "raw_len", "codec_no", "first_no", "chunk_count"),
+    *("base_no", "digest"),
+)
+_CHUNK_COLUMNS = ("chunk_no", "fingerprint", "digest", "block_no", "inner_offset", "raw_len", "stored_len")
+
+UNRESOLVED = 0
+"""blocks.base_no while rebuild does not know it; blocks.digest is the base's then. No chunk has this number."""
+
+ChunkName = tuple[bytes, bytes]
+"""(fingerprint, digest)."""
 
 
-def insert_chunks(tx: Tx, new: Sequence[NewChunk]) -> None:
-    """Insert chunk rows; their packs have rows already."""
-    numbers = recipes.codec_numbers(tx, {chunk.entry.codec for chunk in new})
-    insert_many(tx, chunks, _COLUMNS, ((*_values(chunk), numbers[chunk.entry.codec]) for chunk in new))
+def insert_blocks(tx: Tx, new: Sequence[NewBlock], tiers: Sequence[str]) -> dict[ChunkName, int]:
+    """Insert blocks of data packs and their chunks; return (fingerprint, digest) -> chunk_no.
+
+    Left out, and so dead bytes of their pack: blocks whose base is neither among *new* nor live in *tiers*, or would
+    have more than MAX_BASE_DEPTH bases behind it.
+    """
+    names = insert_based(tx, [(item, None) for item in new if item.block.base is None])
+    waiting = [item for item in new if item.block.base is not None]
+    if not waiting:
+        return names
+    by_digest = {digest: number for (_, digest), number in names.items()}
+    older = _older_bases(tx, waiting, tiers)
+    depth = bases.depths(tx, older.values())
+    while waiting:
+        ready = []
+        for item in waiting:
+            base = item.block.base
+            base_no = None if base is None else by_digest.get(base, older.get(base))
+            if base_no is not None and depth.get(base_no, 0) < MAX_BASE_DEPTH:
+                ready.append((item, base_no))
+        if not ready:
+            break
+        added = insert_based(tx, ready)
+        for item, base_no in ready:
+            (chunk,) = item.block.chunks
+            depth[added[chunk.fingerprint, chunk.digest]] = depth.get(base_no, 0) + 1
+        names |= added
+        by_digest |= {digest: number for (_, digest), number in added.items()}
+        done = {id(item) for item, _ in ready}
+        waiting = [item for item in waiting if id(item) not in done]
+    return names
 
 
-def archived_chunks(tx: Tx, new: Sequence[NewChunk]) -> list[Record]:
-    """Return records of the chunks that go to archive classes: rebuild could not read those packs' trailers."""
-    rows = packs.by_numbers(tx, {chunk.pack_no for chunk in new})
+def insert_based(tx: Tx, new: Sequence[tuple[NewBlock, int | None]]) -> dict[ChunkName, int]:
+    """Insert (block, chunk_no of its base or None) with their chunks; return (fingerprint, digest) -> chunk_no, of the
+    first where a name occurs twice.
+    """
+    if not new:
+        return {}
+    codecs = recipes.codec_numbers(tx, {item.block.codec for item, _ in new})
+    block_no = take_numbers(tx, "blocks", len(new))
+    chunk_no = take_numbers(tx, "chunks", sum(len(item.block.chunks) for item, _ in new))
+    block_rows: list[tuple[object, ...]] = []
+    chunk_rows: list[tuple[object, ...]] = []
+    names: dict[ChunkName, int] = {}
+    for number, (item, base_no) in enumerate(new, start=block_no):
+        block = item.block
+        place = (number, item.pack_no, block.offset, block.stored_len, block.raw_len, codecs[block.codec])
+        block_rows.append((*place, chunk_no, len(block.chunks), base_no, block.base if base_no == UNRESOLVED else None))
+        for placed in block.placed():
+            chunk = placed.chunk
+            of_chunk = (chunk_no, fingerprint_number(chunk.fingerprint), chunk.digest)
+            chunk_rows.append((*of_chunk, number, placed.inner_offset, chunk.length, placed.stored_share))
+            names.setdefault((chunk.fingerprint, chunk.digest), chunk_no)
+            chunk_no += 1
+    insert_many(tx, blocks, _BLOCK_COLUMNS, block_rows)
+    insert_many(tx, chunks, _CHUNK_COLUMNS, chunk_rows)
+    return names
+
+
+def insert_recipe_blocks(tx: Tx, new: Sequence[NewBlock]) -> dict[bytes, RecipeSpot]:
+    """Insert blocks of recipe packs, each pack's all and in order; return the 16 bytes of an id -> where the recipe
+    stands.
+    """
+    if not new:
+        return {}
+    codecs = recipes.codec_numbers(tx, {item.block.codec for item in new})
+    first = take_numbers(tx, "blocks", len(new))
+    rows: list[tuple[object, ...]] = []
+    spots: dict[bytes, RecipeSpot] = {}
+    count: Counter[int] = Counter()
+    for number, item in enumerate(new, start=first):
+        block = item.block
+        place = (number, item.pack_no, block.offset, block.stored_len, block.raw_len, codecs[block.codec])
+        rows.append((*place, 0, 0, None, block.chunks[0].digest))
+        for placed in block.placed():
+            spots[placed.chunk.fingerprint] = RecipeSpot(
+                pack_no=item.pack_no,
+                block_no=number,
+                inner_offset=placed.inner_offset,
+                length=placed.chunk.length,
+                stored_len=placed.stored_share,
+                index=count[item.pack_no],
+            )
+            count[item.pack_no] += 1
+    insert_many(tx, blocks, _BLOCK_COLUMNS, rows)
+    return spots
+
+
+def recipe_spots(tx: Tx, pack_no: int, found: Sequence[Block]) -> dict[bytes, RecipeSpot]:
+    """Return insert_recipe_blocks() of a pack, whose rows are inserted unless it has some already."""
+    query = select(blocks.c.offset, blocks.c.block_no).where(blocks.c.pack_no == pack_no)
+    number_at: dict[int, int] = {row.offset: row.block_no for row in tx.conn.execute(query)}
+    if not number_at:
+        return insert_recipe_blocks(tx, [NewBlock(pack_no, block) for block in found])
+    spots: dict[bytes, RecipeSpot] = {}
+    for block in found:
+        for placed in block.placed():
+            place = (placed.inner_offset, placed.chunk.length, placed.stored_share, len(spots))
+            if block.offset in number_at:
+                spots[placed.chunk.fingerprint] = RecipeSpot(pack_no, number_at[block.offset], *place)
+    return spots
+
+
+def archived_blocks(tx: Tx, new: Sequence[NewBlock]) -> list[Record]:
+    """Return records of the blocks that go to archive classes: rebuild could not read those packs' trailers."""
+    rows = packs.by_numbers(tx, {item.pack_no for item in new})
     archived = {number: row for number, row in rows.items() if row.storage_class in ARCHIVE_CLASSES}
-    return [record for number, row in archived.items() for record in _records(row, _of_pack(new, number))]
-
-
-def _values(chunk: NewChunk) -> tuple[object, ...]:
-    entry = chunk.entry
-    return entry.fingerprint, entry.digest, chunk.pack_no, entry.offset, entry.stored_len, entry.raw_len
-
-
-def _of_pack(new: Sequence[NewChunk], pack_no: int) -> list[NewChunk]:
-    return [chunk for chunk in new if chunk.pack_no == pack_no]
-
-
-def _records(row: PackRow, new: Sequence[NewChunk]) -> list[Record]:
     return [
-        records.chunks(key=row.key, entries=[chunk.entry for chunk in batch]) for batch in batches(new, RECORD_CHUNKS)
+        record
+        for number, row in archived.items()
+        for record in _records(row, [item.block for item in new if item.pack_no == number])
     ]
+
+
+def _older_bases(tx: Tx, waiting: Iterable[NewBlock], tiers: Sequence[str]) -> Mapping[Digest, int]:
+    wanted = {item.base_fingerprint for item in waiting if item.base_fingerprint is not None}
+    found: dict[Digest, int] = {}
+    for candidates in packs.lookup(tx, wanted, tiers).values():
+        for digest, number in candidates:
+            found.setdefault(digest, number)
+    return found
+
+
+def _records(row: PackRow, found: Sequence[Block]) -> list[Record]:
+    held: list[Block] = []
+    count = 0
+    made: list[Record] = []
+    for block in found:
+        held.append(block)
+        count += len(block.chunks)
+        if count >= RECORD_CHUNKS:
+            made.append(records.blocks(key=row.key, found=held))
+            held, count = [], 0
+    if held:
+        made.append(records.blocks(key=row.key, found=held))
+    return made

@@ -6,19 +6,21 @@ changed.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from operator import itemgetter
 
 from sqlalchemy import bindparam, delete, insert, or_, select, update
 
-from dedup.values import ChunkPart, Digest, Fingerprint
+from dedup.recipe_id import recipe_key
+from dedup.values import ChunkPart, Digest, Fingerprint, chunks_of
 from tiering.catalog import hardlinks, ledger, outbox, packs, recipes, records
-from tiering.catalog.booking import FileChange, insert_versions, recipe_ids, root_names
-from tiering.catalog.chunks import archived_chunks, insert_chunks
+from tiering.catalog.booking import FileChange, insert_versions, load_files, recipe_ids, root_names
+from tiering.catalog.chunks import ChunkName, archived_blocks, insert_blocks, insert_recipe_blocks
 from tiering.catalog.files import version_of
-from tiering.catalog.tables import files, refs, versions
+from tiering.catalog.tables import files, versions
 from tiering.catalog.tables import packs as packs_table
-from tiering.catalog.tables import recipes as recipes_table
-from tiering.catalog.transaction import Tx, batches, insert_many
+from tiering.catalog.transaction import INSERT_ROWS, Tx, batches
 from tiering.catalog.values import (
     AdoptedFile,
     FileRow,
@@ -26,6 +28,7 @@ from tiering.catalog.values import (
     Identity,
     PackState,
     PlacedFile,
+    RecipeSpot,
     Rejected,
     StoredBatch,
     StoredFile,
@@ -33,8 +36,7 @@ from tiering.catalog.values import (
     signed64,
 )
 
-ChunkName = tuple[bytes, bytes]
-"""(fingerprint, digest)."""
+RECORD_FILES = 2000  # per record: about 60 kB of JSON
 
 _STORABLE = {FileState.REGULAR, FileState.MIGRATING, FileState.DUAL}
 
@@ -43,17 +45,17 @@ def commit_stored(tx: Tx, batch: StoredBatch) -> list[Rejected]:
     """Commit files whose chunks and recipes are in the store: packs live, files dual, all booked. Return the
     files left out.
 
-    A file is rejected when its row is gone, missing or offline, or when a chunk it reuses is in no live pack
-    any more; it keeps its state. A batch already committed (same op_id) changes nothing. Raises packs.PackGone,
-    with nothing done, when a pack of the batch is not pending.
+    A file is rejected when its row is gone, missing or offline, or when a chunk it reuses, or one that a chunk of it is
+    coded against, is in no live pack any more; it keeps its state. A batch already committed (same op_id) changes
+    nothing. Raises packs.PackGone, with nothing done, when a pack of the batch is not pending.
     """
     if ledger.is_booked(tx, batch.op_id):
         return []
     change = FileChange.begin(tx, hardlinks.with_links(tx, [file.file_id for file in batch.files]))
     change.notes += packs.go_live(tx, change.amounts, batch.pack_nos)
-    insert_chunks(tx, batch.chunks)
-    change.notes += archived_chunks(tx, batch.chunks)
-    known = _resolve(tx, batch)
+    known = insert_blocks(tx, batch.blocks, batch.tiers)
+    change.notes += archived_blocks(tx, batch.blocks)
+    known |= _reused(tx, batch, known)
     accepted: list[StoredFile] = []
     rejected: list[Rejected] = []
     for file in batch.files:
@@ -62,15 +64,23 @@ def commit_stored(tx: Tx, batch: StoredBatch) -> list[Rejected]:
             rejected.append(Rejected(file.file_id, why))
         else:
             accepted.append(file)
-    numbers = _insert_recipes(tx, batch, accepted)
-    _insert_refs(tx, [(numbers[str(file.recipe.recipe_id)], file) for file in accepted], known)
+    spots = insert_recipe_blocks(tx, batch.recipe_blocks)
+    placed = [(file, spots[recipe_key(file.recipe.recipe_id)]) for file in accepted]
+    numbers = recipes.insert_recipes(
+        tx, [recipes.NewRecipe(file.recipe, spot, batch.tier, file.read_under_lease) for file, spot in placed]
+    )
+    stored = list(zip(numbers, accepted, strict=True))
+    _insert_refs(tx, stored, known)
     for row in (change.before[file.file_id] for file in accepted):
         if row.recipe_no is not None:
             hardlinks.part_offline(tx, row)
     leaders = {row.leader_id for row in change.before.values()}
-    _place(tx, batch, [(numbers[str(file.recipe.recipe_id)], file) for file in accepted], leaders)
-    change.notes += _recipe_records(tx, list(numbers.values()))
-    change.finish(op_id=batch.op_id, kind="migrate", reason=batch.reason, new_recipes=list(numbers.values()))
+    _place(tx, batch, stored, leaders)
+    after = _placed_rows(tx, batch, change, stored, leaders)
+    noted, told = _stored_records(tx, batch, after, placed)
+    change.notes += noted
+    known_rows = {file_id: row for file_id, row in after.items() if file_id in told}
+    change.finish(op_id=batch.op_id, kind="migrate", reason=batch.reason, new_recipes=numbers, known=known_rows)
     note_durable_at(tx, [file.file_id for file in accepted])
     return rejected
 
@@ -190,7 +200,7 @@ def _refusal(row: FileRow | None, file: StoredFile, known: dict[ChunkName, int])
         return "it became a hard link of another file"
     if file.identity.size != file.recipe.size:
         return "its size is not the one that was read"
-    missing = sum(1 for part in file.recipe.parts if isinstance(part, ChunkPart) and _name(part) not in known)
+    missing = sum(1 for part in chunks_of(file.recipe.parts) if _name(part) not in known)
     if missing:
         return f"{missing} of its chunks are in no live pack any more"
     return ""
@@ -200,94 +210,118 @@ def _name(part: ChunkPart) -> ChunkName:
     return part.fingerprint, part.digest
 
 
-def _resolve(tx: Tx, batch: StoredBatch) -> dict[ChunkName, int]:
-    """Return (fingerprint, digest) -> chunk_no in a live pack of the allowed tiers; the oldest where there are
-    several.
+def _reused(tx: Tx, batch: StoredBatch, new: Mapping[ChunkName, int]) -> dict[ChunkName, int]:
+    """Return (fingerprint, digest) -> chunk_no of what the files need and the batch does not bring, in live packs of
+    the allowed tiers; the oldest where there are several.
     """
-    wanted = {_name(p) for file in batch.files for p in file.recipe.parts if isinstance(p, ChunkPart)}
+    wanted = {_name(part) for file in batch.files for part in chunks_of(file.recipe.parts)} - new.keys()
     known: dict[ChunkName, int] = {}
     found = packs.lookup(tx, {Fingerprint(fingerprint) for fingerprint, _ in wanted}, batch.tiers)
     for fingerprint, candidates in found.items():
         for digest, chunk_no in candidates:
             known.setdefault((fingerprint, Digest(digest)), chunk_no)
-    return known
+    return {name: known[name] for name in wanted if name in known}
 
 
-def _insert_recipes(tx: Tx, batch: StoredBatch, accepted: Sequence[StoredFile]) -> dict[str, int]:
-    codec = recipes.codec_numbers(tx, {file.entry.codec for file in accepted})
-    statement = insert(recipes_table).returning(
-        recipes_table.c.recipe_id, recipes_table.c.recipe_no, sort_by_parameter_order=True
-    )
-    numbers: dict[str, int] = {}
-    for part in batches(accepted):
-        rows = [
-            {
-                "recipe_id": str(file.recipe.recipe_id),
-                "state": "live",
-                "tier": batch.tier,
-                "digest": file.recipe.digest,
-                "size": file.recipe.size,
-                "hole_bytes": file.recipe.hole_bytes,
-                "owner_uid": file.recipe.meta.uid,
-                "pack_no": file.pack_no,
-                "offset": file.entry.offset,
-                "stored_len": file.entry.stored_len,
-                "raw_len": file.entry.raw_len,
-                "recipe_digest": file.entry.digest,
-                "codec_no": codec[file.entry.codec],
-                "created_ns": tx.now_ns,
-                "read_under_lease": file.read_under_lease,
-            }
-            for file in part
-        ]
-        numbers.update({row.recipe_id: row.recipe_no for row in tx.conn.execute(statement, rows)})
-    return numbers
-
-
-def _insert_refs(tx: Tx, stored: Sequence[tuple[int, StoredFile]], known: dict[ChunkName, int]) -> None:
-    insert_many(tx, refs, ("recipe_no", "chunk_no", "times"), _refs(stored, known))
-
-
-def _refs(stored: Sequence[tuple[int, StoredFile]], known: dict[ChunkName, int]) -> Iterator[tuple[int, int, int]]:
-    for recipe_no, file in stored:
-        times = Counter(known[_name(part)] for part in file.recipe.parts if isinstance(part, ChunkPart))
-        for chunk_no, count in sorted(times.items()):
-            yield recipe_no, chunk_no, count
+def _insert_refs(tx: Tx, stored: Sequence[tuple[int, StoredFile]], known: Mapping[ChunkName, int]) -> None:
+    used = {
+        recipe_no: Counter(known[_name(part)] for part in chunks_of(file.recipe.parts)) for recipe_no, file in stored
+    }
+    recipes.insert_refs(tx, used)
 
 
 def _place(tx: Tx, batch: StoredBatch, stored: Sequence[tuple[int, StoredFile]], leaders: set[int | None]) -> None:
     """Make the files dual, and the other names of their inodes with them; *leaders* have such names."""
-    of_file = update(files).where(files.c.file_id == bindparam("of_id"))
+    same = (str(FileState.DUAL), batch.tier, tx.now_ns)
+    _update_files(
+        tx,
+        ("state", "tier", "stored_ns", "recipe_no", "size", *_IDENTITY),
+        ((*same, number, f.recipe.size, *_identity_values(f.identity), f.file_id) for number, f in stored),
+    )
     # Spelled out: executemany takes no IN list.
     on_disk = or_(*(files.c.state == str(state) for state in sorted(_STORABLE)))
     of_links = update(files).where(files.c.leader_id == bindparam("of_id"), on_disk)
     placed: dict[str, object] = {"state": FileState.DUAL, "tier": batch.tier, "stored_ns": tx.now_ns}
     placed |= {"recipe_no": bindparam("to_recipe"), "size": bindparam("to_size")}
-    identity: dict[str, object] = {name: bindparam(f"to_{name}") for name in _IDENTITY}
-    for part in batches(stored):
-        rows: list[dict[str, object]] = [
-            {"of_id": f.file_id, "to_recipe": number, "to_size": f.recipe.size} for number, f in part
-        ]
-        linked = [row for row in rows if row["of_id"] in leaders]
-        if linked:
-            tx.conn.execute(of_links.values(placed), linked)
-        rows = [row | _identity_params(f.identity) for row, (_, f) in zip(rows, part, strict=True)]
-        tx.conn.execute(of_file.values({**placed, **identity}), rows)
+    for number, file in stored:
+        if file.file_id in leaders:
+            to = {"of_id": file.file_id, "to_recipe": number, "to_size": file.recipe.size}
+            tx.conn.execute(of_links.values(placed), to)
+
+
+def _placed_rows(
+    tx: Tx,
+    batch: StoredBatch,
+    change: FileChange,
+    stored: Sequence[tuple[int, StoredFile]],
+    leaders: set[int | None],
+) -> dict[int, FileRow]:
+    """Return the rows of the files as they are now; those that other changes may have touched are read again."""
+    after: dict[int, FileRow] = {}
+    again: list[int] = []
+    for number, file in stored:
+        before = change.before[file.file_id]
+        if before.recipe_no is not None or file.file_id in leaders:
+            again.append(file.file_id)
+            continue
+        dev, ino, mtime_ns, ctime_ns = _identity_values(file.identity)
+        after[file.file_id] = replace(
+            before,
+            state=FileState.DUAL,
+            recipe_no=number,
+            tier=batch.tier,
+            stored_ns=tx.now_ns,
+            size=file.recipe.size,
+            dev=dev,
+            ino=ino,
+            mtime_ns=mtime_ns,
+            ctime_ns=ctime_ns,
+        )
+    return after | load_files(tx, again)
+
+
+def _stored_records(
+    tx: Tx, batch: StoredBatch, after: Mapping[int, FileRow], placed: Sequence[tuple[StoredFile, RecipeSpot]]
+) -> tuple[list[outbox.Record], set[int]]:
+    """Return what says that the recipes are live, a record for many of one pack; and the ids of the files that those
+    records say are stored.
+    """
+    keys = {row.pack_no: row.key for row in packs.by_numbers(tx, {spot.pack_no for _, spot in placed}).values()}
+    names = root_names(tx)
+    made: list[outbox.Record] = []
+    told: set[int] = set()
+    for pack_no, key in sorted(keys.items()):
+        of_pack = sorted(((spot.index, file) for file, spot in placed if spot.pack_no == pack_no), key=itemgetter(0))
+        groups: tuple[list[tuple[int, StoredFile]], list[tuple[int, StoredFile]]] = ([], [])
+        for index, file in of_pack:
+            row = after[file.file_id]
+            groups[records.is_told(row, file.recipe, names[row.root_id])].append((index, file))
+        for is_told, group in enumerate(groups):
+            for part in batches(group, RECORD_FILES):
+                places = [index for index, _ in part]
+                found = records.recipes(
+                    pack_key=key, tier=batch.tier, created_ns=tx.now_ns, places=places, of=len(of_pack)
+                )
+                if is_told:
+                    found = records.stored(found, [(after[file.file_id], file.recipe) for _, file in part])
+                    told |= {file.file_id for _, file in part}
+                made.append(found)
+    return made, told
 
 
 _IDENTITY = ("dev", "ino", "mtime_ns", "ctime_ns")
 
 
-def _identity_params(identity: Identity) -> dict[str, object]:
-    values = {f"to_{name}": getattr(identity, name) for name in _IDENTITY}
-    return values | {"to_dev": signed64(identity.dev), "to_ino": signed64(identity.ino)}
+def _identity_values(identity: Identity) -> tuple[int, int, int, int]:
+    return signed64(identity.dev), signed64(identity.ino), identity.mtime_ns, identity.ctime_ns
 
 
-def _recipe_records(tx: Tx, recipe_nos: Sequence[int]) -> list[outbox.Record]:
-    rows = recipes.by_numbers(tx, recipe_nos)
-    keys = {pack.pack_no: pack.key for pack in packs.by_numbers(tx, {row.pack_no for row in rows.values()}).values()}
-    names = recipes.codec_names(tx)
-    return [records.recipe(row, pack_key=keys[row.pack_no], codec=names[row.codec_no]) for row in rows.values()]
+def _update_files(tx: Tx, columns: Sequence[str], rows: Iterable[tuple[object, ...]]) -> None:
+    """Set *columns* of files; each row has their values and then the file_id. By the driver itself, as insert_many."""
+    mark = "?" if tx.is_sqlite else "%s"
+    assigned = ", ".join(f"{column} = {mark}" for column in columns)
+    for batch in batches(rows, INSERT_ROWS):
+        tx.conn.exec_driver_sql(f"UPDATE files SET {assigned} WHERE file_id = {mark}", batch)  # noqa: S608  # our names
 
 
 def _set_placed(
@@ -300,11 +334,9 @@ def _set_placed(
         for item in placed
         if (row := change.before.get(item.file_id)) and row.state in states and row.recipe_no is not None
     ]
-    columns = {**values, **{name: bindparam(f"to_{name}") for name in _IDENTITY}}
-    statement = update(files).where(files.c.file_id == bindparam("of_id")).values(columns)
-    for batch in batches(fit):
-        # Not the size: it is the file's, whatever stands at the path.
-        tx.conn.execute(statement, [{"of_id": item.file_id} | _identity_params(item.identity) for item in batch])
+    # Not the size: it is the file's, whatever stands at the path.
+    same = tuple(str(value) if isinstance(value, FileState) else value for value in values.values())
+    _update_files(tx, (*values, *_IDENTITY), ((*same, *_identity_values(item.identity), item.file_id) for item in fit))
     change.finish(op_id=op_id, kind=kind, reason=reason)
     return [item.file_id for item in fit]
 

@@ -137,6 +137,12 @@ def of_kind(tx: Tx, kind: JournalKind, *, owner: str | None = None, step: str | 
     return [_as_value(row) for row in tx.conn.execute(query.order_by(journal.c.created_ns, journal.c.op_id))]
 
 
+def held(tx: Tx, *, owner: str, prefix: str) -> set[str]:
+    """Return the operation ids of the owner's rows that begin with *prefix*."""
+    of_prefix = journal.c.op_id.startswith(prefix, autoescape=True)
+    return set(tx.conn.execute(select(journal.c.op_id).where(of_prefix, journal.c.owner == owner)).scalars())
+
+
 def every(tx: Tx) -> list[JournalRow]:
     """Return all rows, oldest first; there are as many as files in work, not as files."""
     return [_as_value(row) for row in tx.conn.execute(select(journal).order_by(journal.c.created_ns, journal.c.op_id))]

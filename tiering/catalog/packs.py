@@ -6,42 +6,47 @@ transaction.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import bindparam, delete, exists, func, insert, literal, select, update
+from sqlalchemy import bindparam, exists, insert, literal, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
+from dedup.fingerprint import fingerprint_from_number, fingerprint_number
 from dedup.values import Digest, Fingerprint
 from tiering.catalog import accounts, outbox, records
 from tiering.catalog.accounts import Amounts
+from tiering.catalog.bases import IN_BLOCK, chains, forget_contents, forget_dependants
 from tiering.catalog.booking import book
-from tiering.catalog.tables import chunks, codecs, packs, recipes, refs
+from tiering.catalog.tables import blocks, chunks, codecs, packs, recipes, refs
 from tiering.catalog.transaction import Tx, batches
-from tiering.catalog.values import Location, PackRow, PackState, PendingPack
+from tiering.catalog.values import BlockPlace, Location, PackRow, PackState, PendingPack, RecipePlace, RecipeRow
 from tiering.errors import FrostlineError
 
 # Built once: for the few chunks of one file, building it costs more than running it.
-_BY_FINGERPRINT = select(chunks.c.fingerprint, chunks.c.digest, chunks.c.chunk_no, chunks.c.pack_no).where(
-    chunks.c.fingerprint.in_(bindparam("fingerprints", expanding=True))
+_BY_FINGERPRINT = (
+    select(chunks.c.fingerprint, chunks.c.digest, chunks.c.chunk_no, blocks.c.pack_no)
+    .join(blocks, blocks.c.block_no == chunks.c.block_no)
+    .where(chunks.c.fingerprint.in_(bindparam("fingerprints", expanding=True)))
 )
-_PLACED_CHUNKS = chunks.join(packs, packs.c.pack_no == chunks.c.pack_no).join(
-    codecs, codecs.c.codec_no == chunks.c.codec_no
+_base = chunks.alias("base")
+_BLOCKS = (
+    select(
+        *(blocks.c.block_no, blocks.c.pack_no, packs.c.key, packs.c.tier, blocks.c.offset, blocks.c.stored_len),
+        *(blocks.c.raw_len, codecs.c.name, _base.c.digest),
+    )
+    .join(packs, packs.c.pack_no == blocks.c.pack_no)
+    .join(codecs, codecs.c.codec_no == blocks.c.codec_no)
+    .outerjoin(_base, _base.c.chunk_no == blocks.c.base_no)
 )
-_PLACES = select(
-    chunks.c.pack_no,
-    packs.c.key,
-    packs.c.tier,
-    chunks.c.offset,
-    chunks.c.stored_len,
-    chunks.c.raw_len,
-    codecs.c.name,
-    chunks.c.fingerprint,
+_BLOCKS_BY_NUMBER = _BLOCKS.where(blocks.c.block_no.in_(bindparam("blocks", expanding=True)))
+_IN_BLOCK_COLUMNS = (
+    *(chunks.c.block_no, chunks.c.inner_offset, chunks.c.raw_len, chunks.c.stored_len, chunks.c.fingerprint),
     chunks.c.digest,
 )
 _OF_RECIPES = (
-    _PLACES.with_only_columns(refs.c.recipe_no, *_PLACES.selected_columns)
-    .select_from(_PLACED_CHUNKS.join(refs, refs.c.chunk_no == chunks.c.chunk_no))
+    select(refs.c.recipe_no, *_IN_BLOCK_COLUMNS)
+    .join(chunks, chunks.c.chunk_no == refs.c.chunk_no)
     .where(refs.c.recipe_no.in_(bindparam("recipes", expanding=True)))
-    .order_by(chunks.c.pack_no, chunks.c.offset)
 )
 
 
@@ -92,38 +97,93 @@ def lookup(
     absent.
     """
     found: dict[Fingerprint, list[tuple[Digest, int]]] = {}
-    # Two statements, not a join: SQLite's planner would rather read every chunk of the tier's packs than use the
-    # fingerprint index for a list, and is wrong by a factor of a hundred.
+    # Two statements, not a join with the packs: SQLite's planner would rather read every chunk of the tier's packs than
+    # use the fingerprint index for a list, and is wrong by a factor of a hundred.
     fit: dict[int, bool] = {}
-    for batch in batches(set(fingerprints)):
+    names = {fingerprint_number(fingerprint): fingerprint for fingerprint in fingerprints}
+    for batch in batches(names):
         rows = tx.conn.execute(_BY_FINGERPRINT, {"fingerprints": batch}).all()
         new = {row.pack_no for row in rows} - fit.keys()
         fit |= {no: row.state is PackState.LIVE and row.tier in tiers for no, row in by_numbers(tx, new).items()}
         for row in sorted(rows, key=lambda row: int(row.chunk_no)):
             if fit[row.pack_no]:
-                found.setdefault(Fingerprint(row.fingerprint), []).append((Digest(row.digest), row.chunk_no))
+                found.setdefault(names[row.fingerprint], []).append((Digest(row.digest), row.chunk_no))
     return found
 
 
 def locate(tx: Tx, recipe_no: int) -> dict[Digest, Location]:
-    """Return where every chunk of a recipe is, by its digest."""
+    """Return where every chunk of a recipe is, and every chunk that one of them is coded against, by its digest."""
     return locate_all(tx, [recipe_no])[recipe_no]
 
 
 def locate_all(tx: Tx, recipe_nos: Iterable[int]) -> dict[int, dict[Digest, Location]]:
-    """Return recipe_no -> where every chunk of it is, by its digest."""
+    """Return recipe_no -> what locate() returns. Chunks of one block share its place."""
     found: dict[int, dict[Digest, Location]] = {recipe_no: {} for recipe_no in recipe_nos}
+    places: dict[int, BlockPlace] = {}
     for batch in batches(found):
-        for recipe_no, *values in tx.conn.execute(_OF_RECIPES, {"recipes": batch}):
-            location = Location(*values)
+        rows = tx.conn.execute(_OF_RECIPES, {"recipes": batch}).all()
+        places |= block_places(tx, {row[1] for row in rows} - places.keys())
+        for recipe_no, block_no, *rest in rows:
+            location = _location(places[block_no], *rest)
             found[recipe_no][location.digest] = location
     return found
 
 
+def locate_recipes(tx: Tx, rows: Sequence[RecipeRow]) -> dict[int, RecipePlace]:
+    """Return recipe_no -> where the encoded recipe is."""
+    numbers = {row.block_no for row in rows}
+    places = block_places(tx, numbers)
+    digests: dict[int, Digest] = {}
+    for batch in batches(numbers):
+        query = select(blocks.c.block_no, blocks.c.digest).where(blocks.c.block_no.in_(batch))
+        digests.update({row.block_no: Digest(row.digest) for row in tx.conn.execute(query)})
+    return {
+        row.recipe_no: RecipePlace(places[row.block_no], digests[row.block_no], row.inner_offset, row.raw_len)
+        for row in rows
+    }
+
+
+def block_places(tx: Tx, block_nos: Iterable[int]) -> dict[int, BlockPlace]:
+    """Return block_no -> its place."""
+    found: dict[int, BlockPlace] = {}
+    for batch in batches(block_nos):
+        for row in tx.conn.execute(_BLOCKS_BY_NUMBER, {"blocks": batch}):
+            found[row.block_no] = BlockPlace(*row)
+    return found
+
+
 def chunks_of(tx: Tx, pack_no: int) -> list[Location]:
-    """Return the chunks of a pack, by offset."""
-    query = _PLACES.select_from(_PLACED_CHUNKS).where(chunks.c.pack_no == pack_no).order_by(chunks.c.offset)
-    return [Location(*row) for row in tx.conn.execute(query)]
+    """Return the chunks of a pack, in its order."""
+    numbers = tx.conn.execute(select(blocks.c.block_no).where(blocks.c.pack_no == pack_no)).scalars().all()
+    places = block_places(tx, numbers)
+    query = select(*_IN_BLOCK_COLUMNS).select_from(blocks.join(chunks, IN_BLOCK)).where(blocks.c.pack_no == pack_no)
+    found = [_location(places[block_no], *rest) for block_no, *rest in tx.conn.execute(query)]
+    return sorted(found, key=lambda at: (at.block.offset, at.inner_offset))
+
+
+def bases_of_pack(tx: Tx, pack_no: int) -> dict[Digest, Location]:
+    """Return where everything is that blocks of the pack are coded against, at however many removes, by digest."""
+    direct = select(blocks.c.base_no).where(blocks.c.pack_no == pack_no, blocks.c.base_no.is_not(None))
+    return locate_chunks(tx, tx.conn.execute(direct).scalars())
+
+
+def locate_chunks(tx: Tx, chunk_nos: Iterable[int]) -> dict[Digest, Location]:
+    """Return where chunks are, and all that they are coded against, by digest."""
+    numbers = set(chunk_nos)
+    numbers |= {number for chain in chains(tx, numbers).values() for number in chain}
+    rows: list[Any] = []
+    for batch in batches(numbers):
+        rows += tx.conn.execute(select(*_IN_BLOCK_COLUMNS).where(chunks.c.chunk_no.in_(batch))).all()
+    places = block_places(tx, {row.block_no for row in rows})
+    found = [_location(places[block_no], *rest) for block_no, *rest in rows]
+    return {location.digest: location for location in found}
+
+
+def _location(  # noqa: PLR0917  # column for column
+    block: BlockPlace, inner_offset: int, length: int, stored_len: int, fingerprint: int, digest: bytes
+) -> Location:
+    name = fingerprint_from_number(fingerprint)
+    return Location(block, inner_offset, length, stored_len, name, Digest(digest))
 
 
 def unreferenced(tx: Tx, *, created_before_ns: int, limit: int = 500) -> list[PackRow]:
@@ -138,7 +198,9 @@ def unreferenced(tx: Tx, *, created_before_ns: int, limit: int = 500) -> list[Pa
 
 
 def doom(tx: Tx, pack_nos: Sequence[int], *, op_id: str, reason: str) -> list[PackRow]:
-    """Doom those of the live packs that nothing refers to; return them as they are now."""
+    """Doom those of the live packs that nothing refers to; return them as they are now. Chunks of other packs that are
+    coded against theirs are forgotten: nothing refers to those either.
+    """
     doomed: list[PackRow] = []
     amounts = Amounts()
     for batch in batches(pack_nos):
@@ -147,6 +209,7 @@ def doom(tx: Tx, pack_nos: Sequence[int], *, op_id: str, reason: str) -> list[Pa
             if row.kind == "data":
                 _book_framing(amounts, row, sign=-1)
             doomed.append(row)
+    forget_dependants(tx, [row.pack_no for row in doomed])
     return _doomed(tx, doomed, amounts, op_id=op_id, reason=reason)
 
 
@@ -250,9 +313,8 @@ def mark_deleted(tx: Tx, pack_nos: Sequence[int], *, op_id: str, reason: str) ->
     for row in gone:
         amounts.add(_waste_account(row), -row.size, row.tier)
         amounts.add(accounts.BUCKET_TOTAL, row.size, row.tier)
+    forget_contents(tx, [row.pack_no for row in gone])
     for batch in batches([row.pack_no for row in gone]):
-        tx.conn.execute(delete(chunks).where(chunks.c.pack_no.in_(batch)))
-        tx.conn.execute(delete(recipes).where(recipes.c.pack_no.in_(batch)))
         tx.conn.execute(update(packs).where(packs.c.pack_no.in_(batch)).values(state=PackState.DELETED))
     outbox.append(tx, [records.pack(row) for row in by_numbers(tx, [row.pack_no for row in gone]).values()])
     book(tx, amounts, op_id=op_id, kind="gc", reason=reason)
@@ -295,11 +357,16 @@ def pack_row(row: Iterable[object]) -> PackRow:
 
 def _is_used() -> ColumnElement[bool]:
     """A pack is used while a refs row names one of its chunks, or while it holds a live recipe."""
-    used = select(literal(1)).select_from(chunks.join(refs, refs.c.chunk_no == chunks.c.chunk_no))
-    live = (
-        select(literal(1)).select_from(recipes).where(recipes.c.pack_no == packs.c.pack_no, recipes.c.state == "live")
+    of_pack = blocks.c.pack_no == packs.c.pack_no
+    used = select(literal(1)).select_from(
+        blocks.join(chunks, IN_BLOCK).join(refs, refs.c.chunk_no == chunks.c.chunk_no)
     )
-    return exists(used.where(chunks.c.pack_no == packs.c.pack_no)) | exists(live)
+    live = (
+        select(literal(1))
+        .select_from(blocks.join(recipes, recipes.c.block_no == blocks.c.block_no))
+        .where(of_pack, recipes.c.state == "live")
+    )
+    return exists(used.where(of_pack)) | exists(live)
 
 
 def _waste_account(row: PackRow) -> str:
@@ -323,14 +390,3 @@ def _doomed(tx: Tx, rows: Sequence[PackRow], amounts: Amounts, *, op_id: str, re
     outbox.append(tx, [records.pack(row) for row in now])
     book(tx, amounts, op_id=op_id, kind="gc", reason=reason)
     return now
-
-
-def bytes_in_state(tx: Tx) -> dict[tuple[str, str, PackState], tuple[int, int, int]]:
-    """Return (tier, kind, state) -> (packs, their bytes, their framing)."""
-    query = select(
-        packs.c.tier, packs.c.kind, packs.c.state, func.count(), func.sum(packs.c.size), func.sum(packs.c.framing)
-    ).group_by(packs.c.tier, packs.c.kind, packs.c.state)
-    return {
-        (tier, kind, PackState(state)): (int(number), int(size), int(framing))
-        for tier, kind, state, number, size, framing in tx.conn.execute(query)
-    }

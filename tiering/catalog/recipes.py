@@ -1,12 +1,16 @@
 """Recipes: the stored file versions, and which chunks each refers to."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import exists, func, insert, literal, select
 
-from tiering.catalog.tables import chunks, codecs, packs, recipes, refs
-from tiering.catalog.transaction import Tx, batches
-from tiering.catalog.values import PackState, RecipeRow
+from dedup.values import Recipe, chunks_of
+from tiering.catalog.bases import IN_BLOCK, chains
+from tiering.catalog.numbers import take_numbers
+from tiering.catalog.tables import blocks, chunks, codecs, packs, recipes, refs
+from tiering.catalog.transaction import Tx, batches, insert_many
+from tiering.catalog.values import PackState, RecipeRow, RecipeSpot
 
 
 def get(tx: Tx, recipe_no: int) -> RecipeRow | None:
@@ -33,8 +37,9 @@ def by_ids(tx: Tx, recipe_ids: Iterable[str]) -> dict[str, RecipeRow]:
 
 
 def in_pack(tx: Tx, pack_no: int) -> list[RecipeRow]:
-    """Return the recipes that stand in a recipe pack, by offset."""
-    query = select(recipes).where(recipes.c.pack_no == pack_no).order_by(recipes.c.offset)
+    """Return the recipes that stand in a recipe pack, in its order."""
+    query = select(recipes).join(blocks, blocks.c.block_no == recipes.c.block_no).where(blocks.c.pack_no == pack_no)
+    query = query.order_by(blocks.c.offset, recipes.c.inner_offset)
     return [RecipeRow(*row) for row in tx.conn.execute(query)]
 
 
@@ -53,24 +58,100 @@ def codec_numbers(tx: Tx, names: Iterable[str]) -> dict[str, int]:
     return known
 
 
+@dataclass(frozen=True, slots=True)
+class NewRecipe:
+    """A recipe to be inserted, live."""
+
+    recipe: Recipe
+    spot: RecipeSpot
+    tier: str
+    read_under_lease: bool = False
+    created_ns: int | None = None
+    """None: now."""
+
+
+_COLUMNS = (
+    *("recipe_no", "recipe_id", "state", "tier", "digest", "size", "plain_bytes", "owner_uid"),
+    *("block_no", "inner_offset", "raw_len", "stored_len", "created_ns", "read_under_lease"),
+)
+
+
+def insert_recipes(tx: Tx, new: Sequence[NewRecipe]) -> list[int]:
+    """Insert recipes, live, whose blocks have rows; return their numbers, in order."""
+    if not new:
+        return []
+    first = take_numbers(tx, "recipes", len(new))
+    insert_many(tx, recipes, _COLUMNS, (_values(number, item, tx) for number, item in enumerate(new, start=first)))
+    return list(range(first, first + len(new)))
+
+
+def _values(number: int, item: NewRecipe, tx: Tx) -> tuple[object, ...]:
+    recipe, spot = item.recipe, item.spot
+    plain_bytes = sum(chunk.length for chunk in chunks_of(recipe.parts))
+    created_ns = tx.now_ns if item.created_ns is None else item.created_ns
+    return (
+        *(number, str(recipe.recipe_id), "live", item.tier, recipe.digest, recipe.size, plain_bytes, recipe.meta.uid),
+        *(spot.block_no, spot.inner_offset, spot.length, spot.stored_len, created_ns, item.read_under_lease),
+    )
+
+
+def insert_refs(tx: Tx, used: Mapping[int, Mapping[int, int]]) -> None:
+    """Write which chunks recipes refer to: *used* is recipe_no -> chunk_no -> how often it occurs.
+
+    The chunks that those are coded against, at however many removes, are referred to as well, 0 times where the file
+    itself has no use for them.
+    """
+    behind: dict[int, tuple[int, ...]] = {}
+    if _any_base(tx):
+        behind = chains(tx, {chunk_no for times in used.values() for chunk_no in times})
+    insert_many(tx, refs, ("recipe_no", "chunk_no", "times"), _refs(used, behind))
+
+
+def _refs(
+    used: Mapping[int, Mapping[int, int]], behind: Mapping[int, tuple[int, ...]]
+) -> Iterator[tuple[int, int, int]]:
+    for recipe_no, times in used.items():
+        of_bases = {base for chunk_no in times if chunk_no in behind for base in behind[chunk_no]}
+        for chunk_no in sorted(times.keys() | of_bases):
+            yield recipe_no, chunk_no, times.get(chunk_no, 0)
+
+
+def _any_base(tx: Tx) -> bool:
+    query = select(literal(1)).select_from(blocks).where(blocks.c.base_no.is_not(None)).limit(1)
+    return tx.conn.execute(query).first() is not None
+
+
 def packs_of(tx: Tx, recipe_nos: Sequence[int]) -> dict[int, list[int]]:
-    """Return recipe_no -> numbers of the data packs it needs, ascending."""
+    """Return recipe_no -> numbers of the data packs it needs, those of its chunks' bases too, ascending."""
     found: dict[int, list[int]] = {number: [] for number in recipe_nos}
     for batch in batches(recipe_nos):
         query = (
-            select(refs.c.recipe_no, chunks.c.pack_no)
+            select(refs.c.recipe_no, blocks.c.pack_no)
             .join(chunks, chunks.c.chunk_no == refs.c.chunk_no)
+            .join(blocks, blocks.c.block_no == chunks.c.block_no)
             .where(refs.c.recipe_no.in_(batch))
             .distinct()
-            .order_by(refs.c.recipe_no, chunks.c.pack_no)
+            .order_by(refs.c.recipe_no, blocks.c.pack_no)
         )
         for recipe_no, pack_no in tx.conn.execute(query):
             found[recipe_no].append(pack_no)
     return found
 
 
+def homes(tx: Tx, rows: Iterable[RecipeRow]) -> dict[int, int]:
+    """Return recipe_no -> number of the recipe pack that it stands in."""
+    of_block = {row.recipe_no: row.block_no for row in rows}
+    pack_of: dict[int, int] = {}
+    for batch in batches(set(of_block.values())):
+        query = select(blocks.c.block_no, blocks.c.pack_no).where(blocks.c.block_no.in_(batch))
+        pack_of.update({row.block_no: row.pack_no for row in tx.conn.execute(query)})
+    return {recipe_no: pack_of[block_no] for recipe_no, block_no in of_block.items()}
+
+
 def stored_bytes(tx: Tx, recipe_nos: Sequence[int]) -> dict[int, tuple[int, int]]:
-    """Return recipe_no -> (coded bytes of its distinct chunks, those of them that nothing else refers to)."""
+    """Return recipe_no -> (coded bytes of its distinct chunks and their bases, those of them that nothing else refers
+    to).
+    """
     found = dict.fromkeys(recipe_nos, (0, 0))
     others = refs.alias("others")
     shared = exists(
@@ -94,7 +175,8 @@ def unplaced(tx: Tx, *, after_no: int = 0, limit: int = 1000) -> Iterator[int]:
     query = (
         select(refs.c.recipe_no)
         .join(chunks, chunks.c.chunk_no == refs.c.chunk_no)
-        .join(packs, packs.c.pack_no == chunks.c.pack_no)
+        .join(blocks, blocks.c.block_no == chunks.c.block_no)
+        .join(packs, packs.c.pack_no == blocks.c.pack_no)
         .where(refs.c.recipe_no > after_no, packs.c.state != PackState.LIVE)
         .distinct()
         .order_by(refs.c.recipe_no)
@@ -104,16 +186,16 @@ def unplaced(tx: Tx, *, after_no: int = 0, limit: int = 1000) -> Iterator[int]:
 
 
 def needing(tx: Tx, pack_no: int, offsets: set[int] | None) -> list[int]:
-    """Return the recipes that refer to chunks of a data pack, ascending; *offsets* narrows it to those chunks."""
+    """Return the recipes that refer to chunks of a data pack, ascending; *offsets* narrows it to those blocks."""
     query = (
         select(refs.c.recipe_no)
-        .join(chunks, chunks.c.chunk_no == refs.c.chunk_no)
-        .where(chunks.c.pack_no == pack_no)
+        .select_from(blocks.join(chunks, IN_BLOCK).join(refs, refs.c.chunk_no == chunks.c.chunk_no))
+        .where(blocks.c.pack_no == pack_no)
         .distinct()
     )
     if offsets is None:
         return sorted(tx.conn.execute(query).scalars())
     found: set[int] = set()
     for batch in batches(sorted(offsets)):
-        found.update(tx.conn.execute(query.where(chunks.c.offset.in_(batch))).scalars())
+        found.update(tx.conn.execute(query.where(blocks.c.offset.in_(batch))).scalars())
     return sorted(found)

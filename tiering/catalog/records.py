@@ -8,9 +8,9 @@ never by number.
 import os
 from collections.abc import Mapping, Sequence
 
-from dedup.values import PackEntry
+from dedup.values import Block, Recipe
 from tiering.catalog.outbox import Record
-from tiering.catalog.values import FileRow, PackRow, RecipeRow, RootRow
+from tiering.catalog.values import FileRow, PackRow, RootRow
 
 
 def root(row: RootRow) -> Record:
@@ -53,6 +53,19 @@ def file(row: FileRow, *, root_name: str, recipe_id: str | None, leader: bytes |
         "recalled_ns": row.recalled_ns,
         "stored_ns": row.stored_ns,
     }
+
+
+def file_changed(described: Record, before: FileRow, after: FileRow) -> Record:
+    """What a file() record says beyond what was recorded of the same row and stored copy before."""
+    changed = {name: described[name] for name in FILE_COLUMNS if getattr(before, name) != getattr(after, name)}
+    return {"record": "file_changed", "root": described["root"], "path": described["path"], **changed}
+
+
+FILE_COLUMNS = (
+    *("state", "size", "mtime_ns", "ctime_ns", "dev", "ino", "nlink", "mode", "uid", "gid", "tier", "pinned"),
+    *("first_seen_ns", "last_access_ns", "access_quality", "missing_since_ns", "missing_from", "recalled_ns"),
+    "stored_ns",
+)
 
 
 def file_gone(*, root_name: str, path: bytes) -> Record:
@@ -107,30 +120,78 @@ def version_end(*, root_name: str, path: bytes, recipe_id: str, superseded_ns: i
     }
 
 
-def recipe(row: RecipeRow, *, pack_key: str, codec: str) -> Record:
-    """A live recipe and where it stands."""
-    return {
-        "record": "recipe",
-        "recipe": row.recipe_id,
-        "tier": row.tier,
-        "digest": row.digest.hex(),
-        "size": row.size,
-        "hole_bytes": row.hole_bytes,
-        "owner_uid": row.owner_uid,
-        "pack": pack_key,
-        "offset": row.offset,
-        "stored_len": row.stored_len,
-        "raw_len": row.raw_len,
-        "recipe_digest": row.recipe_digest.hex(),
-        "codec": codec,
-        "created_ns": row.created_ns,
-    }
-
-
-def chunks(*, key: str, entries: Sequence[PackEntry]) -> Record:
+def blocks(*, key: str, found: Sequence[Block]) -> Record:
     """What a pack in an archive class holds; of other packs the trailer says it."""
-    rows = [[e.fingerprint.hex(), e.digest.hex(), e.offset, e.stored_len, e.raw_len, e.codec] for e in entries]
-    return {"record": "chunks", "pack": key, "chunks": rows}
+    rows = [
+        [
+            *(block.offset, block.stored_len, block.raw_len, block.codec),
+            None if block.base is None else block.base.hex(),
+            [[chunk.fingerprint.hex(), chunk.digest.hex(), chunk.length] for chunk in block.chunks],
+        ]
+        for block in found
+    ]
+    return {"record": "blocks", "pack": key, "blocks": rows}
+
+
+def recipes(*, pack_key: str, tier: str, created_ns: int, places: Sequence[int], of: int) -> Record:
+    """Recipes that are live, by their *places* in their pack (0, 1, 2 ..., ascending), which describes them; *of* is
+    how many of the pack there are in all such records.
+    """
+    found = {"pack": pack_key, "tier": tier, "created_ns": created_ns, "of": of}
+    return {"record": "recipes", **found, "recipes": runs_of(places)}
+
+
+def recipe_found(*, recipe_id: str, pack_key: str, tier: str, created_ns: int) -> Record:
+    """A recipe that rebuild found in a pack and that no record named."""
+    found = {"pack": pack_key, "tier": tier, "created_ns": created_ns}
+    return {"record": "recipes", **found, "ids": [recipe_id]}
+
+
+def stored(found: Record, rows: Sequence[tuple[FileRow, Recipe]]) -> Record:
+    """Add to a record of recipes() that each is the stored copy of its path now; *rows* are in the same order, and
+    is_told() of each.
+
+    What the recipe says is not said again, and times are differences to its own: most of them are 0.
+    """
+    columns: dict[str, list[object]] = {
+        "ctime_ns": [row.ctime_ns - recipe.meta.mtime_ns for row, recipe in rows],
+        "last_access_ns": [
+            None if row.last_access_ns is None else row.last_access_ns - recipe.meta.atime_ns for row, recipe in rows
+        ],
+        "ino": _steps([row.ino for row, _ in rows]),
+        "first_seen_ns": _steps([row.first_seen_ns for row, _ in rows]),
+    }
+    columns |= {name: [getattr(row, name) for row, _ in rows] for name in STORED_AS_THEY_ARE}
+    same = {name: values[0] if values.count(values[0]) == len(values) else values for name, values in columns.items()}
+    return {**found, "record": "stored", **same}
+
+
+def is_told(row: FileRow, recipe: Recipe, root_name: str) -> bool:
+    """Whether stored() and the recipe together say all of the row of a file that was just stored."""
+    meta = recipe.meta
+    of_row = (row.path, row.size, row.mtime_ns, row.mode, row.uid, row.gid, row.leader_id, row.missing_from)
+    of_recipe = (recipe.path, recipe.size, meta.mtime_ns, meta.mode, meta.uid, meta.gid, None, None)
+    return of_row == of_recipe and recipe.root == root_name
+
+
+STORED_AS_THEY_ARE = ("dev", "nlink", "pinned", "access_quality", "recalled_ns")
+STORED_COLUMNS = ("ctime_ns", "last_access_ns", "ino", "first_seen_ns", *STORED_AS_THEY_ARE)
+
+
+def runs_of(places: Sequence[int]) -> list[list[int]]:
+    """Return ascending numbers as [first, count] of each unbroken run."""
+    runs: list[list[int]] = []
+    for place in places:
+        if runs and place == runs[-1][0] + runs[-1][1]:
+            runs[-1][1] += 1
+        else:
+            runs.append([place, 1])
+    return runs
+
+
+def _steps(values: Sequence[int]) -> list[object]:
+    """Return the first value and then the differences to the one before."""
+    return [value - before for before, value in zip([0, *values], values, strict=False)]
 
 
 def store(*, url: str, store_id: str, epoch: int, tier: str) -> Record:

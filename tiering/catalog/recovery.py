@@ -9,12 +9,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from sqlalchemy import delete, exists, func, insert, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from dedup.values import ChunkPart, Digest, Fingerprint, PackEntry, Recipe
+from dedup.recipe_id import recipe_key
+from dedup.values import Block, Digest, Fingerprint, Recipe, chunks_of
 from tiering.catalog import ledger, outbox, packs, recipes, records, schema, sums
 from tiering.catalog.accounts import Amounts
 from tiering.catalog.booking import insert_versions
+from tiering.catalog.chunks import recipe_spots
 from tiering.catalog.open import Catalog
-from tiering.catalog.tables import chunks, files, meta, refs, restores, ticket_files, ticket_packs, tickets, versions
+from tiering.catalog.tables import blocks, files, meta, restores, ticket_files, ticket_packs, tickets, versions
 from tiering.catalog.tables import packs as pack_rows
 from tiering.catalog.tables import recipes as recipe_rows
 from tiering.catalog.transaction import Tx, batches
@@ -77,16 +79,16 @@ def correct_packs(tx: Tx, seen: Mapping[int, int | None]) -> list[str]:
     return problems
 
 
-def without_chunks(tx: Tx, *, after_no: int, limit: int) -> list[PackRow]:
-    """Return live data packs numbered above *after_no* that have no chunk rows yet, by number."""
-    has_chunks = exists(select(chunks.c.chunk_no).where(chunks.c.pack_no == pack_rows.c.pack_no))
+def without_blocks(tx: Tx, *, after_no: int, limit: int) -> list[PackRow]:
+    """Return live data packs numbered above *after_no* that have no block rows yet, by number."""
+    has_blocks = exists(select(blocks.c.block_no).where(blocks.c.pack_no == pack_rows.c.pack_no))
     query = (
         select(pack_rows)
         .where(
             pack_rows.c.kind == "data",
             pack_rows.c.state == "live",
             pack_rows.c.pack_no > after_no,
-            ~has_chunks,
+            ~has_blocks,
         )
         .order_by(pack_rows.c.pack_no)
         .limit(limit)
@@ -109,61 +111,44 @@ def insert_refs(tx: Tx, found: Mapping[int, Recipe], tiers_of: Mapping[int, Sequ
     missing: Counter[int] = Counter()
     for tiers in {tuple(tiers) for tiers in tiers_of.values()}:
         group = {number: recipe for number, recipe in found.items() if tuple(tiers_of[number]) == tiers}
-        parts = [part for recipe in group.values() for part in recipe.parts if isinstance(part, ChunkPart)]
+        parts = [part for recipe in group.values() for part in chunks_of(recipe.parts)]
         known: dict[tuple[bytes, bytes], int] = {}
         for fingerprint, candidates in packs.lookup(
             tx, {Fingerprint(part.fingerprint) for part in parts}, tiers
         ).items():
             for digest, chunk_no in candidates:
                 known.setdefault((fingerprint, Digest(digest)), chunk_no)
+        used: dict[int, Counter[int]] = {}
         for number, recipe in group.items():
-            times: Counter[int] = Counter()
-            for part in recipe.parts:
-                if not isinstance(part, ChunkPart):
-                    continue
+            used[number] = Counter()
+            for part in chunks_of(recipe.parts):
                 name = (part.fingerprint, part.digest)
                 if name in known:
-                    times[known[name]] += 1
+                    used[number][known[name]] += 1
                 else:
                     missing[number] += 1
-            for batch in batches(sorted(times.items()), 5000):
-                rows = [{"recipe_no": number, "chunk_no": chunk_no, "times": count} for chunk_no, count in batch]
-                tx.conn.execute(insert(refs), rows)
+        recipes.insert_refs(tx, used)
     return dict(missing)
 
 
-def with_unknown_recipes(tx: Tx) -> list[int]:
-    """Return the live recipe packs that hold more than the recipes that records name: a later segment is lost."""
-    known = (
-        select(func.coalesce(func.sum(recipe_rows.c.stored_len), 0))
-        .where(recipe_rows.c.pack_no == pack_rows.c.pack_no)
-        .scalar_subquery()
-    )
-    query = select(pack_rows.c.pack_no).where(
-        pack_rows.c.kind == "recipes", pack_rows.c.state == "live", known < pack_rows.c.size - pack_rows.c.framing
-    )
-    return list(tx.conn.execute(query.order_by(pack_rows.c.pack_no)).scalars())
+def recipe_packs(tx: Tx) -> list[PackRow]:
+    """Return the live recipe packs, by number."""
+    query = select(pack_rows).where(pack_rows.c.kind == "recipes", pack_rows.c.state == "live")
+    return [packs.pack_row(row) for row in tx.conn.execute(query.order_by(pack_rows.c.pack_no))]
 
 
-def insert_recipe(tx: Tx, recipe: Recipe, entry: PackEntry, *, pack: PackRow, tier: str) -> int:
-    """Insert a recipe that no record describes; return its number."""
-    values = {
-        "recipe_id": str(recipe.recipe_id),
-        "state": "live",
-        "tier": tier,
-        "digest": recipe.digest,
-        "size": recipe.size,
-        "hole_bytes": recipe.hole_bytes,
-        "owner_uid": recipe.meta.uid,
-        "pack_no": pack.pack_no,
-        "offset": entry.offset,
-        "stored_len": entry.stored_len,
-        "raw_len": entry.raw_len,
-        "recipe_digest": entry.digest,
-        "codec_no": recipes.codec_numbers(tx, [entry.codec])[entry.codec],
-        "created_ns": pack.created_ns,
-    }
-    return int(tx.conn.execute(insert(recipe_rows).values(values).returning(recipe_rows.c.recipe_no)).scalar_one())
+def insert_found(tx: Tx, pack: PackRow, found: Sequence[Block], wanted: Sequence[tuple[Recipe, str]]) -> int:
+    """Insert those of the (recipe, tier) of *pack*, which holds the blocks *found*, that have no row; return how
+    many.
+    """
+    spots = recipe_spots(tx, pack.pack_no, found)
+    known = recipes.by_ids(tx, {str(recipe.recipe_id) for recipe, _ in wanted})
+    new = [
+        recipes.NewRecipe(recipe, spots[recipe_key(recipe.recipe_id)], tier, created_ns=pack.created_ns)
+        for recipe, tier in wanted
+        if str(recipe.recipe_id) not in known
+    ]
+    return len(recipes.insert_recipes(tx, new))
 
 
 def unheld(tx: Tx) -> list[RecipeRow]:
@@ -190,17 +175,19 @@ def keep_as_version(tx: Tx, recipe_no: int, *, root_id: int, path: bytes, keep_u
         "keep_until_ns": keep_until_ns,
         "reason": "recovered",
     }
-    pack = packs.by_numbers(tx, [known.pack_no])[known.pack_no]
-    described = records.recipe(known, pack_key=pack.key, codec=recipes.codec_names(tx)[known.codec_no])
+    (place,) = packs.block_places(tx, [known.block_no]).values()
+    described = records.recipe_found(
+        recipe_id=known.recipe_id, pack_key=place.key, tier=known.tier, created_ns=known.created_ns
+    )
     outbox.append(tx, [described, *insert_versions(tx, [row])])
 
 
 def set_framing(tx: Tx, pack_nos: Iterable[int]) -> None:
-    """Work out the framing of packs whose contents are known now: their size less what their chunks take."""
+    """Work out the framing of packs whose contents are known now: their size less what their blocks take."""
     for batch in batches(pack_nos):
         stored = (
-            select(func.coalesce(func.sum(chunks.c.stored_len), 0))
-            .where(chunks.c.pack_no == pack_rows.c.pack_no)
+            select(func.coalesce(func.sum(blocks.c.stored_len), 0))
+            .where(blocks.c.pack_no == pack_rows.c.pack_no)
             .scalar_subquery()
         )
         tx.conn.execute(

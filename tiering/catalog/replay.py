@@ -8,62 +8,45 @@ at the end.
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import delete, insert, update
-from sqlalchemy.dialects import postgresql, sqlite
 
-from dedup.values import Digest, Fingerprint, PackEntry
-from tiering.catalog import ledger, packs, recipes
+from dedup.errors import FormatError
+from dedup.recipe_id import recipe_key
+from dedup.values import Block, ChunkPart, Digest, Fingerprint, Recipe, RecipeId
+from tiering.catalog import ledger, packs, recipes, unresolved
 from tiering.catalog.accounts import Line
-from tiering.catalog.chunks import insert_chunks
+from tiering.catalog.chunks import recipe_spots
 from tiering.catalog.ledger import PostedEntry
+from tiering.catalog.replay_files import apply_files
+from tiering.catalog.replayed import RecipePacks, Replayed, Value, recipe_nos, root_ids, split, upsert
+from tiering.catalog.tables import blocks as block_rows
 from tiering.catalog.tables import files, roots, versions
 from tiering.catalog.tables import packs as pack_rows
 from tiering.catalog.tables import recipes as recipe_rows
 from tiering.catalog.transaction import Tx, batches
-from tiering.catalog.values import FileState, NewChunk
+from tiering.catalog.values import NewBlock, RecipeSpot
 from tiering.errors import Discrepancy
 
-Value = Mapping[str, Any]
-Path = tuple[str, str]
-"""(root name, path as text)."""
-
-_FILE_COLUMNS = (
-    *("state", "size", "mtime_ns", "ctime_ns", "dev", "ino", "nlink", "mode", "uid", "gid", "tier", "pinned"),
-    *("first_seen_ns", "last_access_ns", "access_quality", "missing_since_ns", "missing_from", "recalled_ns"),
-    "stored_ns",
-)
 _PACK_COLUMNS = (
     *("key", "kind", "tier", "storage_class", "state", "size", "framing", "checksum", "created_ns", "doomed_ns"),
 )
-_SETTLED = {FileState.MIGRATING: FileState.DUAL, FileState.RECALLING: FileState.OFFLINE}
 
 
-@dataclass(slots=True)
-class Replayed:
-    """What has been replayed so far, and what can only be applied at the end."""
-
-    records: int = 0
-    entries: int = 0
-    pins: dict[Path, bool] = field(default_factory=dict)
-    leaders: dict[Path, str] = field(default_factory=dict)
-    """Path of a hard link with a stored copy -> path of the name that leads."""
-    tickets: dict[int, Value] = field(default_factory=dict)
-    stores: dict[str, Value] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-    is_ledger_whole: bool = True
-
-
-def apply(tx: Tx, texts: Sequence[str], done: Replayed) -> None:
+def apply(tx: Tx, texts: Sequence[str], done: Replayed, packed: RecipePacks) -> None:
     """Bring the catalog to the end of one segment. Records of a kind that is not known are noted and passed over."""
     by_kind: dict[str, list[Value]] = {}
     for text in texts:
         record: Value = json.loads(text)
         kind = str(record["record"])
+        if kind in {"recipes", "stored"}:
+            record = {**record, "found": _named(record, done, packed)}
         by_kind.setdefault(_TOGETHER.get(kind, kind), []).append(record)
+        if kind == "stored":
+            by_kind.setdefault("recipes", []).append(record)
+    _insert_recipes(tx, by_kind.pop("recipes", []), by_kind.get("pack", []), done, packed)
     for kind, act in _IN_ORDER.items():
         act(tx, by_kind.pop(kind, []), done)
     for kind, unknown in by_kind.items():
@@ -71,9 +54,12 @@ def apply(tx: Tx, texts: Sequence[str], done: Replayed) -> None:
     done.records += len(texts)
 
 
-def finish(tx: Tx, done: Replayed) -> None:
-    """Apply what needed all records: hard links, pins; forget recipes whose pack is gone."""
-    ids = _root_ids(tx)
+def finish(tx: Tx, done: Replayed) -> list[str]:
+    """Apply what needed all records: hard links; forget recipes whose pack is gone. Return what could not be
+    recovered.
+    """
+    problems = _lost_packs(tx, done)
+    ids = root_ids(tx)
     for (root, path), leader in done.leaders.items():
         folder, name = split(path)
         lead_folder, lead_name = split(leader)
@@ -88,35 +74,33 @@ def finish(tx: Tx, done: Replayed) -> None:
         if lead_id is not None:
             tx.conn.execute(follower.values(leader_id=lead_id))
     gone = pack_rows.select().with_only_columns(pack_rows.c.pack_no).where(pack_rows.c.state == "deleted")
-    tx.conn.execute(delete(recipe_rows).where(recipe_rows.c.pack_no.in_(gone), recipe_rows.c.state == "doomed"))
+    of_gone = block_rows.select().with_only_columns(block_rows.c.block_no).where(block_rows.c.pack_no.in_(gone))
+    tx.conn.execute(delete(recipe_rows).where(recipe_rows.c.block_no.in_(of_gone), recipe_rows.c.state == "doomed"))
+    return problems
+
+
+def is_known_whole(done: Replayed, key: str) -> bool:
+    """Return whether records name every recipe of that pack that its commits announced."""
+    return key in done.named and done.named[key] == 0
+
+
+def _lost_packs(tx: Tx, done: Replayed) -> list[str]:
+    rows = packs.by_keys(tx, done.unread)
+    lost = [(key, count) for key, count in done.unread.items() if key not in rows or rows[key].state != "deleted"]
+    return [
+        f"{key} cannot be read: the {count} files that it described are known by their placeholders alone"
+        for key, count in lost
+    ]
 
 
 def apply_pins(tx: Tx, done: Replayed) -> None:
     """Pin what was pinned; for after the scan, which brings files without a stored copy back."""
-    ids = _root_ids(tx)
+    ids = root_ids(tx)
     statement = update(files).values(pinned=True)
     for (root, path), pinned in done.pins.items():
         folder, name = split(path)
         if pinned and root in ids:
             tx.conn.execute(statement.where(files.c.root_id == ids[root], files.c.dir == folder, files.c.name == name))
-
-
-def split(path: str) -> tuple[bytes, bytes]:
-    """Return (dir with trailing slash or b"", name) of a record's path."""
-    folder, slash, name = os.fsencode(path).rpartition(b"/")
-    return folder + slash, name
-
-
-def _root_ids(tx: Tx) -> dict[str, int]:
-    return {row.name: row.root_id for row in tx.conn.execute(roots.select())}
-
-
-def _upsert(tx: Tx, table: Any, keys: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
-    dialect = sqlite if tx.is_sqlite else postgresql
-    for batch in batches(rows):
-        statement = dialect.insert(table)
-        others = {name: statement.excluded[name] for name in batch[0] if name not in keys}
-        tx.conn.execute(statement.on_conflict_do_update(index_elements=list(keys), set_=others), batch)
 
 
 def _stores(tx: Tx, found: Sequence[Value], done: Replayed) -> None:
@@ -129,12 +113,12 @@ def _roots(tx: Tx, found: Sequence[Value], done: Replayed) -> None:
         {**{key: record[key] for key in ("name", "marker", "state", "added_ns")}, "path": os.fsencode(record["path"])}
         for record in last.values()
     ]
-    _upsert(tx, roots, ["name"], rows)
+    upsert(tx, roots, ["name"], rows)
 
 
 def _packs(tx: Tx, found: Sequence[Value], done: Replayed) -> None:
     last = {record["key"]: record for record in found}
-    _upsert(
+    upsert(
         tx,
         pack_rows,
         ["key"],
@@ -142,53 +126,77 @@ def _packs(tx: Tx, found: Sequence[Value], done: Replayed) -> None:
     )
 
 
-def _chunks(tx: Tx, found: Sequence[Value], done: Replayed) -> None:
+def _blocks(tx: Tx, found: Sequence[Value], done: Replayed) -> None:
     numbers = {key: row.pack_no for key, row in packs.by_keys(tx, {record["pack"] for record in found}).items()}
-    insert_chunks(
-        tx, [NewChunk(numbers[record["pack"]], entry_of(row)) for record in found for row in record["chunks"]]
+    new = [NewBlock(numbers[record["pack"]], block_of(row)) for record in found for row in record["blocks"]]
+    unresolved.insert_blocks(tx, new)
+
+
+def block_of(row: Sequence[Any]) -> Block:
+    """Return a block of a `blocks` record: [offset, stored_len, raw_len, codec, base, [[fingerprint, digest, length],
+    ...]].
+    """
+    offset, stored_len, raw_len, codec, base, held = row
+    parts = tuple(
+        ChunkPart(Fingerprint(bytes.fromhex(fingerprint)), Digest(bytes.fromhex(digest)), length)
+        for fingerprint, digest, length in held
     )
+    return Block(offset, stored_len, raw_len, codec, parts, None if base is None else Digest(bytes.fromhex(base)))
 
 
-def entry_of(row: Sequence[Any]) -> PackEntry:
-    """Return a chunk of a `chunks` record: [fingerprint, digest, offset, stored_len, raw_len, codec]."""
-    fingerprint, digest, offset, stored_len, raw_len, codec = row
-    return PackEntry(
-        fingerprint=Fingerprint(bytes.fromhex(fingerprint)),
-        digest=Digest(bytes.fromhex(digest)),
-        raw_len=raw_len,
-        stored_len=stored_len,
-        offset=offset,
-        codec=codec,
-    )
+def _named(record: Value, done: Replayed, packed: RecipePacks) -> list[Recipe | None]:
+    """Return the recipes that a record names, in its order; None for one that cannot be had."""
+    key = str(record["pack"])
+    found = packed.blocks(key)
+    count = len(record["ids"]) if "ids" in record else sum(length for _, length in record["recipes"])
+    if "of" in record:
+        done.named[key] += record["of"] - count if key not in done.named else -count
+    if found is None:
+        done.unread[key] += count
+        return [None] * count  # deleted since, or lost: which of the two, the pack's last record tells
+    if "ids" in record:
+        wanted = [recipe_key(RecipeId(text)) for text in record["ids"]]
+    else:
+        every = [bytes(chunk.fingerprint) for block in found for chunk in block.chunks]
+        wanted = [name for first, length in record["recipes"] for name in every[first : first + length]]
+        if len(wanted) != count:
+            raise FormatError(f"{key} holds fewer recipes than records name")
+    recipes_of = packed.recipes(key, wanted)
+    if lost := sum(name not in recipes_of for name in wanted):
+        done.unread[key] += lost
+    return [recipes_of.get(name) for name in wanted]
 
 
-def _recipes(tx: Tx, found: Sequence[Value], done: Replayed) -> None:
-    codecs = recipes.codec_numbers(tx, {record["codec"] for record in found})
+def _insert_recipes(
+    tx: Tx, found: Sequence[Value], pack_records: Sequence[Value], done: Replayed, packed: RecipePacks
+) -> None:
+    """Insert the recipes that records name, with their blocks, after the packs that the same segment brings."""
+    _packs(tx, pack_records, done)
     numbers = {key: row.pack_no for key, row in packs.by_keys(tx, {record["pack"] for record in found}).items()}
-    rows = [
-        {
-            "recipe_id": record["recipe"],
-            "state": "live",
-            "tier": record["tier"],
-            "digest": bytes.fromhex(record["digest"]),
-            "size": record["size"],
-            "hole_bytes": record["hole_bytes"],
-            "owner_uid": record["owner_uid"],
-            "pack_no": numbers[record["pack"]],
-            "offset": record["offset"],
-            "stored_len": record["stored_len"],
-            "raw_len": record["raw_len"],
-            "recipe_digest": bytes.fromhex(record["recipe_digest"]),
-            "codec_no": codecs[record["codec"]],
-            "created_ns": record["created_ns"],
-        }
-        for record in {record["recipe"]: record for record in found}.values()
-    ]
-    _upsert(tx, recipe_rows, ["recipe_id"], rows)
+    spots: dict[str, dict[bytes, RecipeSpot]] = {}
+    for record in found:
+        key = str(record["pack"])
+        held = packed.blocks(key)
+        if held is None or key not in numbers:
+            continue
+        if key not in spots:
+            spots[key] = recipe_spots(tx, numbers[key], held)
+        ids = {str(recipe.recipe_id) for recipe in record["found"] if recipe is not None}
+        known = recipes.by_ids(tx, ids)
+        recipes.insert_recipes(
+            tx,
+            [
+                recipes.NewRecipe(
+                    recipe, spots[key][recipe_key(recipe.recipe_id)], record["tier"], False, record["created_ns"]
+                )
+                for recipe in record["found"]
+                if recipe is not None and str(recipe.recipe_id) not in known
+            ],
+        )
 
 
 def _versions(tx: Tx, found: Sequence[Value], done: Replayed) -> None:
-    ids, numbers = _root_ids(tx), _recipe_nos(tx, found)
+    ids, numbers = root_ids(tx), recipe_nos(tx, found)
     rows = []
     for record in found:
         if record["recipe"] not in numbers:
@@ -212,7 +220,7 @@ def _versions(tx: Tx, found: Sequence[Value], done: Replayed) -> None:
 
 
 def _version_ends(tx: Tx, found: Sequence[Value], done: Replayed) -> None:
-    ids, numbers = _root_ids(tx), _recipe_nos(tx, found)
+    ids, numbers = root_ids(tx), recipe_nos(tx, found)
     for record in found:
         folder, name = split(record["path"])
         tx.conn.execute(
@@ -224,45 +232,6 @@ def _version_ends(tx: Tx, found: Sequence[Value], done: Replayed) -> None:
                 versions.c.superseded_ns == record["superseded_ns"],
             )
         )
-
-
-def _files(tx: Tx, found: Sequence[Value], done: Replayed) -> None:
-    ids, numbers = _root_ids(tx), _recipe_nos(tx, [record for record in found if record.get("recipe")])
-    last: dict[Path, Value] = {(record["root"], record["path"]): record for record in found}
-    rows, gone = [], []
-    for (root, path), record in last.items():
-        done.leaders.pop((root, path), None)
-        if not record.get("recipe"):
-            gone.append((ids[root], *split(path)))
-        elif record["recipe"] not in numbers:
-            done.notes.append(f"{path} names recipe {record['recipe']}, which no record describes")
-            gone.append((ids[root], *split(path)))
-        else:
-            rows.append(_file_row(record, ids[root], numbers[record["recipe"]]))
-            if record["leader"] is not None:
-                done.leaders[root, path] = record["leader"]
-    _upsert(tx, files, ["root_id", "dir", "name"], rows)
-    for root_id, folder, name in gone:
-        tx.conn.execute(delete(files).where(files.c.root_id == root_id, files.c.dir == folder, files.c.name == name))
-
-
-def _file_row(record: Value, root_id: int, recipe_no: int) -> dict[str, object]:
-    folder, name = split(record["path"])
-    values: dict[str, object] = {column: record[column] for column in _FILE_COLUMNS}
-    state = FileState(str(record["state"]))
-    return values | {
-        "root_id": root_id,
-        "dir": folder,
-        "name": name,
-        "state": _SETTLED.get(state, state),
-        "leader_id": None,
-        "recipe_no": recipe_no,
-        "stored_seq": 0,  # a segment holds it, or it would not be here
-    }
-
-
-def _recipe_nos(tx: Tx, found: Sequence[Value]) -> dict[str, int]:
-    return {key: row.recipe_no for key, row in recipes.by_ids(tx, {record["recipe"] for record in found}).items()}
 
 
 def _dooms(tx: Tx, found: Sequence[Value], done: Replayed) -> None:
@@ -297,16 +266,15 @@ def _posted(record: Value) -> PostedEntry:
 
 
 # A path may be given up and taken again within one segment: only the order of both kinds together tells.
-_TOGETHER = {"file_gone": "file"}
+_TOGETHER = {"file_gone": "file", "file_changed": "file", "stored": "file"}
 _IN_ORDER: dict[str, Callable[[Tx, Sequence[Value], Replayed], None]] = {
     "store": _stores,
     "root": _roots,
     "pack": _packs,
-    "chunks": _chunks,
-    "recipe": _recipes,
+    "blocks": _blocks,
     "version": _versions,
     "version_end": _version_ends,
-    "file": _files,
+    "file": apply_files,
     "recipe_doomed": _dooms,
     "pin": _pins,
     "ticket": _tickets,

@@ -11,7 +11,7 @@ from sqlalchemy import func, select, union_all
 
 from tiering.catalog import accounts, ledger
 from tiering.catalog.accounts import BYTE, UNIT_OF
-from tiering.catalog.tables import chunks, files, packs, recipes, refs, segments, stores, versions
+from tiering.catalog.tables import blocks, chunks, files, packs, recipes, refs, segments, stores, versions
 from tiering.catalog.transaction import Tx
 from tiering.catalog.values import FileState, PackState
 
@@ -93,31 +93,35 @@ def _holders(tx: Tx, sums: Counter[tuple[str, str]]) -> None:
     retained = select(versions.c.recipe_no, (versions.c.version_no == versions.c.version_no).label("retained"))
     holders = union_all(current, retained).subquery()
     query = (
-        select(recipes.c.tier, holders.c.retained, func.sum(recipes.c.size), func.sum(recipes.c.hole_bytes))
+        select(recipes.c.tier, holders.c.retained, func.sum(recipes.c.size), func.sum(recipes.c.plain_bytes))
         .join(recipes, recipes.c.recipe_no == holders.c.recipe_no)
         .group_by(recipes.c.tier, holders.c.retained)
     )
-    for tier, is_retained, size, holes in tx.conn.execute(query):
+    for tier, is_retained, size, plain in tx.conn.execute(query):
         account = accounts.HELD_RETAINED if is_retained else accounts.HELD_CURRENT
         sums[account, tier] -= int(size)
-        sums[accounts.STORE_DEDUP_SAVED, tier] += int(size) - int(holes)
-        sums[accounts.STORE_COMPRESSION_SAVED, tier] += int(holes)
+        sums[accounts.STORE_DEDUP_SAVED, tier] += int(plain)
+        sums[accounts.STORE_COMPRESSION_SAVED, tier] += int(size) - int(plain)
 
 
 def _chunks(tx: Tx, sums: Counter[tuple[str, str]]) -> None:
-    live = select(refs.c.chunk_no).distinct()
+    named = select(refs.c.chunk_no, (func.max(refs.c.times) > 0).label("is_used")).group_by(refs.c.chunk_no).subquery()
     query = (
-        select(packs.c.tier, func.sum(chunks.c.raw_len), func.sum(chunks.c.stored_len))
-        .join(packs, packs.c.pack_no == chunks.c.pack_no)
-        .where(chunks.c.chunk_no.in_(live))
-        .group_by(packs.c.tier)
+        select(packs.c.tier, named.c.is_used, func.sum(chunks.c.raw_len), func.sum(chunks.c.stored_len))
+        .select_from(named.join(chunks, chunks.c.chunk_no == named.c.chunk_no))
+        .join(blocks, blocks.c.block_no == chunks.c.block_no)
+        .join(packs, packs.c.pack_no == blocks.c.pack_no)
+        .group_by(packs.c.tier, named.c.is_used)
     )
-    for tier, raw, stored in tx.conn.execute(query):
+    for tier, is_used, raw, stored in tx.conn.execute(query):
         sums[accounts.STORE_LIVE, tier] += int(stored)
-        sums[accounts.STORE_COMPRESSION_SAVED, tier] += int(raw) - int(stored)
-        sums[accounts.STORE_DEDUP_SAVED, tier] -= int(raw)
         sums[accounts.BUCKET_LIVE, tier] += int(stored)
         sums[accounts.BUCKET_DEAD, tier] -= int(stored)
+        if is_used:
+            sums[accounts.STORE_COMPRESSION_SAVED, tier] += int(raw) - int(stored)
+            sums[accounts.STORE_DEDUP_SAVED, tier] -= int(raw)
+        else:
+            sums[accounts.STORE_OVERHEAD, tier] -= int(stored)
 
 
 def _packs(tx: Tx, sums: Counter[tuple[str, str]]) -> None:

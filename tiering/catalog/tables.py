@@ -100,10 +100,16 @@ files = Table(
     Column("stored_seq", BigInteger),  # outbox seq that says so: release waits until a durable segment holds it
     UniqueConstraint("root_id", "dir", "name"),
 )
-Index("files_by_state", files.c.state)
-Index("files_by_recipe", files.c.recipe_no)
+# Partial, so that a first scan has only one index to keep beside the table's own (half the cost of a row).
+_is_special, _is_stored, _is_follower = (
+    files.c.state != "regular",
+    files.c.recipe_no.is_not(None),
+    files.c.leader_id.is_not(None),
+)
+Index("files_by_state", files.c.state, sqlite_where=_is_special, postgresql_where=_is_special)
+Index("files_by_recipe", files.c.recipe_no, sqlite_where=_is_stored, postgresql_where=_is_stored)
 Index("files_by_inode", files.c.dev, files.c.ino)
-Index("files_by_leader", files.c.leader_id)
+Index("files_by_leader", files.c.leader_id, sqlite_where=_is_follower, postgresql_where=_is_follower)
 
 access_days = Table(
     "access_days",
@@ -124,7 +130,7 @@ packs = Table(
     Column("storage_class", Text, nullable=False),
     Column("state", Text, nullable=False),  # PackState
     Column("size", BigInteger, nullable=False),
-    Column("framing", BigInteger, nullable=False),  # size - sum(stored_len): headers, trailer, footer
+    Column("framing", BigInteger, nullable=False),  # size - sum(stored_len of its blocks): headers, trailer, footer
     Column("checksum", Text, nullable=False),
     Column("created_ns", BigInteger, nullable=False),
     Column("doomed_ns", BigInteger),
@@ -134,50 +140,73 @@ Index("packs_by_state", packs.c.state)
 
 codecs = Table("codecs", metadata, Column("codec_no", Integer, primary_key=True), Column("name", Text, unique=True))
 
-chunks = Table(
-    "chunks",
+blocks = Table(
+    "blocks",
     metadata,
-    Column("chunk_no", Key, primary_key=True),
-    Column("fingerprint", Bytes, nullable=False),
-    Column("digest", Bytes, nullable=False),
+    # Numbered by catalog.chunks, as chunks are: a pack's rows are written without asking for each one's number, and
+    # no number is ever used again.
+    Column("block_no", Key, primary_key=True, autoincrement=False),
     Column("pack_no", Key, ForeignKey("packs.pack_no"), nullable=False),
     Column("offset", BigInteger, nullable=False),  # of the coded payload in the pack
     Column("stored_len", Integer, nullable=False),
     Column("raw_len", Integer, nullable=False),
     Column("codec_no", Integer, ForeignKey("codecs.codec_no"), nullable=False),
+    # A data pack's chunks are those numbered first_no .. first_no + chunk_count - 1, in order: no index leads from a
+    # block to its chunks. A recipe pack's blocks have none.
+    Column("first_no", Key, nullable=False),
+    Column("chunk_count", Integer, nullable=False),
+    # chunk_no of the chunk whose raw bytes the decoder needs; a block that has one holds exactly one chunk.
+    # Not declared as a foreign key: it would close a circle of tables.
+    Column("base_no", Key),
+    Column("digest", Bytes),  # of the decoded block, in a recipe pack; chunks have their own
+)
+Index("blocks_by_pack", blocks.c.pack_no)
+_HAS_BASE = blocks.c.base_no.is_not(None)
+Index("blocks_by_base", blocks.c.base_no, sqlite_where=_HAS_BASE, postgresql_where=_HAS_BASE)
+
+chunks = Table(
+    "chunks",
+    metadata,
+    Column("chunk_no", Key, primary_key=True, autoincrement=False),
+    Column("fingerprint", BigInteger, nullable=False),  # its 8 bytes as one signed integer, big-endian
+    Column("digest", Bytes, nullable=False),
+    Column("block_no", Key, ForeignKey("blocks.block_no"), nullable=False),
+    Column("inner_offset", Integer, nullable=False),  # in the decoded block
+    Column("raw_len", Integer, nullable=False),
+    Column("stored_len", Integer, nullable=False),  # its share of the block's coded bytes; the shares add up to it
 )
 Index("chunks_by_fingerprint", chunks.c.fingerprint)  # not unique: fingerprints collide, tiers hold copies
-Index("chunks_by_pack", chunks.c.pack_no)
 
 recipes = Table(
     "recipes",
     metadata,
-    Column("recipe_no", Key, primary_key=True),
+    Column("recipe_no", Key, primary_key=True, autoincrement=False),  # by catalog.numbers
     Column("recipe_id", Text, nullable=False, unique=True),
     Column("state", Text, nullable=False),  # live | doomed
     Column("tier", Text, nullable=False),
     Column("digest", Bytes, nullable=False),  # of the whole file
     Column("size", BigInteger, nullable=False),
-    Column("hole_bytes", BigInteger, nullable=False),
+    # raw bytes of all its chunks, repeated ones counted again: less than size by its holes, more by what wrapped parts
+    # hold unwrapped
+    Column("plain_bytes", BigInteger, nullable=False),
     Column("owner_uid", BigInteger, nullable=False),
-    Column("pack_no", Key, ForeignKey("packs.pack_no"), nullable=False),  # of kind recipes
-    Column("offset", BigInteger, nullable=False),
-    Column("stored_len", Integer, nullable=False),
+    Column("block_no", Key, ForeignKey("blocks.block_no"), nullable=False),
+    Column("inner_offset", Integer, nullable=False),  # of the encoded recipe in the decoded block
     Column("raw_len", Integer, nullable=False),
-    Column("recipe_digest", Bytes, nullable=False),  # of the encoded recipe
-    Column("codec_no", Integer, ForeignKey("codecs.codec_no"), nullable=False),
+    Column("stored_len", Integer, nullable=False),  # its share of the block
     Column("created_ns", BigInteger, nullable=False),
     # a lease proved that nobody wrote while it was read; else release reads the file again (P1). Rebuild: false
     Column("read_under_lease", Boolean, nullable=False, default=False),
 )
-Index("recipes_by_pack", recipes.c.pack_no)
+Index("recipes_by_block", recipes.c.block_no)
 
 refs = Table(
     "refs",
     metadata,
     Column("recipe_no", Key, ForeignKey("recipes.recipe_no"), primary_key=True),
     Column("chunk_no", Key, ForeignKey("chunks.chunk_no"), primary_key=True),
-    Column("times", Integer, nullable=False),  # how often the chunk occurs in the recipe
+    # how often the chunk occurs in the recipe; 0: only a chunk that does is coded against it, at however many removes
+    Column("times", Integer, nullable=False),
     sqlite_with_rowid=False,
 )
 Index("refs_by_chunk", refs.c.chunk_no)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from dedup.values import Digest, Fingerprint, PackEntry, Recipe
+from dedup.values import Block, Digest, Fingerprint, Recipe
 
 
 class FileState(StrEnum):
@@ -219,18 +219,20 @@ class PendingPack:
     storage_class: str
     size: int
     framing: int
-    """size less the sum of the entries' stored_len."""
+    """size less the sum of the blocks' stored_len."""
     checksum: str
     owner: str
     """host:pid:boot of the uploading process: reconcile dooms what dead processes left pending."""
 
 
 @dataclass(frozen=True, slots=True)
-class NewChunk:
-    """A chunk in a pack that is being committed."""
+class NewBlock:
+    """A block of a pack that is being committed."""
 
     pack_no: int
-    entry: PackEntry
+    block: Block
+    base_fingerprint: Fingerprint | None = None
+    """Of the block's base, where it has one: no index leads from a digest to a chunk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,10 +243,6 @@ class StoredFile:
     identity: Identity
     """The file that was read; its size equals the recipe's."""
     recipe: Recipe
-    entry: PackEntry
-    """Of the encoded recipe in its recipe pack."""
-    pack_no: int
-    """The recipe pack."""
     read_under_lease: bool = False
     """Whether a lease proved that nobody wrote while it was read."""
 
@@ -259,7 +257,10 @@ class StoredBatch:
     """Tiers whose live chunks may be reused: *tier* and every warmer cold tier."""
     pack_nos: tuple[int, ...]
     """Pending packs that go live, data and recipes."""
-    chunks: tuple[NewChunk, ...]
+    blocks: tuple[NewBlock, ...]
+    """Of the data packs."""
+    recipe_blocks: tuple[NewBlock, ...]
+    """Of the recipe packs; every file's recipe is in one of them, by its id."""
     files: tuple[StoredFile, ...]
     reason: str = ""
 
@@ -273,9 +274,10 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True)
-class Location:
-    """Where a chunk's coded payload is."""
+class BlockPlace:
+    """Where a block's coded payload is, and how to read it."""
 
+    block_no: int
     pack_no: int
     key: str
     tier: str
@@ -283,8 +285,47 @@ class Location:
     stored_len: int
     raw_len: int
     codec: str
+    base: Digest | None
+    """The chunk whose raw bytes the decoder needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where a chunk is: a stretch of a decoded block. Chunks of one block share the BlockPlace."""
+
+    block: BlockPlace
+    inner_offset: int
+    length: int
+    """Raw bytes."""
+    stored_len: int
+    """Its share of the block's coded bytes."""
     fingerprint: Fingerprint
     digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class RecipePlace:
+    """Where an encoded recipe is: a stretch of a decoded block of a recipe pack."""
+
+    block: BlockPlace
+    block_digest: Digest
+    """Of the decoded block, which confirms every recipe in it."""
+    inner_offset: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeSpot:
+    """Where a recipe that is being committed stands in its pack."""
+
+    pack_no: int
+    block_no: int
+    inner_offset: int
+    length: int
+    stored_len: int
+    """Its share of the block."""
+    index: int
+    """0, 1, 2 ... in the order of the pack's trailer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,14 +339,15 @@ class RecipeRow:
     tier: str
     digest: bytes
     size: int
-    hole_bytes: int
+    plain_bytes: int
+    """Raw bytes of all its chunks, repeated ones counted again; size less holes where no part is wrapped."""
     owner_uid: int
-    pack_no: int
-    offset: int
-    stored_len: int
+    block_no: int
+    inner_offset: int
     raw_len: int
-    recipe_digest: bytes
-    codec_no: int
+    """Of the encoded recipe."""
+    stored_len: int
+    """Its share of the block."""
     created_ns: int
     read_under_lease: bool
     """Whether a lease proved that nobody wrote to the file while it was read."""

@@ -29,15 +29,15 @@ from tiering.hot.identity import Identity
 from tiering.hot.kept_times import KeptTimes
 from tiering.hot.space import check_room
 from tiering.hot.swap import Place, is_inode, swap_in, unlink_if_there
-from tiering.jobs import spots
+from tiering.jobs import settling, spots
 from tiering.jobs.assembly import Assembly, stamp_of
 from tiering.jobs.context import Context
-from tiering.jobs.fetch import fetch, read_recipes, wants_of
+from tiering.jobs.fetch import fetch, read_recipes
 from tiering.jobs.incoming import Incoming, expected_target
 from tiering.jobs.reports import Skip
 from tiering.jobs.tally import Tally
 
-PROVERS = 4  # digest and fsync side by side: a journalling file system commits what waits in one go
+PROVERS = 2  # whole-file digests side by side; they are bound by memory
 LEASE_NS = 6 * 3600 * NS_PER_S  # a single file may be terabytes; reconcile looks at the process as well
 
 
@@ -154,7 +154,7 @@ def _admit(ctx: Context, batch: Sequence[Incoming], tally: Tally, stack: ExitSta
                 dir_fds = mine.enter_context(spots.opened(ctx, item.rows))
                 arrival = _looked_at(ctx, item, f"recall:{base}-{number}", dir_fds, tally)
                 device = os.fstat(dir_fds[0]).st_dev
-                need = item.recipe.size - item.recipe.hole_bytes
+                need = min(item.recipe.size, item.recipe.plain_bytes)
                 folder = os.fsencode(f"/proc/self/fd/{dir_fds[0]}")
                 check_room(
                     folder,
@@ -234,9 +234,8 @@ def _fetch(ctx: Context, arrivals: Sequence[_Arrival], tally: Tally, damaged: li
             continue
         hidden = arrival.places[0].temp
         arrival.assembly = Assembly(arrival.dir_fds[0], hidden, recipe, arrival.item.shown)
-        arrival.assembly.open()
         files.append((recipe, known[arrival.item.recipe.recipe_no], arrival.assembly))
-    fetch(ctx, wants_of(files))
+    fetch(ctx, files)
 
 
 def _complete(
@@ -246,6 +245,7 @@ def _complete(
     begun = [arrival for arrival in arrivals if arrival.assembly is not None]
     with ThreadPoolExecutor(PROVERS, thread_name_prefix="frostline-prove") as pool:
         outcomes = list(pool.map(_proved, begun))
+    _sync([arrival for arrival, trouble in zip(begun, outcomes, strict=True) if trouble is None])
     whole = []
     for arrival, trouble in zip(begun, outcomes, strict=True):
         if trouble is not None:
@@ -263,7 +263,7 @@ def _complete(
 
 
 def _proved(arrival: _Arrival) -> Exception | None:
-    """Verify and sync one file; return what went wrong."""
+    """Verify one file and give it its names; return what went wrong."""
     if arrival.assembly is None:
         return None
     try:
@@ -274,6 +274,16 @@ def _proved(arrival: _Arrival) -> Exception | None:
     except (FrostlineError, OSError) as error:
         return error
     return None
+
+
+def _sync(whole: Sequence[_Arrival]) -> None:
+    """Make the finished files durable. Raises OSError: then none of them may be shown."""
+    by_device: dict[int, list[_Arrival]] = {}
+    for arrival in whole:
+        by_device.setdefault(os.fstat(arrival.dir_fds[0]).st_dev, []).append(arrival)
+    for group in by_device.values():
+        fds = [arrival.assembly.fd for arrival in group if arrival.assembly is not None]
+        settling.sync_files(group[0].dir_fds[0], fds)
 
 
 def _link_names(arrival: _Arrival) -> None:

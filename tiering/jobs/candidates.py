@@ -4,7 +4,7 @@ Used by release alone. The catalog's facts are gathered for a batch, the file's 
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dedup.fingerprint import FileDigest
@@ -141,7 +141,8 @@ def _candidates(ctx: Context, tx: Tx, groups: Sequence[tuple[tuple[FileRow, ...]
     numbers = [rows[0].recipe_no for rows, _ in groups if rows[0].recipe_no is not None]
     recipe_rows = recipes.by_numbers(tx, numbers)
     data_packs = recipes.packs_of(tx, numbers)
-    needed = {pack for found in data_packs.values() for pack in found} | {row.pack_no for row in recipe_rows.values()}
+    homes = recipes.homes(tx, recipe_rows.values())
+    needed = {pack for found in data_packs.values() for pack in found} | set(homes.values())
     live = {number for number, pack in packs.by_numbers(tx, needed).items() if pack.state == PackState.LIVE}
     durable_seq = segments.durable_through(tx)
     made = []
@@ -153,7 +154,7 @@ def _candidates(ctx: Context, tx: Tx, groups: Sequence[tuple[tuple[FileRow, ...]
             Candidate(
                 rows=rows,
                 recipe=recipe,
-                packs_are_live=_all_live(recipe, data_packs, live),
+                packs_are_live=_all_live(recipe, [homes[recipe.recipe_no], *data_packs[recipe.recipe_no]], live),
                 segment_is_durable=rows[0].stored_seq is not None and rows[0].stored_seq <= durable_seq,
                 shown=paths.display(ctx.root(rows[0].root_id).path, rows[0].dir, rows[0].name),
                 reason=reason,
@@ -162,8 +163,8 @@ def _candidates(ctx: Context, tx: Tx, groups: Sequence[tuple[tuple[FileRow, ...]
     return made
 
 
-def _all_live(recipe: RecipeRow, data_packs: Mapping[int, Sequence[int]], live: set[int]) -> bool:
-    return recipe.state == "live" and live.issuperset({recipe.pack_no, *data_packs[recipe.recipe_no]})
+def _all_live(recipe: RecipeRow, needed: Sequence[int], live: set[int]) -> bool:
+    return recipe.state == "live" and live.issuperset(needed)
 
 
 def _is_stored(fd: int, candidate: Candidate, status: os.stat_result) -> bool:

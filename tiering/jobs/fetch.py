@@ -1,141 +1,33 @@
-"""Reads recipes and chunks out of packs: located, coalesced into few ranged reads, each chunk verified.
+"""Reads recipes and chunks out of packs: located, coalesced into few ranged reads, each block decoded once, each chunk
+verified.
 
-Used by recall, restore and cat. Nothing that a digest does not confirm leaves this module (P7). Memory is bounded by
-the ranges under way: WORKERS times one range and its largest chunk.
+Used by recall, restore and cat. Nothing that a digest does not confirm leaves this module (P7), but for a page that was
+wrapped again, which the file's own digest confirms. Memory is bounded by the reads under way: a worker holds one range
+and what it decodes to, or one chain of bases.
 """
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from threading import Semaphore
 
-from dedup.assemble import open_chunk
+from dedup.assemble import StoredChunk, chunk_view, open_block, open_by_digest, rewrapped
 from dedup.errors import DedupError
 from dedup.recipe import decode_recipe
-from dedup.values import ChunkPart, Digest, Fingerprint, HolePart, Recipe, Span
-from tiering.catalog import packs, recipes
-from tiering.catalog.values import Location, PackRow, RecipeRow
+from dedup.values import ChunkPart, Digest, HolePart, Recipe, Span, WrappedPart
+from tiering.catalog import packs
+from tiering.catalog.values import BlockPlace, Location, PackRow, RecipePlace, RecipeRow
 from tiering.errors import FrostlineError, IntegrityError, ObjectArchived, ObjectMissing
 from tiering.jobs.context import Context, OpenTier
+from tiering.jobs.fetch_plan import BlockWork, Buffer, Page, Plan, Target, Task, location_of, plan
 from tiering.stores.archive import ARCHIVE_CLASSES, is_readable
 
 WORKERS = 8  # requests at once: an object store answers one in 20-100 ms; the limit wrapper may allow fewer
-RANGE_BYTES = 8 << 20  # one ranged read at most, unless a single chunk is longer
-GAP_BYTES = 64 << 10  # unwanted bytes between two chunks that cost less than a request of their own
+READ_AHEAD = 4  # ranges of one file that are read ahead of what is written
 ZEROS = bytes(1 << 20)
 _HOLE_STEP_BYTES = 1 << 30
-
-
-class Target(Protocol):
-    """What takes the bytes of one file; called from several threads, never twice for one offset."""
-
-    def write(self, data: bytes, offset: int) -> None:
-        """Take *data*. What it raises is its own affair: it is handed to fail()."""
-
-    def fail(self, error: Exception) -> None:
-        """Learn that a chunk of it cannot be had. May be called more than once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Want:
-    """One stored chunk and every place that needs it."""
-
-    location: Location
-    places: tuple[tuple[Target, int], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """One ranged read and the wanted chunks in it."""
-
-    tier: str
-    key: str
-    span: Span
-    wants: tuple[Want, ...]
-
-
-def coalesce(wants: Iterable[Want]) -> list[Range]:
-    """Return ranged reads that cover *wants*: in pack order, none longer than RANGE_BYTES unless one chunk is.
-
-    Neighbours are read together when no more than GAP_BYTES lie between them, so that at most that much is read for
-    nothing per chunk.
-    """
-    ranges: list[Range] = []
-    held: list[Want] = []
-    for want in sorted(wants, key=lambda want: (want.location.pack_no, want.location.offset)):
-        if held and not _fits(held, want.location):
-            ranges.append(_range(held))
-            held = []
-        held.append(want)
-    if held:
-        ranges.append(_range(held))
-    return ranges
-
-
-def wants_of(files: Iterable[tuple[Recipe, Mapping[Digest, Location], Target]]) -> list[Want]:
-    """Return what has to be fetched for whole files: each distinct chunk once, with all its places in all of them.
-
-    A target whose recipe names a chunk that the catalog has nowhere is failed with an IntegrityError.
-    """
-    places: dict[tuple[int, int], list[tuple[Target, int]]] = {}
-    locations: dict[tuple[int, int], Location] = {}
-    for recipe, known, target in files:
-        try:
-            for part, offset in laid_out(recipe):
-                if isinstance(part, HolePart):
-                    continue
-                location = location_of(recipe, part, known)
-                at = (location.pack_no, location.offset)
-                locations[at] = location
-                places.setdefault(at, []).append((target, offset))
-        except IntegrityError as error:
-            target.fail(error)
-    return [Want(location, tuple(places[at])) for at, location in locations.items()]
-
-
-def laid_out(recipe: Recipe) -> Iterator[tuple[ChunkPart | HolePart, int]]:
-    """Yield the parts of a file with their offsets in it."""
-    offset = 0
-    for part in recipe.parts:
-        yield part, offset
-        offset += part.length
-
-
-def location_of(recipe: Recipe, part: ChunkPart, known: Mapping[Digest, Location]) -> Location:
-    """Return where *part* is. Raises IntegrityError if it is nowhere, or if what is there has another length."""
-    location = known.get(part.digest)
-    if location is None or location.raw_len != part.length:
-        raise IntegrityError(
-            f"recipe {recipe.recipe_id} needs chunk {part.digest.hex()[:16]}..., which the catalog has nowhere",
-            now="nothing was written",
-            hint="frostline audit; then docs/runbook.md#missing-chunk",
-        )
-    return location
-
-
-def fetch(ctx: Context, wants: Iterable[Want]) -> None:
-    """Read, verify and hand out *wants*, in no particular order; return when all of it is done.
-
-    What cannot be had (IntegrityError, ObjectMissing, ObjectArchived) fails the targets that need it, and the others
-    go on. Any other store trouble, and ctx.stop, end the whole fetch: StoreUnavailable, StoreDenied, Interrupted.
-    """
-    ranges = coalesce(wants)
-    workers = max(1, min(WORKERS, len(ranges)))
-    with ThreadPoolExecutor(workers, thread_name_prefix="frostline-fetch") as pool:
-        under_way: deque[Future[None]] = deque()
-        try:
-            for item in ranges:
-                if ctx.stop.is_set():
-                    raise Interrupted("asked to stop while fetching", hint="run it again to go on")
-                under_way.append(pool.submit(_fetch_range, ctx, item))
-                if len(under_way) >= WORKERS:
-                    under_way.popleft().result()
-            while under_way:
-                under_way.popleft().result()
-        finally:
-            for future in under_way:
-                future.cancel()
 
 
 class Interrupted(FrostlineError):
@@ -144,30 +36,133 @@ class Interrupted(FrostlineError):
     exit_code = 130
 
 
+def fetch(ctx: Context, files: Iterable[tuple[Recipe, Mapping[Digest, Location], Target]]) -> None:
+    """Read, verify and hand out the bytes of whole *files*, in no particular order; return when all of it is done.
+
+    What cannot be had (IntegrityError, ObjectMissing, ObjectArchived) fails the targets that need it, and the others
+    go on. Any other store trouble, and ctx.stop, end the whole fetch: StoreUnavailable, StoreDenied, Interrupted.
+    """
+    todo = plan(files)
+    _Fetch(ctx, todo).run()
+
+
+class _Fetch:
+    """One run over a plan. Requests overlap; decoding is left to as many threads as there are cores."""
+
+    def __init__(self, ctx: Context, todo: Plan) -> None:
+        self._ctx = ctx
+        self._plan = todo
+        self._cores = Semaphore(len(os.sched_getaffinity(0)))
+
+    def run(self) -> None:
+        tasks = self._plan.tasks
+        workers = max(1, min(_workers(self._ctx, tasks), len(tasks)))
+        with ThreadPoolExecutor(workers, thread_name_prefix="frostline-fetch") as pool:
+            under_way: deque[Future[None]] = deque()
+            try:
+                for task in tasks:
+                    if self._ctx.stop.is_set():
+                        raise Interrupted("asked to stop while fetching", hint="run it again to go on")
+                    under_way.append(pool.submit(self._task, task))
+                    if len(under_way) >= 2 * workers:
+                        under_way.popleft().result()
+                while under_way:
+                    under_way.popleft().result()
+            finally:
+                for future in under_way:
+                    future.cancel()
+        for page, known in self._plan.apart:
+            self._page(page, known)
+
+    def _task(self, task: Task) -> None:
+        try:
+            data = memoryview(self._ctx.tier(task.place.tier).store.get(task.place.key, task.span))
+        except (ObjectMissing, ObjectArchived) as error:
+            for work in task.works:
+                _fail(work, error)
+            return
+        for work in task.works:
+            start = work.place.offset - task.span.start
+            self._open(work, data[start : start + work.place.stored_len], None)
+
+    def _open(self, work: BlockWork, payload: memoryview, base: Buffer | None) -> None:
+        """Decode one block, hand out its chunks, and go on to the blocks that are coded against them."""
+        place = work.place
+        try:
+            with self._cores:
+                raw = open_block(place.codec, payload, place.raw_len, base)
+        except DedupError as error:
+            _fail(work, _damaged(place, error))
+            return
+        for location, sinks in work.wants.values():
+            try:
+                view = chunk_view(raw, location.inner_offset, location.length, location.digest)
+            except DedupError as error:
+                for sink, _ in sinks:
+                    sink.fail(_damaged(place, error))
+                continue
+            for sink, offset in sinks:
+                sink.take(view, offset)
+        for location, above in work.above:
+            self._above(work, raw, location, above)
+
+    def _above(self, work: BlockWork, raw: bytes, location: Location, above: BlockWork) -> None:
+        try:
+            view = chunk_view(raw, location.inner_offset, location.length, location.digest)
+            payload = _payload(self._ctx, above.place)
+        except DedupError as error:
+            _fail(above, _damaged(work.place, error))
+            return
+        except (ObjectMissing, ObjectArchived) as error:
+            _fail(above, error)
+            return
+        self._open(above, memoryview(payload), view)
+
+    def _page(self, page: Page, known: Mapping[Digest, Location]) -> None:
+        """Gather a page whose chunks stand far apart."""
+        try:
+            page.wrap([chunk_bytes(self._ctx, known, part.digest) for part in page.part.inner])
+        except (IntegrityError, ObjectMissing, ObjectArchived) as error:
+            page.outlet.fail(error)
+
+
+def chunk_bytes(ctx: Context, known: Mapping[Digest, Location], digest: Digest) -> bytes:
+    """Return the verified bytes of one chunk, its bases read as well; *known* has the places of all of them.
+
+    Raises IntegrityError, ObjectMissing, ObjectArchived, and what else the store raises.
+    """
+    at: list[BlockPlace] = []
+
+    def find(wanted: Digest) -> StoredChunk:
+        location = known.get(wanted)
+        if location is None:
+            raise IntegrityError(
+                f"chunk {wanted.hex()[:16]}... is nowhere in the catalog",
+                hint="frostline audit; then docs/runbook.md#missing-chunk",
+            )
+        place = location.block
+        at.append(place)
+        payload = _payload(ctx, place)
+        return StoredChunk(place.codec, payload, place.raw_len, location.inner_offset, location.length, place.base)
+
+    try:
+        return open_by_digest(digest, find)
+    except DedupError as error:
+        raise _damaged(at[-1], error) from error
+
+
 def read_recipes(ctx: Context, rows: Sequence[RecipeRow]) -> dict[int, Recipe | FrostlineError]:
-    """Return recipe_no -> recipe, verified by its digest; for one that cannot be had, the error instead."""
+    """Return recipe_no -> recipe, its block verified by its digest; for one that cannot be had, the error instead."""
     with ctx.catalog.read() as tx:
-        pack_rows = packs.by_numbers(tx, {row.pack_no for row in rows})
-        codecs = recipes.codec_names(tx)
-    collected: dict[int, _Collected] = {}
-    wants = []
+        places = packs.locate_recipes(tx, rows)
+    by_block: dict[int, list[RecipeRow]] = {}
     for row in rows:
-        collected[row.recipe_no] = target = _Collected()
-        pack = pack_rows[row.pack_no]
-        location = Location(
-            pack_no=row.pack_no,
-            key=pack.key,
-            tier=pack.tier,
-            offset=row.offset,
-            stored_len=row.stored_len,
-            raw_len=row.raw_len,
-            codec=codecs[row.codec_no],
-            fingerprint=_NO_FINGERPRINT,
-            digest=Digest(row.recipe_digest),
-        )
-        wants.append(Want(location, ((target, 0),)))
-    fetch(ctx, wants)
-    return {row.recipe_no: _decoded(row, collected[row.recipe_no]) for row in rows}
+        by_block.setdefault(row.block_no, []).append(row)
+    workers = max(1, min(WORKERS, len(by_block)))
+    with ThreadPoolExecutor(workers, thread_name_prefix="frostline-recipes") as pool:
+        blocks = pool.map(lambda held: _recipe_block(ctx, places[held[0].recipe_no]), by_block.values())
+        raws = dict(zip(by_block, blocks, strict=True))
+    return {row.recipe_no: _decoded(row, places[row.recipe_no], raws[row.block_no]) for row in rows}
 
 
 def cold_packs(ctx: Context, rows: Iterable[PackRow]) -> list[PackRow]:
@@ -177,24 +172,26 @@ def cold_packs(ctx: Context, rows: Iterable[PackRow]) -> list[PackRow]:
     Raises what head() raises.
     """
     archived = [row for row in rows if _may_be_cold(ctx.tier(row.tier), row)]
+    if not archived:
+        return []
     with ThreadPoolExecutor(WORKERS, thread_name_prefix="frostline-head") as pool:
         readable = pool.map(lambda row: _is_readable_now(ctx.tier(row.tier), row.key), archived)
         return [row for row, is_ready in zip(archived, readable, strict=True) if not is_ready]
 
 
 def read_in_order(
-    ctx: Context, recipe: Recipe, known: Mapping[Digest, Location], write: Callable[[bytes], object]
+    ctx: Context, recipe: Recipe, known: Mapping[Digest, Location], write: Callable[[Buffer], object]
 ) -> None:
-    """Call *write* with the bytes of a whole file in order, a few ranges read ahead.
+    """Call *write* with the bytes of a whole file in order, a few parts read ahead.
 
     Raises IntegrityError, ObjectMissing, ObjectArchived and other store errors; what was written until then is right.
     """
-    with ThreadPoolExecutor(WORKERS, thread_name_prefix="frostline-cat") as pool:
-        under_way: deque[Future[list[bytes]]] = deque()
+    with ThreadPoolExecutor(READ_AHEAD, thread_name_prefix="frostline-cat") as pool:
+        under_way: deque[Future[Sequence[Buffer]]] = deque()
         try:
             for run in _runs(recipe, known):
-                under_way.append(pool.submit(_read_run, ctx, run))
-                if len(under_way) > WORKERS // 2:
+                under_way.append(pool.submit(_read_run, ctx, run, known))
+                if len(under_way) > READ_AHEAD:
                     _write_all(under_way.popleft().result(), write)
             while under_way:
                 _write_all(under_way.popleft().result(), write)
@@ -203,28 +200,31 @@ def read_in_order(
                 future.cancel()
 
 
-_NO_FINGERPRINT = Fingerprint(bytes(16))  # a recipe is found by its id, not by one
+def _workers(ctx: Context, tasks: Sequence[Task]) -> int:
+    """Return how many threads pay: on a local disk a read waits for nothing, and more threads than cores only take
+    turns.
+    """
+    names = {task.place.tier for task in tasks}
+    is_local = all(ctx.tier(name).store.url.startswith("file:") for name in names)
+    return len(os.sched_getaffinity(0)) if is_local else WORKERS
 
 
-class _Collected:
-    """A target that keeps what it is given: for things small enough."""
-
-    def __init__(self) -> None:
-        self.data = b""
-        self.error: Exception | None = None
-
-    def write(self, data: bytes, offset: int) -> None:
-        self.data = data
-
-    def fail(self, error: Exception) -> None:
-        self.error = error
-
-
-def _decoded(row: RecipeRow, found: _Collected) -> Recipe | FrostlineError:
-    if isinstance(found.error, FrostlineError):
-        return found.error
+def _recipe_block(ctx: Context, place: RecipePlace) -> bytes | FrostlineError:
     try:
-        recipe = decode_recipe(found.data)
+        raw = open_block(place.block.codec, _payload(ctx, place.block), place.block.raw_len)
+        chunk_view(raw, 0, place.block.raw_len, place.block_digest)
+    except DedupError as error:
+        return _damaged(place.block, error)
+    except (ObjectMissing, ObjectArchived) as error:
+        return error
+    return raw
+
+
+def _decoded(row: RecipeRow, place: RecipePlace, raw: bytes | FrostlineError) -> Recipe | FrostlineError:
+    if isinstance(raw, FrostlineError):
+        return raw
+    try:
+        recipe = decode_recipe(raw[place.inner_offset : place.inner_offset + place.length])
     except DedupError as error:
         return IntegrityError(f"recipe {row.recipe_id} does not decode: {error}", hint="frostline scrub")
     if recipe.recipe_id != row.recipe_id or recipe.digest != row.digest or recipe.size != row.size:
@@ -232,54 +232,23 @@ def _decoded(row: RecipeRow, found: _Collected) -> Recipe | FrostlineError:
     return recipe
 
 
-def _fits(held: list[Want], location: Location) -> bool:
-    first, last = held[0].location, held[-1].location
-    if location.pack_no != first.pack_no or location.offset - (last.offset + last.stored_len) > GAP_BYTES:
-        return False
-    return location.offset + location.stored_len - first.offset <= RANGE_BYTES
+def _payload(ctx: Context, place: BlockPlace) -> bytes:
+    return ctx.tier(place.tier).store.get(place.key, Span(place.offset, place.stored_len))
 
 
-def _range(held: Sequence[Want]) -> Range:
-    first, last = held[0].location, held[-1].location
-    span = Span(first.offset, last.offset + last.stored_len - first.offset)
-    return Range(first.tier, first.key, span, tuple(held))
+def _damaged(place: BlockPlace, error: DedupError) -> IntegrityError:
+    return IntegrityError(
+        f"pack {place.key}, offset {place.offset}: {error}",
+        now="nothing of it was used; the placeholder or the file at its path is untouched",
+        hint="frostline scrub, then docs/runbook.md#corrupt-pack",
+    )
 
 
-def _fetch_range(ctx: Context, item: Range) -> None:
-    try:
-        data = memoryview(ctx.tier(item.tier).store.get(item.key, item.span))
-    except (ObjectMissing, ObjectArchived) as error:
-        for want in item.wants:
-            _fail(want, error)
-        return
-    for want in item.wants:
-        start = want.location.offset - item.span.start
-        try:
-            raw = _opened(want.location, data[start : start + want.location.stored_len])
-        except IntegrityError as error:
-            _fail(want, error)
-            continue
-        for target, offset in want.places:
-            try:
-                target.write(raw, offset)
-            except OSError as error:
-                target.fail(error)
-
-
-def _opened(location: Location, payload: memoryview) -> bytes:
-    try:
-        return open_chunk(location.codec, payload, location.raw_len, location.digest)
-    except DedupError as error:
-        raise IntegrityError(
-            f"pack {location.key}, offset {location.offset}: {error}",
-            now="nothing of it was used; the placeholder or the file at its path is untouched",
-            hint="frostline scrub, then docs/runbook.md#corrupt-pack",
-        ) from error
-
-
-def _fail(want: Want, error: Exception) -> None:
-    for target, _ in want.places:
-        target.fail(error)
+def _fail(work: BlockWork, error: Exception) -> None:
+    for other in work.everything():
+        for _, sinks in other.wants.values():
+            for sink, _ in sinks:
+                sink.fail(error)
 
 
 def _may_be_cold(tier: OpenTier, row: PackRow) -> bool:
@@ -292,52 +261,51 @@ def _is_readable_now(tier: OpenTier, key: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """Consecutive parts of a file that one read gives, or a hole."""
+    """Consecutive chunks of one block, a page, or a hole."""
 
-    locations: tuple[Location, ...]
+    locations: tuple[Location, ...] = ()
+    page: WrappedPart | None = None
     hole_bytes: int = 0
 
 
 def _runs(recipe: Recipe, known: Mapping[Digest, Location]) -> Iterator[_Run]:
     held: list[Location] = []
     for part in recipe.parts:
-        if isinstance(part, HolePart):
-            if held:
-                yield _Run(tuple(held))
-                held = []
-            for start in range(0, part.length, _HOLE_STEP_BYTES):
-                yield _Run((), min(_HOLE_STEP_BYTES, part.length - start))
-            continue
-        location = location_of(recipe, part, known)
-        if held and not _follows(held, location):
+        location = location_of(recipe, part, known) if isinstance(part, ChunkPart) else None
+        if held and (location is None or location.block is not held[-1].block):
             yield _Run(tuple(held))
             held = []
-        held.append(location)
+        if location is not None:
+            held.append(location)
+        elif isinstance(part, HolePart):
+            for start in range(0, part.length, _HOLE_STEP_BYTES):
+                yield _Run(hole_bytes=min(_HOLE_STEP_BYTES, part.length - start))
+        elif isinstance(part, WrappedPart):
+            yield _Run(page=part)
     if held:
         yield _Run(tuple(held))
 
 
-def _follows(held: list[Location], location: Location) -> bool:
-    last = held[-1]
-    gap = location.offset - (last.offset + last.stored_len)
-    raw_bytes = sum(item.raw_len for item in held) + location.raw_len
-    return location.pack_no == last.pack_no and 0 <= gap <= GAP_BYTES and raw_bytes <= RANGE_BYTES
-
-
-def _read_run(ctx: Context, run: _Run) -> list[bytes]:
+def _read_run(ctx: Context, run: _Run, known: Mapping[Digest, Location]) -> Sequence[Buffer]:
+    if run.page is not None:
+        plain = b"".join(chunk_bytes(ctx, known, part.digest) for part in run.page.inner)
+        try:
+            return [rewrapped(run.page, plain)]
+        except DedupError as error:
+            raise IntegrityError(f"a page cannot be wrapped again: {error}", hint="frostline scrub") from error
     if not run.locations:
         whole, rest = divmod(run.hole_bytes, len(ZEROS))
         return [ZEROS] * whole + ([ZEROS[:rest]] if rest else [])  # one block, many references
-    first, last = run.locations[0], run.locations[-1]
-    span = Span(first.offset, last.offset + last.stored_len - first.offset)
-    data = memoryview(ctx.tier(first.tier).store.get(first.key, span))
-    found = []
-    for location in run.locations:
-        start = location.offset - span.start
-        found.append(_opened(location, data[start : start + location.stored_len]))
-    return found
+    place = run.locations[0].block
+    if place.base is not None:
+        return [chunk_bytes(ctx, known, location.digest) for location in run.locations]
+    try:
+        raw = open_block(place.codec, _payload(ctx, place), place.raw_len)
+        return [chunk_view(raw, at.inner_offset, at.length, at.digest) for at in run.locations]
+    except DedupError as error:
+        raise _damaged(place, error) from error
 
 
-def _write_all(pieces: Sequence[bytes], write: Callable[[bytes], object]) -> None:
+def _write_all(pieces: Sequence[Buffer], write: Callable[[Buffer], object]) -> None:
     for piece in pieces:
         write(piece)

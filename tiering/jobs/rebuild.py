@@ -17,6 +17,7 @@ from tiering.catalog import recovery, replay, segments
 from tiering.catalog import roots as root_rows
 from tiering.catalog import stores as store_rows
 from tiering.catalog.open import Catalog
+from tiering.catalog.replayed import Replayed, split
 from tiering.catalog.segments import SegmentRow
 from tiering.catalog.transaction import Tx
 from tiering.clock import Clock
@@ -30,6 +31,7 @@ from tiering.jobs.charges import charge
 from tiering.jobs.context import Context, NoProgress, OpenRoot, OpenTier, Progress, no_step
 from tiering.jobs.devices import follow_device
 from tiering.jobs.rebuild_segments import Chain, read_chain
+from tiering.jobs.recipe_packs import RecipePacks
 from tiering.jobs.scan import ScanReport, scan_root
 from tiering.stores import ownership
 from tiering.stores.base import Store
@@ -90,9 +92,10 @@ def rebuild(config: Config, catalog: Catalog, stores: Mapping[str, Store], *, ar
     """
     recovery.begin(catalog)
     report = RebuildReport()
-    chain, done = Chain(), replay.Replayed()
+    chain, done = Chain(), Replayed()
+    packed = RecipePacks(stores[config.metadata_tier])
     around.step("rebuild.begun")
-    _replay(catalog, stores[config.metadata_tier], config.metadata_tier, chain=chain, done=done)
+    _replay(catalog, stores[config.metadata_tier], config.metadata_tier, chain=chain, done=done, packed=packed)
     report.store_id = _store_id(stores[config.metadata_tier], done)
     report.epoch = _take_over(catalog, stores, done, store_id=report.store_id, clock=around.clock)
     around.step("rebuild.owned")
@@ -100,9 +103,9 @@ def rebuild(config: Config, catalog: Catalog, stores: Mapping[str, Store], *, ar
     _note_stores(ctx)
     ctx = replace(ctx, roots=_roots(ctx, report))
     around.step("rebuild.indexing")
-    _index(ctx, report)
+    _index(ctx, packed, done, report)
     with catalog.write() as tx:
-        replay.finish(tx, done)
+        report.problems += replay.finish(tx, done)
         recovery.adjust(tx, op_id=f"rebuild:{report.epoch}", reason="what no segment held any more")
     around.step("rebuild.adjusted")
     _settle_disk(ctx, report)
@@ -119,7 +122,7 @@ def rebuild(config: Config, catalog: Catalog, stores: Mapping[str, Store], *, ar
     return report
 
 
-def _replay(catalog: Catalog, store: Store, tier: str, *, chain: Chain, done: replay.Replayed) -> None:
+def _replay(catalog: Catalog, store: Store, tier: str, *, chain: Chain, done: Replayed, packed: RecipePacks) -> None:
     for found in read_chain(store, chain):
         row = SegmentRow(
             segment_no=found.segment.number,
@@ -132,11 +135,11 @@ def _replay(catalog: Catalog, store: Store, tier: str, *, chain: Chain, done: re
             tier=tier,
         )
         with catalog.write() as tx:
-            replay.apply(tx, found.segment.records, done)
+            replay.apply(tx, found.segment.records, done, packed)
             segments.restore(tx, row)
 
 
-def _store_id(home: Store, done: replay.Replayed) -> str:
+def _store_id(home: Store, done: Replayed) -> str:
     try:
         return ownership.read(home).store_id
     except (ObjectMissing, IntegrityError) as error:
@@ -150,9 +153,7 @@ def _store_id(home: Store, done: replay.Replayed) -> str:
         ) from error
 
 
-def _take_over(
-    catalog: Catalog, stores: Mapping[str, Store], done: replay.Replayed, *, store_id: str, clock: Clock
-) -> int:
+def _take_over(catalog: Catalog, stores: Mapping[str, Store], done: Replayed, *, store_id: str, clock: Clock) -> int:
     """Own every store under one epoch, later than any there was; return it."""
     distinct = {store.url: store for store in stores.values()}
     epochs = [int(str(record["epoch"])) for record in done.stores.values()]
@@ -239,14 +240,15 @@ def _roots(ctx: Context, report: RebuildReport) -> tuple[OpenRoot, ...]:
     return tuple(opened)
 
 
-def _index(ctx: Context, report: RebuildReport) -> None:
+def _index(ctx: Context, packed: RecipePacks, done: Replayed, report: RebuildReport) -> None:
     ctx.progress.start("rebuild: read packs and recipes")
     try:
         added = rebuild_objects.compare_with_stores(ctx, report.problems)
         report.packs_indexed = rebuild_objects.index_chunks(ctx, report.problems)
-        report.recipes_salvaged = rebuild_objects.salvage_recipes(ctx, added, report.problems)
+        report.recipes_salvaged = rebuild_objects.salvage_recipes(ctx, added, packed, done, report.problems)
         report.recipes_indexed = rebuild_objects.index_recipes(ctx, report.problems)
         report.recipes_held = rebuild_objects.hold_unheld(ctx, report.problems)
+        report.problems += packed.problems
     finally:
         ctx.progress.finish()
 
@@ -268,12 +270,12 @@ def _settle_disk(ctx: Context, report: RebuildReport) -> None:
             report.notes.append(f"root {root.name}: {scanned.note}")
 
 
-def _restore_tickets(tx: Tx, done: replay.Replayed) -> None:
+def _restore_tickets(tx: Tx, done: Replayed) -> None:
     ids = root_rows.names(tx)
     number_of = {name: root_id for root_id, name in ids.items()}
     for record in done.tickets.values():
         if record["state"] != "open":
             continue
-        paths = [(number_of[root], *replay.split(path)) for root, path in record["files"] if root in number_of]
+        paths = [(number_of[root], *split(path)) for root, path in record["files"] if root in number_of]
         recovery.restore_ticket(tx, record, recovery.waiting_files(tx, paths))
     recovery.settle_autoincrement(tx)

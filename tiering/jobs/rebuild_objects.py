@@ -3,22 +3,22 @@ objects that came after the last segment. Used by rebuild.
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from dedup.assemble import open_chunk
 from dedup.errors import DedupError
-from dedup.pack import read_trailer, scan_pack
-from dedup.recipe import decode_recipe
-from dedup.values import ChunkPart, PackEntry, Recipe, Span
-from tiering.catalog import packs, recipes, recovery, roots
-from tiering.catalog.chunks import insert_chunks
+from dedup.pack import read_trailer
+from dedup.recovery import Recovered, recover
+from dedup.values import Block, Digest, Recipe, chunks_of
+from tiering.catalog import packs, recovery, replay, roots, unresolved
+from tiering.catalog.replayed import Replayed
 from tiering.catalog.transaction import Tx, batches
-from tiering.catalog.values import NewChunk, PackRow, PackState, RecipeRow
+from tiering.catalog.values import NewBlock, PackRow, PackState, RecipeRow
 from tiering.clock import NS_PER_DAY
-from tiering.errors import FrostlineError, ObjectArchived, ObjectMissing
+from tiering.errors import FrostlineError, IntegrityError, ObjectArchived, ObjectMissing
 from tiering.jobs.context import Context
-from tiering.jobs.fetch import WORKERS, read_recipes
+from tiering.jobs.fetch import WORKERS, chunk_bytes, read_recipes
+from tiering.jobs.recipe_packs import RecipePacks
 from tiering.jobs.store_debris import Unknown, unknown_objects
 from tiering.stores.archive import ensure_readable
 
@@ -50,26 +50,55 @@ def compare_with_stores(ctx: Context, problems: list[str]) -> list[int]:
 
 
 def index_chunks(ctx: Context, problems: list[str]) -> int:
-    """Write the chunk rows of all live data packs that have none, from their trailers; return how many packs."""
+    """Write the block and chunk rows of all live data packs that have none, from their trailers; return how many
+    packs.
+    """
     after, read = 0, 0
+    damaged: list[PackRow] = []
     with ThreadPoolExecutor(WORKERS, thread_name_prefix="frostline-index") as pool:
         while True:
             with ctx.catalog.read() as tx:
-                page = recovery.without_chunks(tx, after_no=after, limit=PAGE)
+                page = recovery.without_blocks(tx, after_no=after, limit=PAGE)
             if not page:
-                return read
-            entries = list(pool.map(lambda row: _entries(ctx, row), page))
-            new = []
-            for row, found in zip(page, entries, strict=True):
+                break
+            new: list[NewBlock] = []
+            for row, found in zip(page, pool.map(lambda row: _trailer(ctx, row), page), strict=True):
                 if isinstance(found, str):
                     problems.append(f"{row.key}: {found}")
-                    continue
-                new += [NewChunk(row.pack_no, entry) for entry in found]
-                read += 1
+                elif found is None:
+                    damaged.append(row)
+                else:
+                    new += [NewBlock(row.pack_no, block) for block in found]
+                    read += 1
             with ctx.catalog.write() as tx:
-                insert_chunks(tx, new)
+                unresolved.insert_blocks(tx, new)
             after = page[-1].pack_no
             ctx.progress.advance(files=len(page))
+    with ctx.catalog.write() as tx:
+        unresolved.resolve(tx, {name: tiers_for(ctx, name) for name in ctx.tiers})
+    return read + _index_damaged(ctx, damaged, problems)
+
+
+def _index_damaged(ctx: Context, rows: Sequence[PackRow], problems: list[str]) -> int:
+    """Find out by their block headers what packs hold whose trailer is damaged, now that the others are known."""
+    tiers_of = {name: tiers_for(ctx, name) for name in ctx.tiers}
+    todo = list(rows)
+    while todo:
+        outcomes = [(row, _recovered(ctx, row)) for row in todo]
+        # Those first whose blocks wait for none of another damaged pack; where all do, what there is.
+        ready = [item for item in outcomes if not item[1].waiting] or outcomes
+        for row, found in ready:
+            with ctx.catalog.write() as tx:
+                unresolved.insert_blocks(tx, [NewBlock(row.pack_no, block) for block in found.blocks])
+                unresolved.resolve(tx, tiers_of)
+            problems.append(
+                f"{row.key}: its trailer is damaged; {len(found.blocks)} blocks were found by their headers"
+            )
+            if found.waiting:
+                problems.append(f"{row.key}: what {len(found.waiting)} of its blocks are coded against is nowhere")
+        done = {row.pack_no for row, _ in ready}
+        todo = [row for row in todo if row.pack_no not in done]
+    return len(rows)
 
 
 def index_recipes(ctx: Context, problems: list[str]) -> int:
@@ -92,26 +121,28 @@ def index_recipes(ctx: Context, problems: list[str]) -> int:
         ctx.progress.advance(files=len(page))
 
 
-def salvage_recipes(ctx: Context, pack_nos: Sequence[int], problems: list[str]) -> int:
-    """Take in the recipes that no segment names, of the packs *pack_nos* and of those only partly named; return how
-    many.
+def salvage_recipes(
+    ctx: Context, pack_nos: Sequence[int], packed: RecipePacks, done: Replayed, problems: list[str]
+) -> int:
+    """Take in the recipes that no segment names, of the packs *pack_nos* and of all that records do not name whole;
+    return how many.
 
     They were stored after the last segment, or the segments are lost: a commit's records may be in two of them.
     """
     with ctx.catalog.read() as tx:
-        wanted = {*pack_nos, *recovery.with_unknown_recipes(tx)}
-        rows = [row for row in packs.by_numbers(tx, wanted).values() if row.kind == "recipes"]
+        rows = [row for row in recovery.recipe_packs(tx) if not replay.is_known_whole(done, row.key)]
     salvaged = 0
     for row in rows:
-        entries = _entries(ctx, row)
-        if isinstance(entries, str):
-            problems.append(f"{row.key}: {entries}")
+        found = packed.blocks(row.key)
+        if found is None:
+            problems.append(f"{row.key} cannot be read")
             continue
-        for recipe, entry in _decoded(ctx, row, entries, problems):
+        names = [chunk.fingerprint for block in found for chunk in block.chunks]
+        for batch in batches(names, PAGE):
+            wanted = list(packed.recipes(row.key, batch).values())
             with ctx.catalog.write() as tx:
-                if not recipes.by_ids(tx, [str(recipe.recipe_id)]):
-                    recovery.insert_recipe(tx, recipe, entry, pack=row, tier=_tier_of(ctx, tx, recipe))
-                    salvaged += 1
+                tiered = [(recipe, _tier_of(ctx, tx, recipe)) for recipe in wanted]
+                salvaged += recovery.insert_found(tx, row, found, tiered)
     with ctx.catalog.write() as tx:
         recovery.set_framing(tx, pack_nos)
         recovery.record_packs(tx, pack_nos)
@@ -148,22 +179,9 @@ def tiers_for(ctx: Context, tier: str) -> tuple[str, ...]:
     return tuple(name for name, other in ctx.tiers.items() if other.rank <= rank)
 
 
-def _decoded(
-    ctx: Context, row: PackRow, entries: Iterable[PackEntry], problems: list[str]
-) -> Iterator[tuple[Recipe, PackEntry]]:
-    for entry in entries:
-        try:
-            payload = ctx.tier(row.tier).store.get(row.key, Span(entry.offset, entry.stored_len))
-            recipe = decode_recipe(open_chunk(entry.codec, payload, entry.raw_len, entry.digest))
-        except (DedupError, ObjectMissing) as error:
-            problems.append(f"{row.key}, offset {entry.offset}: {error}")
-            continue
-        yield recipe, entry
-
-
 def _tier_of(ctx: Context, tx: Tx, recipe: Recipe) -> str:
     """Return the warmest tier from which, with the warmer ones, every chunk of the recipe can be had."""
-    names = {part.fingerprint for part in recipe.parts if isinstance(part, ChunkPart)}
+    names = {part.fingerprint for part in chunks_of(recipe.parts)}
     ranked = [tier.name for tier in sorted(ctx.tiers.values(), key=lambda tier: tier.rank)]
     for count in range(1, len(ranked)):
         if len(packs.lookup(tx, names, ranked[:count])) == len(names):
@@ -205,22 +223,32 @@ def _pages(ctx: Context, state: PackState) -> Iterator[list[PackRow]]:
         after = page[-1].pack_no
 
 
-def _entries(ctx: Context, row: PackRow) -> list[PackEntry] | str:
-    """Return what a pack holds, by its trailer, else by its chunk headers; or why that cannot be told."""
+def _trailer(ctx: Context, row: PackRow) -> list[Block] | str | None:
+    """Return what a pack holds by its trailer; None if that is damaged, or why it cannot be told."""
     tier = ctx.tiers.get(row.tier)
     if tier is None:
         return f'its tier "{row.tier}" is not configured'
-
-    def read(span: Span) -> bytes:
-        return tier.store.get(row.key, span)
-
     try:
         ensure_readable(tier.store, row.key, tier.capabilities)
-        try:
-            return read_trailer(read, row.size)
-        except DedupError:
-            return list(scan_pack(read, row.size))
+        return read_trailer(lambda span: tier.store.get(row.key, span), row.size)
+    except DedupError:
+        return None
     except ObjectArchived:
         return "it is archived and no record says what it holds; restore it, then run rebuild again"
     except ObjectMissing as error:
         return error.what
+
+
+def _recovered(ctx: Context, row: PackRow) -> Recovered:
+    tier = ctx.tier(row.tier)
+
+    def base_of(digest: Digest) -> bytes | None:
+        with ctx.catalog.read() as tx:
+            number = unresolved.find(tx, digest)
+            known = {} if number is None else packs.locate_chunks(tx, [number])
+        try:
+            return chunk_bytes(ctx, known, digest) if known else None
+        except (IntegrityError, ObjectMissing, ObjectArchived):
+            return None
+
+    return recover(lambda span: tier.store.get(row.key, span), row.size, kind="data", base_of=base_of)

@@ -6,20 +6,22 @@ to its digest. Archived packs without a readable copy are left out and said so: 
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from blake3 import blake3
 
-from dedup.assemble import open_chunk
+from dedup.assemble import chunk_view, open_block
 from dedup.errors import DedupError
+from dedup.fingerprint import FINGERPRINT_LEN
 from dedup.pack import read_trailer
-from dedup.values import PackEntry, Span
+from dedup.values import Block, ChunkPart, Digest
 from tiering.catalog import files, packs, recipes
 from tiering.catalog.transaction import Tx
-from tiering.catalog.values import PackRow, PackState
-from tiering.errors import ObjectArchived, ObjectMissing, UsageError
+from tiering.catalog.values import Location, PackRow, PackState
+from tiering.errors import IntegrityError, ObjectArchived, ObjectMissing, UsageError
 from tiering.jobs.context import Context
+from tiering.jobs.fetch import chunk_bytes
 from tiering.stores.archive import ARCHIVE_CLASSES, ensure_readable
 
 PAGE = 500
@@ -90,7 +92,8 @@ def scrub(ctx: Context, *, fraction: float = 1.0, keys: Sequence[str] = (), roun
 def check_pack(ctx: Context, row: PackRow) -> Fault | None:
     """Read one pack and return what is wrong with it. Memory is bounded by the pack's size.
 
-    Raises ObjectArchived where it cannot be read now, and what the store raises.
+    What blocks are coded against is read from where it stands. Raises ObjectArchived where something cannot be read
+    now, and what the store raises.
     """
     tier = ctx.tier(row.tier)
     try:
@@ -103,26 +106,38 @@ def check_pack(ctx: Context, row: PackRow) -> Fault | None:
     named_hash = row.key.rpartition("/")[2].partition("-")[0]
     if not blake3(data).hexdigest().startswith(named_hash):
         wrong.append(f"its {len(data)} bytes do not hash to the name in its key")
+    expected = _expected(ctx, row)
     try:
-        entries = read_trailer(lambda span: bytes(data[span.start : span.end]), len(data))
+        found = read_trailer(lambda span: bytes(data[span.start : span.end]), len(data))
     except DedupError as error:
         wrong.append(f"its trailer is damaged: {error}")
-        entries = _entries_of(ctx, row)
-    damaged = [entry for entry in entries if not _is_sound(entry, data)]
-    wrong += [f"chunk at {entry.offset} does not decode to {entry.digest.hex()[:16]}..." for entry in damaged]
-    missing = {(entry.offset, entry.digest) for entry in _entries_of(ctx, row)} - {
-        (entry.offset, entry.digest) for entry in entries
-    }
+        found = [_as_block(held) for held in expected.values()]
+    bases = _bases(ctx, row)
+    # A block that the catalog has forgotten is dead: what it was coded against may be gone.
+    damaged = [
+        block.offset
+        for block in found
+        if (block.base is None or block.offset in expected) and not _is_sound(ctx, block, data, bases)
+    ]
+    wrong += [f"block at {offset} does not decode to what its digests say" for offset in damaged]
+    names = {(block.offset, chunk.digest) for block in found for chunk in block.chunks}
+    missing = {(at.block.offset, at.digest) for held in expected.values() for at in held} - names
     if missing:
         wrong.append(f"{len(missing)} chunks that the catalog expects are not in it")
-    return _fault(ctx, row, wrong, {entry.offset for entry in damaged} | {at for at, _ in missing}) if wrong else None
+    return _fault(ctx, row, wrong, set(damaged) | {offset for offset, _ in missing}) if wrong else None
 
 
-def _is_sound(entry: PackEntry, data: memoryview) -> bool:
-    span = Span(entry.offset, entry.stored_len)
+def _is_sound(ctx: Context, block: Block, data: memoryview, bases: Mapping[Digest, Location]) -> bool:
+    payload = data[block.offset : block.offset + block.stored_len]
     try:
-        open_chunk(entry.codec, data[span.start : span.end], entry.raw_len, entry.digest)
-    except DedupError:
+        base = None if block.base is None else chunk_bytes(ctx, bases, block.base)
+        raw = open_block(block.codec, payload, block.raw_len, base)
+        if block.chunks and len(block.chunks[0].fingerprint) != FINGERPRINT_LEN:
+            chunk_view(raw, 0, block.raw_len, block.chunks[0].digest)  # recipes: one digest for all
+            return True
+        for placed in block.placed():
+            chunk_view(raw, placed.inner_offset, placed.chunk.length, placed.chunk.digest)
+    except (DedupError, IntegrityError, ObjectMissing):
         return False
     return True
 
@@ -151,19 +166,35 @@ def _chosen(ctx: Context, fraction: float, round_no: int) -> Iterator[PackRow]:
                 yield row
 
 
-def _entries_of(ctx: Context, row: PackRow) -> list[PackEntry]:
-    """Return what the catalog says stands in a data pack; nothing for a recipe pack, whose trailer stands alone."""
+def _expected(ctx: Context, row: PackRow) -> dict[int, list[Location]]:
+    """Return offset -> chunks of the blocks that the catalog has of a data pack; nothing for a recipe pack, whose
+    trailer stands alone.
+    """
     if row.kind != "data":
-        return []
+        return {}
+    found: dict[int, list[Location]] = {}
     with ctx.catalog.read() as tx:
-        return [
-            PackEntry(at.fingerprint, at.digest, at.raw_len, at.stored_len, at.offset, at.codec)
-            for at in packs.chunks_of(tx, row.pack_no)
-        ]
+        for at in packs.chunks_of(tx, row.pack_no):
+            found.setdefault(at.block.offset, []).append(at)
+    return found
+
+
+def _as_block(held: Sequence[Location]) -> Block:
+    place = held[0].block
+    parts = tuple(ChunkPart(at.fingerprint, at.digest, at.length) for at in held)
+    return Block(place.offset, place.stored_len, place.raw_len, place.codec, parts, place.base)
+
+
+def _bases(ctx: Context, row: PackRow) -> dict[Digest, Location]:
+    """Return where everything is that blocks of the pack are coded against."""
+    if row.kind != "data":
+        return {}
+    with ctx.catalog.read() as tx:
+        return packs.bases_of_pack(tx, row.pack_no)
 
 
 def _fault(ctx: Context, row: PackRow, wrong: Sequence[str], offsets: set[int] | None) -> Fault:
-    """Describe a fault; *offsets* None means the whole pack."""
+    """Describe a fault; *offsets* of its blocks, None means the whole pack."""
     with ctx.catalog.read() as tx:
         numbers = _recipes_hit(tx, row, offsets)
         paths = sorted({os.fsdecode(found.path) for number in numbers for found in files.by_recipe(tx, number)})
@@ -173,5 +204,6 @@ def _fault(ctx: Context, row: PackRow, wrong: Sequence[str], offsets: set[int] |
 def _recipes_hit(tx: Tx, row: PackRow, offsets: set[int] | None) -> list[int]:
     if row.kind == "recipes":
         found = recipes.in_pack(tx, row.pack_no)
-        return [recipe.recipe_no for recipe in found if offsets is None or recipe.offset in offsets]
+        places = packs.locate_recipes(tx, found)
+        return [no for no, place in places.items() if offsets is None or place.block.offset in offsets]
     return recipes.needing(tx, row.pack_no, offsets)

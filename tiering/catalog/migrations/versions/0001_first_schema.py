@@ -19,6 +19,7 @@ def upgrade() -> None:
     """Make the change."""
     _places()
     _chunks()
+    _recipes()
     _files()
     _histories()
     _jobs()
@@ -88,45 +89,61 @@ def _places() -> None:
 
 def _chunks() -> None:
     op.create_table(
-        "chunks",
-        sa.Column("chunk_no", KEY, nullable=False),
-        sa.Column("fingerprint", sa.LargeBinary(), nullable=False),
-        sa.Column("digest", sa.LargeBinary(), nullable=False),
+        "blocks",
+        sa.Column("block_no", KEY, autoincrement=False, nullable=False),
         sa.Column("pack_no", KEY, nullable=False),
         sa.Column("offset", sa.BigInteger(), nullable=False),
         sa.Column("stored_len", sa.Integer(), nullable=False),
         sa.Column("raw_len", sa.Integer(), nullable=False),
         sa.Column("codec_no", sa.Integer(), nullable=False),
+        sa.Column("first_no", KEY, nullable=False),
+        sa.Column("chunk_count", sa.Integer(), nullable=False),
+        sa.Column("base_no", KEY, nullable=True),
+        sa.Column("digest", sa.LargeBinary(), nullable=True),
         sa.ForeignKeyConstraint(["codec_no"], ["codecs.codec_no"]),
         sa.ForeignKeyConstraint(["pack_no"], ["packs.pack_no"]),
+        sa.PrimaryKeyConstraint("block_no"),
+    )
+    op.create_index("blocks_by_pack", "blocks", ["pack_no"], unique=False)
+    has_base = sa.text("base_no IS NOT NULL")
+    op.create_index("blocks_by_base", "blocks", ["base_no"], sqlite_where=has_base, postgresql_where=has_base)
+    op.create_table(
+        "chunks",
+        sa.Column("chunk_no", KEY, autoincrement=False, nullable=False),
+        sa.Column("fingerprint", sa.BigInteger(), nullable=False),
+        sa.Column("digest", sa.LargeBinary(), nullable=False),
+        sa.Column("block_no", KEY, nullable=False),
+        sa.Column("inner_offset", sa.Integer(), nullable=False),
+        sa.Column("raw_len", sa.Integer(), nullable=False),
+        sa.Column("stored_len", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["block_no"], ["blocks.block_no"]),
         sa.PrimaryKeyConstraint("chunk_no"),
     )
     op.create_index("chunks_by_fingerprint", "chunks", ["fingerprint"], unique=False)
-    op.create_index("chunks_by_pack", "chunks", ["pack_no"], unique=False)
+
+
+def _recipes() -> None:
     op.create_table(
         "recipes",
-        sa.Column("recipe_no", KEY, nullable=False),
+        sa.Column("recipe_no", KEY, autoincrement=False, nullable=False),
         sa.Column("recipe_id", sa.Text(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("tier", sa.Text(), nullable=False),
         sa.Column("digest", sa.LargeBinary(), nullable=False),
         sa.Column("size", sa.BigInteger(), nullable=False),
-        sa.Column("hole_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("plain_bytes", sa.BigInteger(), nullable=False),
         sa.Column("owner_uid", sa.BigInteger(), nullable=False),
-        sa.Column("pack_no", KEY, nullable=False),
-        sa.Column("offset", sa.BigInteger(), nullable=False),
-        sa.Column("stored_len", sa.Integer(), nullable=False),
+        sa.Column("block_no", KEY, nullable=False),
+        sa.Column("inner_offset", sa.Integer(), nullable=False),
         sa.Column("raw_len", sa.Integer(), nullable=False),
-        sa.Column("recipe_digest", sa.LargeBinary(), nullable=False),
-        sa.Column("codec_no", sa.Integer(), nullable=False),
+        sa.Column("stored_len", sa.Integer(), nullable=False),
         sa.Column("created_ns", sa.BigInteger(), nullable=False),
         sa.Column("read_under_lease", sa.Boolean(), nullable=False),
-        sa.ForeignKeyConstraint(["codec_no"], ["codecs.codec_no"]),
-        sa.ForeignKeyConstraint(["pack_no"], ["packs.pack_no"]),
+        sa.ForeignKeyConstraint(["block_no"], ["blocks.block_no"]),
         sa.PrimaryKeyConstraint("recipe_no"),
         sa.UniqueConstraint("recipe_id"),
     )
-    op.create_index("recipes_by_pack", "recipes", ["pack_no"], unique=False)
+    op.create_index("recipes_by_block", "recipes", ["block_no"], unique=False)
     op.create_table(
         "refs",
         sa.Column("recipe_no", KEY, nullable=False),
@@ -175,9 +192,13 @@ def _files() -> None:
         sa.UniqueConstraint("root_id", "dir", "name"),
     )
     op.create_index("files_by_inode", "files", ["dev", "ino"], unique=False)
-    op.create_index("files_by_leader", "files", ["leader_id"], unique=False)
-    op.create_index("files_by_recipe", "files", ["recipe_no"], unique=False)
-    op.create_index("files_by_state", "files", ["state"], unique=False)
+    for name, column, condition in (
+        ("files_by_leader", "leader_id", "leader_id IS NOT NULL"),
+        ("files_by_recipe", "recipe_no", "recipe_no IS NOT NULL"),
+        ("files_by_state", "state", "state != 'regular'"),
+    ):
+        where = sa.text(condition)
+        op.create_index(name, "files", [column], unique=False, sqlite_where=where, postgresql_where=where)
 
 
 def _histories() -> None:

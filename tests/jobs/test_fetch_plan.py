@@ -1,0 +1,185 @@
+"""What is read for a set of files: each block once, in bounded ranges, bases before what is coded against them."""
+
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+from dedup.values import ChunkPart, Digest, FileMeta, Fingerprint, Part, Recipe, RecipeId, WrappedPart
+from tiering.catalog.values import BlockPlace, Location
+from tiering.errors import IntegrityError
+from tiering.jobs.fetch_plan import RANGE_BYTES, RANGE_RAW_BYTES, Buffer, Piece, Plan, plan
+
+
+@dataclass(eq=False)
+class Told:
+    """A target that notes what it is told."""
+
+    whole_bytes: int = 100
+    written: list[Piece] = field(default_factory=list)
+    whole: list[list[Piece]] = field(default_factory=list)
+    failed: list[Exception] = field(default_factory=list)
+
+    def write(self, data: Buffer, offset: int) -> None:
+        self.written.append((offset, bytes(data)))
+
+    def take_whole(self, pieces: list[Piece]) -> None:
+        self.whole.append([(offset, bytes(data)) for offset, data in pieces])
+
+    def fail(self, error: Exception) -> None:
+        self.failed.append(error)
+
+
+def digest_of(name: str) -> Digest:
+    return Digest(sha256(name.encode()).digest())
+
+
+def chunk(name: str) -> ChunkPart:
+    """A chunk whose content is its name."""
+    return ChunkPart(Fingerprint(digest_of(name)[:8]), digest_of(name), len(name))
+
+
+def recipe(*parts: Part) -> Recipe:
+    size = sum(part.length for part in parts)
+    meta = FileMeta(0o100644, 0, 0, 0, 0)
+    return Recipe(RecipeId("0" * 26), "root", b"f", (), size, digest_of("file"), "test", meta, parts)
+
+
+class Packs:
+    """Blocks at places that a test chooses."""
+
+    def __init__(self) -> None:
+        self.known: dict[Digest, Location] = {}
+        self.number = 0
+
+    def block(self, *names: str, pack: int = 1, offset: int = 0, stored: int = 100, base: str = "") -> None:
+        self.number += 1
+        raw = sum(map(len, names)) if stored < 1000 else stored
+        of_base = digest_of(base) if base else None
+        place = BlockPlace(self.number, pack, f"p{pack}", "standard", offset, stored, raw, "raw", of_base)
+        start = 0
+        for name in names:
+            part = chunk(name)
+            self.known[part.digest] = Location(place, start, part.length, stored, part.fingerprint, part.digest)
+            start += part.length
+
+
+def give(found: Plan) -> None:
+    """Hand out what every task would read."""
+    names = {digest_of(name): name for name in NAMES}
+    for task in found.tasks:
+        for root in task.works:
+            for work in root.everything():
+                for location, sinks in work.wants.values():
+                    for sink, offset in sinks:
+                        sink.take(names[location.digest].encode(), offset)
+
+
+NAMES = ("one", "two2", "three", "base", "delta", "deeper")
+
+
+def test_ranges_are_bounded_and_cover_what_is_wanted() -> None:
+    packs = Packs()
+    names = [f"chunk {number}" for number in range(40)]
+    for number, name in enumerate(names):
+        packs.block(name, pack=1 + number // 30, offset=number * 3_000_000, stored=2_999_900)
+    packs.block("long", pack=3, stored=2 * RANGE_BYTES)
+    found = plan([(recipe(*map(chunk, [*names, "long"])), packs.known, Told())])
+
+    assert sum(len(task.works) for task in found.tasks) == 41
+    for task in found.tasks:
+        places = [work.place for work in task.works]
+        assert len({place.pack_no for place in places}) == 1
+        assert len(places) == 1 or task.span.length <= RANGE_BYTES
+        assert len(places) == 1 or sum(place.raw_len for place in places) <= RANGE_RAW_BYTES
+        assert task.span.start == places[0].offset
+        assert task.span.end == max(place.offset + place.stored_len for place in places)
+
+
+def test_a_block_is_read_once_however_many_files_need_it() -> None:
+    packs = Packs()
+    packs.block("one", "two2", "three")
+    targets = [Told(), Told(), Told()]
+    parts = [("one", "three"), ("two2",), ("three", "one", "one")]
+    found = plan(
+        [(recipe(*map(chunk, names)), packs.known, target) for names, target in zip(parts, targets, strict=True)]
+    )
+    assert [len(task.works) for task in found.tasks] == [1]
+
+    give(found)
+    assert targets[0].whole == [[(0, b"one"), (3, b"three")]]
+    assert targets[1].whole == [[(0, b"two2")]]
+    assert targets[2].whole == [[(0, b"three"), (5, b"one"), (8, b"one")]]
+
+
+def test_a_file_of_several_reads_gets_its_pieces_as_they_come() -> None:
+    packs = Packs()
+    packs.block("one", pack=1)
+    packs.block("two2", pack=2)
+    target = Told()
+    give(plan([(recipe(chunk("two2"), chunk("one")), packs.known, target)]))
+    assert sorted(target.written) == [(0, b"two2"), (4, b"one")]
+    assert target.whole == []
+
+
+def test_a_large_file_is_never_gathered() -> None:
+    packs = Packs()
+    packs.block("one")
+    target = Told(whole_bytes=-1)
+    give(plan([(recipe(chunk("one")), packs.known, target)]))
+    assert target.written == [(0, b"one")]
+
+
+def test_what_is_coded_against_a_block_follows_it_at_once() -> None:
+    packs = Packs()
+    packs.block("deeper", pack=3, base="delta")
+    packs.block("delta", pack=2, base="base")
+    packs.block("one", "base", pack=1)
+    packs.block("three", pack=1, offset=100)
+    targets = [Told(), Told()]
+    found = plan(
+        [
+            (recipe(chunk("deeper"), chunk("three")), packs.known, targets[0]),
+            (recipe(chunk("delta")), packs.known, targets[1]),
+        ]
+    )
+    chains = [task for task in found.tasks if task.works[0].above]
+    assert [len(task.works) for task in found.tasks] == [1, 1]
+    assert len(chains) == 1
+    (root,) = chains[0].works
+    assert [work.place.pack_no for work in root.everything()] == [1, 2, 3]
+    assert root.wants == {}, "the base is decoded for the others alone"
+    assert root.above[0][0].digest == digest_of("base")
+
+    give(found)
+    assert sorted(targets[0].written) == [(0, b"deeper"), (6, b"three")]
+    assert targets[1].whole == [[(0, b"delta")]]
+
+
+def test_a_chunk_or_a_base_that_is_nowhere_fails_its_file_alone() -> None:
+    packs = Packs()
+    packs.block("delta", base="base")
+    packs.block("one", offset=200)
+    packs.block("two2", offset=400, base="gone")
+    targets = [Told(), Told(), Told(), Told()]
+    wanted = [(chunk("delta"),), (chunk("one"),), (chunk("nowhere"),), (chunk("two2"),)]
+    give(plan([(recipe(*parts), packs.known, target) for parts, target in zip(wanted, targets, strict=True)]))
+    assert [[type(error) for error in target.failed] for target in targets] == [
+        [IntegrityError],
+        [],
+        [IntegrityError],
+        [IntegrityError],
+    ]
+    assert targets[1].whole == [[(0, b"one")]]
+
+
+def test_pages_of_one_read_are_wrapped_in_it_and_others_have_their_own() -> None:
+    packs = Packs()
+    packs.block("one", "two2", pack=1)
+    packs.block("three", pack=2)
+    together = WrappedPart("unknown:1", 5, (chunk("one"), chunk("two2")))
+    far = WrappedPart("unknown:1", 5, (chunk("one"), chunk("three")))
+    targets = [Told(), Told()]
+    found = plan([(recipe(together), packs.known, targets[0]), (recipe(far), packs.known, targets[1])])
+
+    assert [page.part for page, _ in found.apart] == [far]
+    give(found)
+    assert [len(target.failed) for target in targets] == [1, 0]  # no such wrapper; and the other is not tried here
