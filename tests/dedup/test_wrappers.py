@@ -16,9 +16,10 @@ class Deflate:
 
     def unwrap(self, data: Buffer) -> bytes | None:
         try:
-            return zlib.decompress(data)
+            plain = zlib.decompress(data)
         except zlib.error:
             return None
+        return plain if self.rewrap(plain, len(data)) == data else None
 
     def rewrap(self, plain: Buffer, length: int) -> bytes:
         return zlib.compress(plain, 9)
