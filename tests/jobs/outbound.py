@@ -4,10 +4,10 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from dedup.assemble import open_chunk
+from dedup.assemble import StoredChunk, open_by_digest, open_chunk, rewrapped
 from dedup.fingerprint import digest
 from dedup.recipe import decode_recipe
-from dedup.values import ChunkPart, Recipe, Span
+from dedup.values import ChunkPart, Digest, Recipe, Span, WrappedPart
 from tests.jobs.lab import Lab
 from tiering.catalog import accounts, files, ledger, packs, recipes, sums
 from tiering.catalog.values import FileRow, FileState, NewFile, PackState
@@ -73,11 +73,11 @@ def stored_recipe(lab: Lab, path: bytes) -> Recipe:
     assert recipe_no is not None
     with lab.catalog.read() as tx:
         row = recipes.by_numbers(tx, [recipe_no])[recipe_no]
-        pack = packs.get(tx, row.pack_no)
-        codec = recipes.codec_names(tx)[row.codec_no]
-    assert pack is not None
-    payload = lab.context.metadata.store.get(pack.key, Span(row.offset, row.stored_len))
-    return decode_recipe(open_chunk(codec, payload, row.raw_len, row.recipe_digest))  # type: ignore[arg-type]
+        place = packs.locate_recipes(tx, [row])[recipe_no]
+    block = place.block
+    payload = lab.context.metadata.store.get(block.key, Span(block.offset, block.stored_len))
+    raw = open_chunk(block.codec, payload, block.raw_len, place.block_digest)
+    return decode_recipe(raw[place.inner_offset : place.inner_offset + place.length])
 
 
 def stored_bytes(lab: Lab, path: bytes) -> bytes:
@@ -87,14 +87,21 @@ def stored_bytes(lab: Lab, path: bytes) -> bytes:
     assert recipe_no is not None
     with lab.catalog.read() as tx:
         places = packs.locate(tx, recipe_no)
+
+    def find(wanted: Digest) -> StoredChunk:
+        place = places[wanted]
+        block = place.block
+        payload = lab.context.tiers[block.tier].store.get(block.key, Span(block.offset, block.stored_len))
+        return StoredChunk(block.codec, payload, block.raw_len, place.inner_offset, place.length, block.base)
+
     pieces = []
     for part in recipe.parts:
-        if not isinstance(part, ChunkPart):
+        if isinstance(part, ChunkPart):
+            pieces.append(open_by_digest(part.digest, find))
+        elif isinstance(part, WrappedPart):
+            pieces.append(rewrapped(part, b"".join(open_by_digest(chunk.digest, find) for chunk in part.inner)))
+        else:
             pieces.append(bytes(part.length))
-            continue
-        place = places[part.digest]
-        payload = lab.context.tiers[place.tier].store.get(place.key, Span(place.offset, place.stored_len))
-        pieces.append(open_chunk(place.codec, payload, place.raw_len, part.digest))
     whole = b"".join(pieces)
     assert digest(whole) == recipe.digest
     return whole

@@ -10,6 +10,8 @@ from tiering.jobs.context import Context
 from tiering.jobs.migrate import MigrateItem, stored_elsewhere
 from tiering.jobs.reports import Skip, Skipped
 
+# 60 MB of rows: they go along from here to the quote and to the claim; those of larger moves are fetched again.
+CARRIED_ROWS = 100_000
 AWAY = (FileState.OFFLINE, FileState.RECALLING)
 
 
@@ -27,7 +29,8 @@ def to_migrate(context: Context, targets: Sequence[Target], tier: str) -> tuple[
                 if reason:
                     skipped.append(Skipped(_shown(target, row), reason, kind))
                 elif row.is_leader and row.state in {FileState.REGULAR, FileState.DUAL, FileState.MIGRATING}:
-                    items.append(MigrateItem(target.root.root_id, row.dir, row.name, tier, "asked for"))
+                    seen = row if len(items) < CARRIED_ROWS else None
+                    items.append(MigrateItem(row.root_id, row.dir, row.name, tier, "asked for", seen))
     return items, skipped
 
 

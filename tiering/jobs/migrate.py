@@ -7,19 +7,24 @@ reason and the rest goes on; what a dead process left claimed is taken over when
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence, Sized
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import Self
 
 from dedup.fingerprint import DEFAULT_FINGERPRINT
 from tiering.catalog import files, journal
+from tiering.catalog.presence import open_filter
 from tiering.catalog.transaction import Tx
 from tiering.catalog.values import FileRow, FileState, JournalKind
 from tiering.errors import CatalogBusy
 from tiering.hot import marker, paths
 from tiering.jobs import segments
-from tiering.jobs.batch import Batch, BatchOutcome, run_batch
+from tiering.jobs.batch import HEARTBEAT_S, Batch, BatchRun
 from tiering.jobs.charges import charge
-from tiering.jobs.context import Context
-from tiering.jobs.outgoing import Wanted, display_path
+from tiering.jobs.context import Context, OpenTier
+from tiering.jobs.newcomers import Filter
+from tiering.jobs.outgoing import BatchOutcome, Wanted, display_path
 from tiering.jobs.reports import JobReport, Skip, Skipped
 
 # Items are looked up this many at a time; their rows are in memory.
@@ -49,6 +54,8 @@ class MigrateItem:
     tier: str
     reason: str = ""
     """Goes into the ledger entry."""
+    seen: FileRow | None = field(default=None, compare=False, repr=False)
+    """The row, where it was read a moment ago; claim and commit look at the row again in any case."""
 
 
 @dataclass(slots=True)
@@ -92,15 +99,16 @@ def migrate(ctx: Context, items: Iterable[MigrateItem], *, fingerprint: str = DE
     checked: set[int] = set()
     ctx.progress.start("migrate", total_files=len(items) if isinstance(items, Sized) else None)
     try:
-        for tier, group in _groups(items):
-            for root_id in {item.root_id for item in group} - checked:
-                root = ctx.root(root_id)
-                marker.check_marker(root.path, root.marker)
-                checked.add(root_id)
-            _migrate_group(ctx, Batch(tier=ctx.tier(tier), fingerprint=fingerprint), group, tally)
-            if ctx.stop.is_set():
-                tally.notes.append("stopped before the end; run it again to go on")
-                break
+        with _Line(ctx, tally, fingerprint) as line:
+            for tier, group in _groups(items):
+                for root_id in {item.root_id for item in group} - checked:
+                    root = ctx.root(root_id)
+                    marker.check_marker(root.path, root.marker)
+                    checked.add(root_id)
+                line.store(ctx.tier(tier), _wanted(ctx, group, tally))
+                if ctx.stop.is_set():
+                    tally.notes.append("stopped before the end; run it again to go on")
+                    break
     finally:
         ctx.progress.finish()
     return JobReport(
@@ -147,22 +155,101 @@ def _groups(items: Iterable[MigrateItem]) -> Iterator[tuple[str, list[MigrateIte
     yield from waiting.items()
 
 
-def _migrate_group(ctx: Context, batch: Batch, group: Sequence[MigrateItem], tally: _Tally) -> None:
-    queue = deque(_wanted(ctx, group, tally))
-    tried_again: set[int] = set()
-    while queue and not ctx.stop.is_set():
-        outcome = run_batch(ctx, batch, _next_batch(queue))
-        charge(ctx, reason="migrate")
-        _flush(ctx)
-        tally.add(outcome)
-        queue.extendleft(reversed(outcome.left))
-        for wanted, reason in outcome.rejected:
+class _Line:
+    """Batches one after another, each committed and its segment written while the next one is read.
+
+    A context manager: its end waits for the last commit, and reads anew what a commit rejected.
+    """
+
+    def __init__(self, ctx: Context, tally: _Tally, fingerprint: str) -> None:
+        self._ctx = ctx
+        self._tally = tally
+        self._fingerprint = fingerprint
+        self._stack = ExitStack()
+        self._filter: Filter | None = None
+        self._batches: dict[str, Batch] = {}
+        self._settling: tuple[BatchRun, Future[None]] | None = None
+        self._again: list[tuple[OpenTier, Wanted]] = []
+        self._tried_again: set[int] = set()
+
+    def __enter__(self) -> Self:
+        self._pool = self._stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="frostline-commit"))
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        with self._stack:
+            if error is not None:
+                return  # leaving the stack waits for a commit under way: it stays, or has undone itself
+            self._settled()
+            while self._again and not self._ctx.stop.is_set():
+                again, self._again = self._again, []
+                for tier in {tier.name: tier for tier, _ in again}.values():
+                    self.store(tier, [wanted for one, wanted in again if one is tier])
+                self._settled()
+
+    def store(self, tier: OpenTier, wanted: Iterable[Wanted]) -> None:
+        """Read all of *wanted* for *tier*; on return the last batch of it may still be on its way into the catalog."""
+        queue = deque(wanted)
+        if not queue:
+            return
+        if self._filter is None:
+            state_dir = self._ctx.config.catalog.state_dir
+            self._filter = self._stack.enter_context(open_filter(self._ctx.catalog, state_dir))
+        batch = self._batches.setdefault(tier.name, Batch(tier, self._filter, self._fingerprint))
+        while queue and not self._ctx.stop.is_set():
+            queue.extendleft(reversed(self._read(batch, _next_batch(queue))))
+
+    def _read(self, batch: Batch, wanted: Sequence[Wanted]) -> list[Wanted]:
+        """Read one batch and begin its commit once the one before is done; return what was not begun."""
+        run = BatchRun(self._ctx, batch, self._settling[0] if self._settling else None)
+        try:
+            if self._settling:
+                self._settling[1].add_done_callback(lambda done: _pass_on(done, run))
+            run.read(wanted)
+            self._settled(meanwhile=run)
+        except BaseException:
+            run.abandon()
+            raise
+        self._settling = (run, self._pool.submit(self._settle, run))
+        return run.outcome.left
+
+    def _settle(self, run: BatchRun) -> None:
+        try:
+            run.settle()
+        except BaseException:
+            run.abandon()
+            raise
+        finally:
+            run.close()
+        charge(self._ctx, reason="migrate")
+        _flush(self._ctx)
+
+    def _settled(self, *, meanwhile: BatchRun | None = None) -> None:
+        """Wait for the commit under way, and tally its batch; both keep their claims."""
+        if self._settling is None:
+            return
+        run, done = self._settling
+        while wait([done], timeout=HEARTBEAT_S).not_done:
+            run.extend()
+            if meanwhile is not None:
+                meanwhile.extend()
+        self._settling = None
+        done.result()
+        self._tally.add(run.outcome)
+        for wanted, reason in run.outcome.rejected:
             # A chunk it reused was collected between look-up and commit: the second reading stores it anew.
-            if wanted.row.file_id in tried_again:
-                tally.add(BatchOutcome(skipped=[(wanted, reason, Skip.CHANGED)]))
+            if wanted.row.file_id in self._tried_again:
+                self._tally.add(BatchOutcome(skipped=[(wanted, reason, Skip.CHANGED)]))
             else:
-                tried_again.add(wanted.row.file_id)
-                queue.append(wanted)
+                self._tried_again.add(wanted.row.file_id)
+                self._again.append((run.batch.tier, wanted))
+
+
+def _pass_on(done: Future[None], run: BatchRun) -> None:
+    """End the reading of *run* if the commit before it failed."""
+    error = done.exception()
+    if error is not None:
+        run.fail(error)
 
 
 def _next_batch(queue: deque[Wanted]) -> list[Wanted]:
@@ -178,19 +265,19 @@ def _wanted(ctx: Context, group: Sequence[MigrateItem], tally: _Tally) -> list[W
     """Return the leaders that the items mean, each once; items that cannot be done go to the tally."""
     found: dict[int, Wanted] = {}
     with ctx.catalog.read() as tx:
-        rows = _rows_of(tx, group)
+        rows = _rows_of(tx, [item for item in group if item.seen is None])
         for item in group:
-            row = rows.get((item.root_id, item.dir, item.name))
+            row = item.seen or rows.get((item.root_id, item.dir, item.name))
             if row is not None and row.leader_id is not None:
                 row = files.by_ids(tx, [row.leader_id]).get(row.leader_id)
             if row is None:
                 tally.skip(item, "is not known: scan first", Skip.OTHER)
+            elif row.state is FileState.DUAL and row.tier == item.tier:
+                tally.done += 1
             elif reason := stored_elsewhere(row, item.tier):
                 tally.skip(item, reason, Skip.REFUSED)
             elif row.state in _WHY_NOT:
                 tally.skip(item, _WHY_NOT[row.state], Skip.OTHER)
-            elif row.state == FileState.DUAL:
-                tally.done += 1
             elif row.file_id in found:
                 tally.names[row.file_id] += 1
             else:

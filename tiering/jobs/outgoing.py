@@ -1,40 +1,25 @@
-"""One file on its way out: held still, read once, chunked, and described by a recipe.
+"""Files on their way out: what is wanted, what was read of it, and how one that was not is reported.
 
-Used by migrate's workers. What comes back is a plain value; the file's bytes are in packs by then, or on their way
-there.
+Plain values, passed between tiering.jobs.migrate, .batch, .reading and .committing.
 """
 
 import os
-import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor
-from dataclasses import dataclass
-from itertools import chain
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 
-from dedup.chunkers import chunker_for, resolve_chunker
-from dedup.codecs import Coded, encode
-from dedup.errors import CorruptChunk, FormatError, ShortRead
-from dedup.ingest import EncodeMany, ingest
-from dedup.recipe import encode_recipe, new_recipe_id
-from dedup.values import Digest, Extent, Fingerprint, Recipe
-from tiering.catalog import packs
-from tiering.catalog.open import Catalog
+from dedup.values import Digest, FileMeta, Part
 from tiering.catalog.values import FileRow
-from tiering.errors import IntegrityError, SourceBusy, SourceChanged, SourceError, SourceRefused
+from tiering.errors import SourceBusy, SourceChanged, SourceError, SourceRefused
 from tiering.hot.identity import Identity, from_sql_int
-from tiering.hot.source import Source, open_source
-from tiering.jobs.context import Context, OpenRoot
-from tiering.jobs.gathering import Gathering
-from tiering.jobs.packing import Packer
+from tiering.jobs.context import OpenRoot
 from tiering.jobs.reports import Skip
 
-# Up to this size a file's chunks are looked up together with those of other files: it is read in one go.
-GATHER_UP_TO_BYTES = 64 << 10
-# Below 1 MiB handing chunks to other threads costs more than it gains.
-SPREAD_FROM_BYTES = 1 << 20
-RUN_BYTES = 256 << 10  # a buffer of 4 MiB gives 16 runs: enough to keep cores even
-# A stop lets files up to this size finish (a second or two) and gives longer ones up.
-FINISHED_ON_STOP_BYTES = 256 << 20
+# Up to here a file is read in one go, with others, before anything is done with it: the lease is held for as long as
+# one read takes.
+SMALL_BYTES = 1 << 20
+# Long enough for one look-up and one hand-over to serve a hundred files, short enough that 8 MiB a thread hold it.
+GROUP_BYTES = 4 << 20
+GROUP_FILES = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,164 +46,53 @@ class Outgoing:
 
     wanted: Wanted
     identity: Identity
-    recipe: Recipe
-    encoded: bytes
-    """The recipe as stored, not coded yet."""
+    parts: tuple[Part, ...]
+    digest: Digest
+    meta: FileMeta
+    chunker: str
+    """Stored name."""
     has_lease: bool
     """Whether a lease held while it was read."""
+
+
+@dataclass(slots=True)
+class BatchOutcome:
+    """What became of the files of a batch."""
+
+    stored: list[Wanted] = field(default_factory=list)
+    skipped: list[tuple[Wanted, str, Skip]] = field(default_factory=list)
+    rejected: list[tuple[Wanted, str]] = field(default_factory=list)
+    """Read, but not committed: worth another reading."""
+    left: list[Wanted] = field(default_factory=list)
+    """Not begun."""
+    bytes_read: int = 0
+    bytes_stored: int = 0
+
+    def skip(self, wanted: Wanted, error: SourceError | OSError) -> None:
+        """Count a file that failed with *error*."""
+        self.skipped.append((wanted, skip_reason(error), skip_kind(error)))
 
 
 class Stopped(SourceError):
     """The job was asked to stop while a long file was being read."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoredChunks:
-    """A dedup ChunkIndex: what this batch has packed, and what is live in the tiers that may be reused."""
-
-    catalog: Catalog
-    packer: Packer
-    tiers: tuple[str, ...]
-
-    def lookup(self, fingerprints: Sequence[Fingerprint]) -> Mapping[Fingerprint, Sequence[Digest]]:
-        """See dedup.ingest.ChunkIndex."""
-        found = {name: list(digests) for name, digests in self.packer.lookup(fingerprints).items()}
-        # What this batch has packed is not asked for: at worst a chunk with the fingerprint of another is stored again.
-        others = [name for name in fingerprints if name not in found]
-        if not others:
-            return found
-        with self.catalog.read() as tx:
-            stored = packs.lookup(tx, others, self.tiers)
-        for name, hits in stored.items():
-            found.setdefault(name, []).extend(digest for digest, _ in hits)
-        return found
-
-
-@dataclass(frozen=True, slots=True)
-class Reader:
-    """Reads files for one batch. Thread-safe."""
-
-    ctx: Context
-    packer: Packer
-    index: StoredChunks
-    small: Gathering
-    """In front of both, for small files; the owner flushes it when all is read."""
-    fingerprint: str
-    encoders: Executor
-    threads: int
-    """Of *encoders*."""
-    is_given_up: Callable[[], bool]
-    """Whether the batch has failed: then no file is read on."""
-    has_idle_core: Callable[[], bool]
-    """Whether fewer files than cores are being read: then one file's chunks are worth spreading."""
-
-    def read(self, wanted: Wanted) -> Outgoing:
-        """Return the file, read and described; its new chunks are with the packer.
-
-        Raises SourceError and OSError for this file's own trouble, Stopped, and whatever ends the job.
-        """
-        row = wanted.row
-        root = self.ctx.root(row.root_id)
-        with open_source(root.path, row.dir, row.name, expect=wanted.identity) as source:
-            refused = source.refusal(names_known=1 + len(wanted.links)) or _links_refusal(wanted)
-            if refused:
-                raise SourceRefused(f"{source.path} {refused}")
-            recipe = self._described(source, wanted, root)
-            source.drop_cache()
-            try:
-                encoded = encode_recipe(recipe)
-            except FormatError as error:  # a time beyond the year 2262, an attribute beyond 64 KiB
-                raise SourceRefused(f"{source.path} cannot be described exactly: {error}") from error
-            return Outgoing(wanted, source.identity, recipe, encoded, source.has_lease)
-
-    def _described(self, source: Source, wanted: Wanted, root: OpenRoot) -> Recipe:
-        name = chunker_for(source.size)
-        effort = self.ctx.config.chunking.effort
-
-        def before_read() -> None:
-            stopped = self.ctx.stop.is_set() and source.size > FINISHED_ON_STOP_BYTES
-            if stopped or self.is_given_up():
-                raise Stopped(f"{source.path} was being read when the job was asked to stop")
-            source.check()
-
-        gather = source.size <= GATHER_UP_TO_BYTES
-        try:
-            result = ingest(
-                _Counted(source, self.ctx),
-                chunker=resolve_chunker(name),
-                effort=effort,
-                index=self.small if gather else self.index,
-                sink=self.small if gather else self.packer,
-                fingerprint=self.fingerprint,
-                before_read=before_read,
-                encode_many=self._encode_many(effort),
-            )
-        except ShortRead as error:
-            raise SourceChanged(f"{source.path} became shorter while it was read") from error
-        except CorruptChunk as error:
-            raise IntegrityError(
-                f"{source.path}: {error}",
-                now="nothing of this batch was committed; the file is untouched",
-                hint="suspect this machine's memory or its zstandard library",
-            ) from error
-        meta = source.meta()  # checks once more: all that was read is one state of the file
-        return Recipe(
-            recipe_id=new_recipe_id(secrets.token_bytes(16)),
-            root=root.name,
-            path=wanted.row.path,
-            links=tuple(link.path for link in wanted.links),
-            size=source.size,
-            digest=result.digest,
-            chunker=name,
-            meta=meta,
-            parts=result.parts,
-            stored_ns=self.ctx.clock.now_ns(),
-        )
-
-    def _encode_many(self, effort: str) -> EncodeMany:
-        def encode_run(pieces: Sequence[memoryview]) -> list[Coded]:
-            return [encode(piece, effort=effort) for piece in pieces]
-
-        def encode_all(pieces: Sequence[memoryview]) -> Iterable[Coded]:
-            if self.threads < 2 or sum(map(len, pieces)) < SPREAD_FROM_BYTES or not self.has_idle_core():
-                return (encode(piece, effort=effort) for piece in pieces)
-            return chain.from_iterable(self.encoders.map(encode_run, _runs(pieces)))
-
-        return encode_all
-
-
-def _runs(pieces: Sequence[memoryview]) -> Iterator[list[memoryview]]:
-    """Yield *pieces* in order, some together: handing over one at a time costs as much as coding it."""
-    held: list[memoryview] = []
+def groups_of(wanted: Iterable[Wanted]) -> Iterator[list[Wanted]]:
+    """Yield *wanted* in order, small ones together with their neighbours, each longer one alone."""
+    held: list[Wanted] = []
     size_bytes = 0
-    for piece in pieces:
-        held.append(piece)
-        size_bytes += len(piece)
-        if size_bytes >= RUN_BYTES:
+    for item in wanted:
+        size = item.row.size
+        if size > SMALL_BYTES:
+            yield [item]
+            continue
+        if held and (size_bytes + size > GROUP_BYTES or len(held) == GROUP_FILES):
             yield held
             held, size_bytes = [], 0
+        held.append(item)
+        size_bytes += size
     if held:
         yield held
-
-
-@dataclass(frozen=True, slots=True)
-class _Counted:
-    """A source that tells the progress what is read of it."""
-
-    source: Source
-    ctx: Context
-
-    @property
-    def size(self) -> int:
-        return self.source.size
-
-    def extents(self) -> Iterable[Extent]:
-        return self.source.extents()
-
-    def readinto(self, buffer: memoryview, offset: int) -> int:
-        count = self.source.readinto(buffer, offset)
-        self.ctx.progress.advance(byte_count=count)
-        return count
 
 
 def skip_kind(error: SourceError | OSError) -> Skip:
@@ -242,7 +116,8 @@ def display_path(root: OpenRoot, row: FileRow) -> str:
     return os.fsdecode(os.path.join(root.path, row.path))
 
 
-def _links_refusal(wanted: Wanted) -> str:
+def links_refusal(wanted: Wanted) -> str:
+    """Return why the names of a file forbid storing it, as the end of a sentence; "" if they do not."""
     if any(link.root_id != wanted.row.root_id for link in wanted.links):
         return "has hard links in another root"
     return ""

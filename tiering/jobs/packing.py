@@ -1,4 +1,4 @@
-"""Puts new chunks into packs on a spool and packs into the store, while files are still being read.
+"""Puts coded blocks into packs on a spool and packs into the store, while files are still being read.
 
 Used by migrate, one Packer per batch. Disk use is bounded by SPOOLED_PACKS packs in the state folder, in files
 without a name: a crash leaves nothing behind. Every pack has its pending row before its first byte is sent, under a
@@ -18,7 +18,7 @@ from typing import BinaryIO, cast
 from dedup.codecs import Coded
 from dedup.layout import PackKind
 from dedup.pack import PackSummary, PackWriter
-from dedup.values import Digest, Fingerprint
+from dedup.values import ChunkPart
 from tiering.catalog import packs
 from tiering.catalog.values import PendingPack
 from tiering.errors import FrostlineError, NoSpace, ObjectExists
@@ -105,13 +105,13 @@ class OpenPack:
 
 
 class Packer:
-    """A dedup ChunkSink: packs are filled in the order chunks come, uploaded as they fill. Thread-safe.
+    """Fills packs in the order coded blocks come and uploads them as they fill. Thread-safe.
 
     close() must be called; finish() first, if the packs are wanted.
     """
 
     def __init__(self, ctx: Context, tier: OpenTier) -> None:
-        """Prepare to store chunks in *tier*; nothing is written before the first one."""
+        """Prepare to store blocks in *tier*; nothing is written before the first one."""
         self._ctx = ctx
         self._tier = tier
         self._folder = spool_folder(ctx)
@@ -121,33 +121,23 @@ class Packer:
         self._uploads: list[Future[UploadedPack | None]] = []
         self._open: OpenPack | None = None
         self._failure: BaseException | None = None
-        self._digests: dict[Fingerprint, list[Digest]] = {}
         self.journal = UploadJournal()
 
-    def lookup(self, fingerprints: Sequence[Fingerprint]) -> dict[Fingerprint, Sequence[Digest]]:
-        """Return the digests of the chunks taken so far that have one of *fingerprints*."""
-        with self._lock:
-            return {name: tuple(self._digests[name]) for name in fingerprints if name in self._digests}
-
-    def add(self, fingerprint: Fingerprint, digest: Digest, raw_len: int, coded: Coded) -> None:
-        """Take one chunk; one taken before is ignored. Blocks while SPOOLED_PACKS packs are in work.
+    def add(self, coded: Coded, raw_len: int, chunks: Sequence[ChunkPart]) -> None:
+        """Take one coded block. Blocks while SPOOLED_PACKS packs are in work.
 
         Raises NoSpace, and the first error of any upload: nothing more is taken then.
         """
         with self._lock:
             self._raise_failure()
-            known = self._digests.setdefault(fingerprint, [])
-            if digest in known:
-                return
             try:
                 pack = self._open or self._begin()
-                pack.writer.add(fingerprint, digest, raw_len, coded.codec, coded.payload)
+                pack.writer.add_block(coded.codec, coded.payload, raw_len, chunks)
                 if pack.writer.size_bytes >= self._ctx.config.chunking.pack_bytes:
                     self._seal(pack)
             except BaseException as error:
                 self._failure = self._failure or error  # a pack that missed a byte is worthless, and so is the batch
                 raise
-            known.append(digest)
 
     def finish(self) -> list[UploadedPack]:
         """Upload what is still open and wait; return every pack, in the order they were sealed.
@@ -203,7 +193,7 @@ class Packer:
 
 
 class _Closed(RuntimeError):
-    """A chunk was offered to a packer that is closed."""
+    """A block was offered to a packer that is closed."""
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ from policies.cost import packed_put_usd
 from policies.planner import month_nano
 from policies.values import HOT
 from tiering.catalog import files
-from tiering.catalog.values import FileState
+from tiering.catalog.values import FileRow, FileState
 from tiering.config.policy import price_book, tier_facts
 from tiering.jobs.context import Context
 from tiering.jobs.migrate import MigrateItem
@@ -32,14 +32,10 @@ def quote(context: Context, items: Sequence[MigrateItem], tier: str) -> Quote:
     """Return the price of storing *items* on *tier* by the price book in force. Reads the catalog alone."""
     count = size = 0
     for start in range(0, len(items), BATCH_FILES):
-        batch = items[start : start + BATCH_FILES]
-        for root_id in sorted({item.root_id for item in batch}):
-            with context.catalog.read() as tx:
-                rows = files.at_paths(tx, root_id, [(item.dir, item.name) for item in batch if item.root_id == root_id])
-            for row in rows.values():
-                if not (row.state is FileState.DUAL and row.tier == tier):
-                    count += 1
-                    size += row.size
+        for row in _rows(context, items[start : start + BATCH_FILES]):
+            if not (row.state is FileState.DUAL and row.tier == tier):
+                count += 1
+                size += row.size
     facts = {known.name: known for known in tier_facts(context.config)}
     book = price_book(context.config)
     pack_bytes = context.config.chunking.pack_bytes
@@ -51,3 +47,16 @@ def quote(context: Context, items: Sequence[MigrateItem], tier: str) -> Quote:
         hot_nano_month=month_nano(facts[HOT], size, book),
         cold_nano_month=month_nano(facts[tier], size, book),
     )
+
+
+def _rows(context: Context, items: Sequence[MigrateItem]) -> list[FileRow]:
+    """Return the rows of those of *items* that are known."""
+    rows = [item.seen for item in items if item.seen is not None]
+    places: dict[int, list[tuple[bytes, bytes]]] = {}
+    for item in items:
+        if item.seen is None:
+            places.setdefault(item.root_id, []).append((item.dir, item.name))
+    for root_id, wanted in places.items():
+        with context.catalog.read() as tx:
+            rows += files.at_paths(tx, root_id, wanted).values()
+    return rows

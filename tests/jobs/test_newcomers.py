@@ -1,0 +1,88 @@
+"""Newcomers: a chunk is new for exactly one asker, and not while anybody stores it or has stored it."""
+
+import os
+import threading
+from collections.abc import Sequence
+
+from dedup.fingerprint import digest, fingerprint
+from dedup.values import ChunkPart, Fingerprint
+from tests.jobs.lab import Lab
+from tests.jobs.outbound import items, learn
+from tiering.jobs.migrate import migrate
+from tiering.jobs.newcomers import Newcomers
+
+
+def chunk(data: bytes) -> ChunkPart:
+    return ChunkPart(fingerprint(data), digest(data), len(data))
+
+
+class AskAll:
+    """A filter that knows nothing."""
+
+    def may_hold(self, fingerprints: Sequence[Fingerprint]) -> Sequence[Fingerprint]:
+        return fingerprints
+
+    def add(self, fingerprints: Sequence[Fingerprint]) -> None:
+        pass
+
+
+def newcomers(lab: Lab, before: Newcomers | None = None) -> Newcomers:
+    return Newcomers(lab.catalog, ("standard",), AskAll(), before)
+
+
+def test_a_chunk_is_new_once(lab: Lab) -> None:
+    one, two, three = chunk(b"one"), chunk(b"two"), chunk(b"three")
+    known = newcomers(lab)
+
+    assert known.claim([one, two, one]) == [True, True, False]
+    assert known.claim([three, two, three]) == [True, False, False]
+    assert known.claim([]) == []
+
+
+def test_threads_that_ask_at_once_are_told_yes_once(lab: Lab) -> None:
+    chunks = [chunk(os.urandom(10)) for _ in range(2000)]
+    known = newcomers(lab)
+    answers: list[list[bool]] = []
+    threads = [threading.Thread(target=lambda: answers.append(known.claim(chunks))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert [sum(told) for told in zip(*answers, strict=True)] == [1] * len(chunks)
+
+
+def test_what_the_catalog_has_is_not_new_and_what_a_failed_commit_had_is(lab: Lab) -> None:
+    lab.write("a", b"stored already")
+    learn(lab)
+    migrate(lab.context, items(lab))
+    old, new = chunk(b"stored already"), chunk(b"new")
+    first = newcomers(lab)
+    second = newcomers(lab, first)
+
+    assert first.claim([old, new]) == [False, True]
+    assert second.claim([old, new]) == [False, False]  # the first one is storing it
+    first.settle()
+    assert second.claim([old, new]) == [False, True]  # it did not
+
+
+def test_only_what_the_filter_lets_through_is_asked_for(lab: Lab) -> None:
+    lab.write("a", b"stored already")
+    learn(lab)
+    migrate(lab.context, items(lab))
+
+    class Forgetful(AskAll):
+        def may_hold(self, fingerprints: Sequence[Fingerprint]) -> Sequence[Fingerprint]:
+            return []
+
+    known = Newcomers(lab.catalog, ("standard",), Forgetful())
+    assert known.claim([chunk(b"stored already")]) == [True]
+
+
+def test_p2_a_collision_of_fingerprints_is_new(lab: Lab) -> None:
+    lab.write("a", b"stored already")
+    learn(lab)
+    migrate(lab.context, items(lab))
+    forged = ChunkPart(fingerprint(b"stored already"), digest(b"something else"), 14)
+
+    assert newcomers(lab).claim([forged]) == [True]

@@ -1,0 +1,76 @@
+"""Which chunks are new: asked once for all the chunks of a stretch, answered yes once for each of them.
+
+Used by migrate, one Newcomers per batch. Known is what stands in live packs of the tiers that may be reused, what this
+batch is storing, and what the batch before stores whose commit is under way.
+"""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from dedup.values import ChunkPart, Digest, Fingerprint
+from tiering.catalog import packs
+from tiering.catalog.open import Catalog
+
+
+class Filter(Protocol):
+    """Says quickly of most chunks that they are not stored; errs only by asking once too often."""
+
+    def may_hold(self, fingerprints: Sequence[Fingerprint]) -> Sequence[Fingerprint]:
+        """Return those worth looking up."""
+
+    def add(self, fingerprints: Sequence[Fingerprint]) -> None:
+        """Note chunks that were committed."""
+
+
+@dataclass(slots=True)
+class Newcomers:
+    """A dedup.blocks.Newcomers over the catalog. Thread-safe."""
+
+    catalog: Catalog
+    tiers: tuple[str, ...]
+    """None colder than the batch's own."""
+    filter: Filter
+    before: "Newcomers | None" = None
+    """Of the batch that is being committed. Not asked once it is: the catalog knows its chunks then, and those that it
+    did not keep are new again."""
+    is_settled: bool = False
+    taken: set[Digest] = field(default_factory=set)
+    """What this batch stores."""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def claim(self, chunks: Sequence[ChunkPart]) -> list[bool]:
+        """See dedup.blocks.Newcomers."""
+        before = self.before if self.before is not None and not self.before.is_settled else None
+        taken = self.taken
+        mine: dict[Digest, ChunkPart] = {}
+        is_mine = [False] * len(chunks)
+        with self._lock:
+            for number, chunk in enumerate(chunks):
+                digest = chunk.digest
+                if digest not in taken and (before is None or digest not in before.taken):
+                    taken.add(digest)
+                    mine[digest] = chunk
+                    is_mine[number] = True
+        stored = self._stored(mine)
+        if not stored:
+            return is_mine
+        with self._lock:
+            # Not ours after all. Should gc take them before the commit, a second reading must find them missing.
+            taken -= stored
+        return [wanted and chunk.digest not in stored for wanted, chunk in zip(is_mine, chunks, strict=True)]
+
+    def settle(self) -> None:
+        """Note that the batch is committed."""
+        self.is_settled = True
+        self.before = None
+
+    def _stored(self, chunks: dict[Digest, ChunkPart]) -> set[Digest]:
+        """Return the digests of those that are live: same fingerprint, same digest."""
+        asked = self.filter.may_hold([chunk.fingerprint for chunk in chunks.values()]) if chunks else ()
+        if not asked:
+            return set()
+        with self.catalog.read() as tx:
+            found = packs.lookup(tx, asked, self.tiers)
+        return {digest for hits in found.values() for digest, _ in hits if digest in chunks}
