@@ -7,6 +7,7 @@ common stands first and what differs last, since recipes are kept many to a bloc
 
 import struct
 from collections.abc import Sequence
+from functools import lru_cache
 
 from dedup.errors import FormatError
 from dedup.fingerprint import DIGEST_LEN, FINGERPRINT_LEN, Buffer
@@ -27,6 +28,8 @@ _STRAIGHT = 1
 """Flag: the parts are the distinct chunks in order, each once; no sequence is stored."""
 _SINGLE = 2
 """Flag: the file is one chunk, whose length and digest are the file's."""
+_IDS = 1 << 32
+"""Modes and owners are below: what chmod() and chown() take."""
 _NS = 10**9
 _TIMES = range(-(1 << 63), 1 << 63)
 
@@ -36,22 +39,19 @@ def encode_recipe(recipe: Recipe) -> bytes:
 
     Raises FormatError if its parts do not add up to its size, or a number or text is beyond what the format holds.
     """
-    if sum(part.length for part in recipe.parts) != recipe.size:
-        raise FormatError(f"recipe of {recipe.size} bytes has parts that do not add up to it")
     meta, flags = recipe.meta, _flags(recipe)
     if not all(moment in _TIMES for moment in (meta.mtime_ns, meta.atime_ns, recipe.stored_ns)):
         raise FormatError("recipe has a time that the format does not hold")
     mtime_s, mtime_ns = divmod(meta.mtime_ns, _NS)
     atime_s, atime_ns = divmod(meta.atime_ns, _NS)
-    texts = [recipe.root.encode(), recipe.chunker.encode(), meta.user.encode(), meta.group.encode(), recipe.path]
-    texts += recipe.links
+    texts = [recipe.path, *recipe.links]
     for name, value in meta.xattrs:
         texts += [name, value]
-    counts = (meta.mode, meta.uid, meta.gid, len(recipe.links), len(meta.xattrs))
     encoded = b"".join(
         [
             _FIXED.pack(MAGIC, VERSION, flags, recipe_key(recipe.recipe_id), recipe.stored_ns),
-            encode_varints(counts),
+            _shared(meta.mode, meta.uid, meta.gid, len(recipe.links), len(meta.xattrs)),
+            _names(recipe.root, recipe.chunker, meta.user, meta.group),
             *map(_text, texts),
             encode_varints((zigzag(mtime_s), mtime_ns, zigzag(atime_s - mtime_s), atime_ns, recipe.size)),
             _of_length(recipe.digest, DIGEST_LEN),
@@ -74,6 +74,8 @@ def decode_recipe(data: Buffer) -> Recipe:
     if version != VERSION or flags not in {0, _STRAIGHT, _SINGLE}:
         raise FormatError(f"recipe format version {version}, flags {flags} is not known (this program reads {VERSION})")
     mode, uid, gid, link_count, xattr_count = reader.numbers(5)
+    if max(mode, uid, gid) >= _IDS:
+        raise FormatError("recipe has a mode or owner that cannot be")
     root, chunker, user, group = (reader.string() for _ in range(4))
     path = reader.text()
     links = tuple(reader.text() for _ in range(reader.bounded(link_count, 1)))
@@ -108,16 +110,32 @@ def key_of_encoded(data: Buffer) -> bytes:
 
 def _flags(recipe: Recipe) -> int:
     parts = recipe.parts
+    if sum(part.length for part in parts) != recipe.size:
+        raise FormatError(f"recipe of {recipe.size} bytes has parts that do not add up to it")
     if len(parts) == 1 and isinstance(parts[0], ChunkPart) and parts[0].digest == recipe.digest:
         return _SINGLE
     chunks = [part for part in parts if isinstance(part, ChunkPart)]
     return _STRAIGHT if len(chunks) == len(parts) == len(set(chunks)) else 0
 
 
+# The files of a batch have few owners, modes and roots between them.
+@lru_cache(maxsize=1024)
+def _shared(mode: int, uid: int, gid: int, link_count: int, xattr_count: int) -> bytes:
+    if max(mode, uid, gid) >= _IDS:
+        raise FormatError("recipe has a mode or owner that the format does not hold")
+    return encode_varints((mode, uid, gid, link_count, xattr_count))
+
+
+@lru_cache(maxsize=1024)
+def _names(*names: str) -> bytes:
+    return b"".join(_text(name.encode()) for name in names)
+
+
 def _parts(recipe: Recipe, flags: int) -> list[bytes]:
+    if flags == _SINGLE and isinstance(only := recipe.parts[0], ChunkPart):
+        _checked_length(only.length)
+        return [_of_length(only.fingerprint, FINGERPRINT_LEN)]
     layout = lay_out(recipe.parts)
-    if flags == _SINGLE:
-        return [_of_length(layout.chunks[0].fingerprint, FINGERPRINT_LEN)]
     columns = [encode_varints([len(layout.chunks)]), *_chunk_columns(layout.chunks)]
     if flags == _STRAIGHT:
         return columns

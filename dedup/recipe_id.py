@@ -9,7 +9,8 @@ from dedup.errors import FormatError
 from dedup.values import RecipeId
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-_VALUES = {letter: value for value, letter in enumerate(_ALPHABET)}
+_LETTERS = frozenset(_ALPHABET)
+_TO_DIGITS = str.maketrans(_ALPHABET, "0123456789abcdefghijklmnopqrstuv")  # those of int(..., 32)
 _ID_BYTES = 16
 _ID_LETTERS = 26
 _COUNTER_BYTES = 4
@@ -30,13 +31,10 @@ def new_recipe_id(random16: bytes) -> RecipeId:
 
 def recipe_key(recipe_id: RecipeId) -> bytes:
     """Return the 16 bytes of an id. Raises FormatError if *recipe_id* is not one in canonical form."""
-    number = 0
-    for letter in recipe_id:
-        value = _VALUES.get(letter)
-        if value is None:
-            raise FormatError(f"{recipe_id!r} is not a recipe id")
-        number = number << 5 | value
-    if len(recipe_id) != _ID_LETTERS or number >> 128:
+    if len(recipe_id) != _ID_LETTERS or not _LETTERS.issuperset(recipe_id):
+        raise FormatError(f"{recipe_id!r} is not a recipe id")
+    number = int(recipe_id.translate(_TO_DIGITS), 32)
+    if number >> 8 * _ID_BYTES:
         raise FormatError(f"{recipe_id!r} is not a recipe id")
     return number.to_bytes(_ID_BYTES, "big")
 

@@ -187,10 +187,12 @@ class Block:
 
     def placed(self) -> Iterator[PlacedChunk]:
         """Yield every chunk with its place and share, in order."""
-        start = 0
+        start = share_start = 0
         for chunk in self.chunks:
-            yield PlacedChunk(chunk, start, stored_share(self, start, chunk.length))
-            start += chunk.length
+            end = start + chunk.length
+            share_end = self.stored_len * end // self.raw_len
+            yield PlacedChunk(chunk, start, share_end - share_start)
+            start, share_start = end, share_end
 
 
 def stored_share(block: Block, inner_offset: int, length: int) -> int:

@@ -18,6 +18,9 @@ def encode_varints(numbers: Iterable[int]) -> bytes:
     """Return *numbers*, each in 0 .. 2**64-1, one after the other. Raises FormatError for others."""
     out = bytearray()
     for number in numbers:
+        if 0 <= number < 0x80:
+            out.append(number)
+            continue
         if not 0 <= number < 1 << 64:
             raise FormatError(f"{number} is not a 64-bit unsigned number")
         left = number
@@ -73,9 +76,10 @@ def _one_by_one(data: bytes, at: int, count: int) -> tuple[list[int], int]:
                 raise FormatError("numbers are cut short")
             byte = data[at]
             at += 1
-            number |= (byte & 0x7F) << shift
             if byte < 0x80:
+                number |= byte << shift
                 break
+            number |= (byte & 0x7F) << shift
             shift += 7
             if shift >= 7 * _LONGEST:
                 raise FormatError("a number exceeds 64 bits")

@@ -183,6 +183,8 @@ def decode_recipe(data: bytes) -> Recipe:
     if magic != b"FLRE" or version != 1 or form not in {0, STRAIGHT, SINGLE}:
         raise Damaged("a recipe is of an unknown version: use a newer restore.py")
     mode, uid, gid, link_count, xattr_count = reader.numbers(5)
+    if max(mode, uid, gid) >> 32:
+        raise Damaged("a recipe has a mode or owner that cannot be")
     root, _chunker, _user, _group, path = (reader.text() for _ in range(5))
     links = [reader.text() for _ in range(link_count)]
     xattrs = [(reader.text(), reader.text()) for _ in range(xattr_count)]
