@@ -8,8 +8,10 @@ from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 
 from dedup.values import Span
 from tests.stores.conformance import put
+from tiering.clock import FakeClock
 from tiering.errors import IntegrityError, StoreDenied, StoreUnavailable
 from tiering.stores.checksum import checksum_of
+from tiering.stores.open import open_provider
 from tiering.stores.options import StoreOptions
 from tiering.stores.s3 import S3Store, open_s3
 from tiering.stores.s3_class import change_class_in_parts
@@ -71,6 +73,31 @@ def test_without_tls_the_payload_is_signed() -> None:
     put(store, "packs/one", b"123456789")
 
     assert wire.header("X-Amz-Content-SHA256") == "15e2b0d3c33891ebb0f1ef609ec419420c20e320ce94c65fbc8c3312448eb225"
+
+
+@pytest.mark.parametrize("endpoint", ["http://127.0.0.1:9000", "http://localhost:9000", "http://[::1]:9000"])
+def test_on_this_machine_the_checksum_is_enough(endpoint: str) -> None:
+    store = opened(endpoint)
+    wire = Wire(store)
+
+    put(store, "packs/one", b"123456789")
+
+    assert wire.header("X-Amz-Content-SHA256") == "UNSIGNED-PAYLOAD"
+    assert wire.header("x-amz-checksum-crc64nvme") == "rosUhgp5mIg="
+
+
+@pytest.mark.parametrize(
+    ("url", "is_signed"), [("s3://b?sign_payload=0", False), ("s3://b?sign_payload=1", True), ("s3://b", True)]
+)
+def test_the_url_may_say_whether_uploads_are_signed(url: str, is_signed: bool) -> None:
+    options = StoreOptions(endpoint_url="http://storage.lan:9000", region="eu-west-1")
+    store, _ = open_provider(url, options=options, clock=FakeClock())
+    assert isinstance(store, S3Store)
+    wire = Wire(store)
+
+    put(store, "packs/one", b"123456789")
+
+    assert (wire.header("X-Amz-Content-SHA256") != "UNSIGNED-PAYLOAD") is is_signed
 
 
 def test_a_put_that_may_replace_sends_no_condition() -> None:

@@ -3,6 +3,7 @@
     provider -> metered (every attempt is billed) -> limit (waiting is not retried) -> retry -> read-only, if asked for
 
 URLs: file:///dir, memory://name (this process, for tests), s3://bucket/prefix?endpoint_url=...&region=...&path_style=1.
+sign_payload=0 leaves uploads over plain http unsigned: for a network that nobody else is on.
 """
 
 from dataclasses import replace
@@ -24,6 +25,7 @@ from tiering.stores.readonly import read_only as without_changes
 from tiering.stores.retry import retrying
 
 _TEXT_OPTIONS = frozenset({"endpoint_url", "region", "profile"})
+_TRUTHS = frozenset({"path_style", "sign_payload"})
 _TRUE = frozenset({"1", "true", "yes"})
 
 
@@ -97,10 +99,10 @@ def _s3_options(url: str, options: StoreOptions) -> StoreOptions:
     for name, value in parse_qsl(urlsplit(url).query):
         if name in _TEXT_OPTIONS:
             options = replace(options, **{name: value})  # type: ignore[arg-type]  # the names are checked above
-        elif name == "path_style":
-            options = replace(options, path_style=value.lower() in _TRUE)
+        elif name in _TRUTHS:
+            options = replace(options, **{name: value.lower() in _TRUE})  # type: ignore[arg-type]  # checked as above
         else:
-            known = ", ".join(sorted({*_TEXT_OPTIONS, "path_style"}))
+            known = ", ".join(sorted(_TEXT_OPTIONS | _TRUTHS))
             raise ConfigError(f'the store "{url}" has an unknown option "{name}"', hint=f"known are: {known}")
     if options.part_size < SMALLEST_PART_BYTES or options.max_concurrency < 1:
         raise ConfigError(f"{url}: parts must be at least 5 MiB and max_concurrency at least 1")

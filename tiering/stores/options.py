@@ -24,6 +24,9 @@ class StoreOptions:
     """Of ~/.aws/config; "" for the default chain of credentials."""
     path_style: bool = False
     """bucket in the path, as most servers other than AWS want it."""
+    sign_payload: bool | None = None
+    """Whether uploads are signed by SHA-256 beside their checksum, five times the CPU. None: only where they leave this
+    machine without TLS."""
     max_concurrency: int = 16
     """Requests at once, > 0."""
     bandwidth_bytes_per_s: int = 0

@@ -7,9 +7,11 @@ second time (measured six times cheaper in CPU). botocore's own retries are off:
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, BinaryIO
+from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config as ClientConfig
+from botocore.exceptions import IncompleteReadError
 
 from dedup.values import Span
 from tiering.clock import NS_PER_S
@@ -29,6 +31,9 @@ from tiering.stores.s3_upload import upload_in_parts
 # AWS answers within these or not at all; a hung connection must not outlive the retry deadline many times over.
 _CONNECT_TIMEOUT_S = 10
 _READ_TIMEOUT_S = 60
+
+
+_THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class S3Store:
@@ -188,17 +193,16 @@ class S3Store:
         return self.head(key)
 
     def _receive(self, key: str, stream: Any, announced: int) -> bytes:
-        buffer = bytearray(announced)
-        view = memoryview(buffer)
-        received = 0
+        # In one piece: read(n) and readinto() copy every byte once or twice more (0.6 against 0.9 CPU-seconds per GB).
         try:
-            while received < announced and (count := stream.readinto(view[received:])):
-                received += count
+            data: bytes = stream.read()
+        except IncompleteReadError as error:
+            raise cut_off(self.url, key, expected=announced, received=int(error.kwargs["actual_bytes"])) from error
         finally:
             stream.close()
-        if received != announced:
-            raise cut_off(self.url, key, expected=announced, received=received)
-        return bytes(buffer)
+        if len(data) != announced:
+            raise cut_off(self.url, key, expected=announced, received=len(data))
+        return data
 
     def _see_bucket(self) -> None:
         with translated(self._call("", "look at")):
@@ -221,7 +225,6 @@ def open_s3(bucket: str, prefix: str, options: StoreOptions) -> S3Store:
     with translated(Call(f"s3://{bucket}/{prefix}".rstrip("/"), bucket, "", "open", where)):
         session = boto3.Session(profile_name=options.profile or None, region_name=options.region or None)
         region = session.region_name or ("us-east-1" if options.endpoint_url else None)
-        is_plain = (options.endpoint_url or "").startswith("http://")
         client = session.client(
             "s3",
             endpoint_url=options.endpoint_url or None,
@@ -231,14 +234,24 @@ def open_s3(bucket: str, prefix: str, options: StoreOptions) -> S3Store:
                 connect_timeout=_CONNECT_TIMEOUT_S,
                 read_timeout=_READ_TIMEOUT_S,
                 max_pool_connections=max(options.max_concurrency, 1),
-                # Without TLS the signature over the payload is what protects it, so it stays.
-                s3={"addressing_style": "path" if options.path_style else "auto", "payload_signing_enabled": is_plain},
+                s3={
+                    "addressing_style": "path" if options.path_style else "auto",
+                    "payload_signing_enabled": _signs_payload(options),
+                },
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",
                 user_agent_appid="frostline",
             ),
         )
     return S3Store(client, bucket=bucket, prefix=prefix, options=options)
+
+
+def _signs_payload(options: StoreOptions) -> bool:
+    """Without TLS the signature over the payload is what protects it on the way; not where it stays on this machine."""
+    if options.sign_payload is not None:
+        return options.sign_payload
+    endpoint = urlsplit(options.endpoint_url)
+    return endpoint.scheme == "http" and (endpoint.hostname or "") not in _THIS_MACHINE
 
 
 def _is_absent(store: S3Store, key: str) -> bool:
