@@ -137,23 +137,6 @@ class Recipe:
 
 
 @dataclass(frozen=True, slots=True)
-class PackEntry:
-    """Where one chunk (or recipe) stands in a pack, and what it is."""
-
-    fingerprint: Fingerprint
-    """For a recipe pack: the 16 bytes of the recipe id."""
-    digest: Digest
-    """Of the raw (decoded) bytes."""
-    raw_len: int
-    stored_len: int
-    """Coded payload only, without the chunk header."""
-    offset: int
-    """First byte of the payload in the pack."""
-    codec: str
-    """Stored codec name, e.g. "raw" or "zstd:3"."""
-
-
-@dataclass(frozen=True, slots=True)
 class PlacedChunk:
     """A chunk inside of its block."""
 
@@ -186,23 +169,16 @@ class Block:
     """The chunk whose raw bytes the decoder needs (delta, cast)."""
 
     def placed(self) -> Iterator[PlacedChunk]:
-        """Yield every chunk with its place and share, in order."""
+        """Yield every chunk with its place and share, in order.
+
+        A share is the difference of two floors: stored_len * end // raw_len, less the same of the chunk's start.
+        """
         start = share_start = 0
         for chunk in self.chunks:
             end = start + chunk.length
             share_end = self.stored_len * end // self.raw_len
             yield PlacedChunk(chunk, start, share_end - share_start)
             start, share_start = end, share_end
-
-
-def stored_share(block: Block, inner_offset: int, length: int) -> int:
-    """Return the stored bytes that *length* raw bytes from *inner_offset* on account for: floors, so that the shares
-    of touching stretches add up exactly. An empty block has no bytes to share.
-    """
-    if block.raw_len == 0:
-        return 0
-    end = inner_offset + length
-    return block.stored_len * end // block.raw_len - block.stored_len * inner_offset // block.raw_len
 
 
 @dataclass(frozen=True, slots=True)
