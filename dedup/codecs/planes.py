@@ -1,0 +1,108 @@
+"""Planes: tensors on their own, each word rotated and split in bytes, every plane coded in the way that suits it.
+
+Used by dedup.codecs.choice and dedup.codecs.sections. zstd's match finder spoils exponents and finds nothing in
+mantissas, so most planes are Huffman-coded or kept.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dedup.codecs import table, transforms
+from dedup.codecs.samples import spread
+from dedup.fingerprint import Buffer
+
+
+class Form(IntEnum):
+    """What was done to the words before they were split."""
+
+    PLAIN = 0
+    """Nothing."""
+    ROTATED = 1
+    """Rotated left by one bit: sign at the bottom, exponent on top."""
+    BF16_IN_F32 = 2
+    """4-byte words whose lower half is zero: the upper half, rotated."""
+    F16_IN_F32 = 3
+    """4-byte floats that are exactly a 2-byte float, none a NaN: that one."""
+
+
+_SHAPES: dict[int, tuple[int, int]] = {
+    Form.PLAIN: (0, 0),
+    Form.ROTATED: (0, 0),
+    Form.BF16_IN_F32: (4, 2),
+    Form.F16_IN_F32: (4, 2),
+}
+_TURN = {Form.PLAIN: 0, Form.ROTATED: 1, Form.BF16_IN_F32: 1, Form.F16_IN_F32: 0}
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A way to code a block, and what a sample says it costs."""
+
+    form: Form
+    width: int
+    """Bytes of a raw word."""
+    ratio: float
+    """Coded bytes / raw bytes of the sample."""
+    head: int = 0
+    """Bytes before the first word."""
+
+
+def attempt(data: Buffer, form: Form, width: int, *, piece: int, head: int = 0) -> Trial | None:
+    """Return what it costs to code *data* in *form*, by sixteen runs of *piece* words; None where they do not have that
+    form.
+    """
+    words, _ = _words(data, width, head)
+    sample = narrowed(spread(words, piece), form)
+    if sample is None or not len(sample):
+        return None
+    stored = sum(len(table.coded(plane, 1)[0]) for plane in transforms.split(sample, _TURN[form]))
+    return Trial(form, width, stored / (len(sample) * width), head)
+
+
+def encode(data: Buffer, trial: Trial, level: int) -> tuple[bytes, str] | None:
+    """Return (payload of *data* coded as *trial* says, what became of the planes); None where not all of it has that
+    form.
+    """
+    words, ends = _words(data, trial.width, trial.head)
+    narrow = narrowed(words, trial.form)
+    if narrow is None:
+        return None
+    return table.pack(trial.form, transforms.split(narrow, _TURN[trial.form]), level, ends, data)
+
+
+def decode(payload: Buffer, raw_len: int) -> bytes:
+    """Return the *raw_len* bytes of *payload*. Raises CorruptChunk."""
+    opened = table.unpack(payload, raw_len, shapes=_SHAPES)
+    words = transforms.join(opened.planes, _TURN[Form(opened.form)])
+    if opened.form >= Form.BF16_IN_F32:
+        words = _widened(words, Form(opened.form))
+    return table.sealed(opened, words)
+
+
+def narrowed(words: NDArray[Any], form: Form) -> NDArray[Any] | None:
+    """Return *words* as they are split in *form*; None where they do not all have it."""
+    if form < Form.BF16_IN_F32:
+        return words
+    if form == Form.BF16_IN_F32:
+        halves = words.view("<u2")
+        return None if halves[::2].any() else np.ascontiguousarray(halves[1::2])
+    with np.errstate(all="ignore"):
+        halves = words.view("<f4").astype("<f2")
+    is_exact = np.array_equal(halves.astype("<f4").view("<u4"), words) and not np.isnan(halves).any()
+    return halves.view("<u2") if is_exact else None
+
+
+def _widened(halves: NDArray[Any], form: Form) -> NDArray[Any]:
+    if form == Form.BF16_IN_F32:
+        return halves.astype("<u4") << np.uint32(16)
+    return halves.view("<f2").astype("<f4").view("<u4")
+
+
+def _words(data: Buffer, width: int, head: int) -> tuple[NDArray[Any], tuple[memoryview, memoryview]]:
+    view = memoryview(data).cast("B")
+    end = len(view) - (len(view) - head) % width
+    return transforms.words_of(view[head:end], width), (view[:head], view[end:])

@@ -1,0 +1,123 @@
+"""The payload of every codec that keeps byte planes: a table of them, checked, and the planes themselves.
+
+Used by dedup.codecs.planes and dedup.codecs.delta. docs/codecs.md has the bytes.
+"""
+
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dedup.codecs import frames
+from dedup.codecs.samples import spread
+from dedup.errors import CorruptChunk
+from dedup.fingerprint import Buffer, fingerprint
+
+VERSION = 1
+WIDTHS = (1, 2, 4, 8)
+HEADER = struct.Struct("<BBBB8s")
+ENTRY = struct.Struct("<BI")
+PLAIN, FRAME = 0, 1
+"""Methods: the plane as it is; one zstd frame."""
+
+KEEP = -1
+"""The level that stands for a plane kept as it is."""
+
+# Below 1.5 % a frame is not worth its time on the way back.
+WORTH = 0.985
+
+# Matches are worth their time on the way in only where they save more than this over Huffman coding alone.
+MATCHES = 0.97
+_WORDS = {KEEP: "raw", frames.HUFFMAN: "huf"}
+
+
+@dataclass(frozen=True, slots=True)
+class Planes:
+    """What a payload holds, opened."""
+
+    form: int
+    planes: list[NDArray[np.uint8]]
+    head: memoryview
+    """Bytes before the first word."""
+    tail: memoryview
+    """Bytes after the last."""
+    check: bytes
+    """Fingerprint of the raw bytes."""
+
+
+def level_for(plane: NDArray[np.uint8], level: int) -> int:
+    """Return *level* where zstd finds matches in *plane*, else HUFFMAN: decided at level 1 on four runs of 4 KiB."""
+    sample = spread(plane, 4096, pieces=4)
+    alone = frames.compress(sample.data, frames.HUFFMAN)
+    matched = frames.compress(sample.data, 1)
+    return level if len(matched) < MATCHES * len(alone) else frames.HUFFMAN
+
+
+def coded(plane: NDArray[np.uint8], level: int) -> tuple[Buffer, int]:
+    """Return (body, the level it got): a frame of *plane*, or the plane itself and KEEP where that is hardly larger."""
+    best = level_for(plane, level)
+    body = frames.compress(plane.data, best)
+    return (body, best) if len(body) < WORTH * len(plane) else (plane.data, KEEP)
+
+
+def pack(
+    form: int, planes: Sequence[NDArray[np.uint8]], level: int, ends: tuple[Any, Any], raw: Buffer
+) -> tuple[bytes, str]:
+    """Return (payload of *planes*, what became of each, in words); *ends* are the bytes of *raw* before and after the
+    words.
+    """
+    found = [coded(plane, level) for plane in planes]
+    entries = [ENTRY.pack(PLAIN if best == KEEP else FRAME, len(body)) for body, best in found]
+    head, tail = ends
+    header = HEADER.pack(VERSION, form, len(planes), len(head), fingerprint(raw))
+    payload = b"".join([header, *entries, head, tail, *(body for body, _ in found)])
+    return payload, " ".join(_WORDS.get(best, f"z{best}") for _, best in found)
+
+
+def unpack(payload: Buffer, raw_len: int, *, shapes: Mapping[int, tuple[int, int]]) -> Planes:
+    """Open *payload*, which is to hold *raw_len* bytes. *shapes*: the forms the caller knows -> bytes of a raw word and
+    number of planes; (0, 0) where both are the payload's to say, and equal.
+
+    Raises CorruptChunk for anything that does not add up, before anything is allocated by it.
+    """
+    view = memoryview(payload).cast("B")
+    if len(view) < HEADER.size:
+        raise CorruptChunk(f"plane payload of {len(view)} bytes has no header")
+    version, form, width, head, check = HEADER.unpack_from(view)
+    size, expected = shapes.get(form, (0, -1))
+    if version != VERSION or width not in WIDTHS or expected not in {0, width}:
+        raise CorruptChunk(f"plane payload: version {version}, form {form}, {width} planes are not known")
+    size = size or width
+    count, tail = divmod(raw_len - head, size)
+    start = HEADER.size + width * ENTRY.size
+    if head >= size or raw_len < head or len(view) < start + head + tail:
+        raise CorruptChunk(
+            f"plane payload of {len(view)} bytes cannot hold {raw_len} bytes with {head} before the words"
+        )
+    entries = [ENTRY.unpack_from(view, HEADER.size + k * ENTRY.size) for k in range(width)]
+    if start + head + tail + sum(length for _, length in entries) != len(view):
+        raise CorruptChunk("plane payload: lengths of planes do not add up")
+    planes, position = [], start + head + tail
+    for method, length in entries:
+        planes.append(_opened(method, view[position : position + length], count))
+        position += length
+    return Planes(form, planes, view[start : start + head], view[start + head : start + head + tail], check)
+
+
+def sealed(opened: Planes, words: NDArray[Any]) -> bytes:
+    """Return the raw bytes: *words* between head and tail. Raises CorruptChunk where the check does not hold."""
+    raw = b"".join([opened.head, words.data.cast("B"), opened.tail]) if len(words) else bytes(opened.head) + opened.tail
+    if fingerprint(raw) != opened.check:
+        raise CorruptChunk("planes join to other bytes than were split: damaged, or not the right base")
+    return raw
+
+
+def _opened(method: int, body: memoryview, count: int) -> NDArray[np.uint8]:
+    if method == FRAME:
+        return np.frombuffer(frames.expand(body, count), dtype=np.uint8)
+    if method != PLAIN or len(body) != count:
+        raise CorruptChunk(f"plane of {len(body)} bytes, method {method}, expected {count} bytes")
+    return np.frombuffer(body, dtype=np.uint8)
