@@ -63,9 +63,15 @@ def _set(glob: str, start: int, original: str) -> tuple[str, int]:
     end = glob.find("]", first + 1)  # a ] right at the front is a member
     if end < 0:
         raise GlobError(f'"{original}": the set that opens at character {start + 1} is not closed')
-    members = "".join(char if char == "-" else re.escape(char) for char in glob[first:end])
+    members = _members(glob[first:end])
     try:
         re.compile(f"[{members}]")
     except re.error as error:
         raise GlobError(f'"{original}": {glob[start : end + 1]} is not a set: {error}') from error
     return f"(?!/)[{'^' if negated else ''}{members}]", end + 1
+
+
+def _members(said: str) -> str:
+    """Return the members of a set as re wants them: hyphens in a row, which re reserves, stand for themselves."""
+    runs = re.split("(-{2,})", said)
+    return "".join("\\-" if set(run) == {"-"} and len(run) > 1 else re.escape(run).replace("\\-", "-") for run in runs)

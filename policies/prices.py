@@ -47,6 +47,15 @@ class RestorePrice:
 
 
 @dataclass(frozen=True, slots=True)
+class AccessTier:
+    """One step of a class that moves objects by itself: its storage price from an idle age on."""
+
+    name: str
+    after_days: int
+    nano_per_gib: int
+
+
+@dataclass(frozen=True, slots=True)
 class ClassPrice:
     """All prices of one storage class."""
 
@@ -68,6 +77,8 @@ class ClassPrice:
     monitor_nano_per_object_month: int = 0
     monitor_min_bytes: int = 0
     """Objects below this are not monitored (and never move)."""
+    access_tiers: tuple["AccessTier", ...] = ()
+    """How a class that cools by itself is priced by idle age, warmest first; empty for all others."""
 
     @property
     def is_archive(self) -> bool:
@@ -138,7 +149,6 @@ def _parse_class(name: str, data: Any) -> ClassPrice:
     fields = _Fields(where, data)
     transition = fields.take("transition_in_1k")
     restore = fields.optional("restore", None)
-    fields.optional("access_tiers_gib_month", None)  # read by the simulator's model of INTELLIGENT_TIERING
     price = ClassPrice(
         name=name,
         storage=_steps(f"{where}.storage_gib_month", fields.take("storage_gib_month")),
@@ -157,6 +167,7 @@ def _parse_class(name: str, data: Any) -> ClassPrice:
             f"{where}.monitor_1k_month", fields.optional("monitor_1k_month", 0), per=1000
         ),
         monitor_min_bytes=_integer(f"{where}.monitor_min_kib", fields.optional("monitor_min_kib", 0)) * 1024,
+        access_tiers=_access_tiers(f"{where}.access_tiers", fields.optional("access_tiers", [])),
     )
     fields.done()
     return price
@@ -179,6 +190,21 @@ def _parse_restore(where: str, data: Any) -> Mapping[str, RestorePrice]:
         )
         fields.done()
     return parsed
+
+
+def _access_tiers(where: str, data: Any) -> tuple[AccessTier, ...]:
+    tiers: list[AccessTier] = []
+    for i, raw in enumerate(data):
+        fields = _Fields(f"{where}[{i}]", raw)
+        tier = AccessTier(fields.text("name"), fields.integer("after_days"), fields.nano("usd_gib_month"))
+        fields.done()
+        after = tiers[-1] if tiers else None
+        if (after is None and tier.after_days != 0) or (after is not None and tier.after_days <= after.after_days):
+            raise PriceBookError(f"{where}[{i}].after_days: must begin at 0 and rise")
+        if after is not None and tier.nano_per_gib > after.nano_per_gib:
+            raise PriceBookError(f"{where}[{i}].usd_gib_month: must not be dearer than the tier before")
+        tiers.append(tier)
+    return tuple(tiers)
 
 
 def _steps(where: str, data: Any) -> tuple[Step, ...]:

@@ -1,0 +1,138 @@
+"""Heat: how likely an object is read, learned per class of file from what was read and, as much, from what was not.
+
+The state of an object is its level (never read; read once; then by its decayed number of reads) and its idle age. For
+each state the table keeps reads and object-days watched, per group of objects (kind of file x size), and shrinks: group
+towards kind, kind towards site, site towards a Gamma-Poisson prior that knows only the level. So a site where files are
+born hot, or born cold, is found out within days of watching many files, and forgotten again with a half-life.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from policies.strategies.protocol import DECAY, HALF_LIFE_DAYS, Scene
+from policies.trace import Floats, Ints
+
+Cube = npt.NDArray[np.float64]
+"""[group, level, idle bucket]"""
+IDLE_EDGES = (0, 1, 2, 4, 7, 12, 20, 30, 45, 60, 90, 120, 180, 270, 365, 540, 730)
+"""Days at which an idle bucket begins; holds 30, 90 and 180, where providers' steps and minimum stays lie."""
+HEAT_EDGES = (1.25, 1.75, 2.5, 4.0, 8.0, 16.0, 32.0)
+"""Decayed reads at which a level begins, from the third level on."""
+NEWBORN, ONCE = 0, 1
+LEVELS = len(HEAT_EDGES) + 3
+SIZE_EDGES = (2**17, 2**20, 2**24, 2**28, 2**32)
+"""Bytes at which a size group begins; 128 KiB is the smallest billed size of the cold classes."""
+SHRINK_READS = 2.0
+"""Reads that a parent's rate weighs."""
+SUREST = 0.999
+"""Highest chance of a read within a tick that is believed."""
+FORGET_DAYS = 180.0
+"""Half-life of what was learned: two quarters, so that a site that changes its ways is believed within one."""
+BORN_SHAPE, BORN_DAYS = 0.5, 30.0
+"""Prior of the never read: half a read per month of age, falling as 1 / age."""
+
+
+class Heat:
+    """Learns rates per group, level and idle age. Time only moves forward."""
+
+    def __init__(self, groups: int, parents: Ints, *, tick_days: float) -> None:
+        """*parents*: of each group, its kind's number; kinds are pooled into the site."""
+        self.edges = np.array([edge for edge in IDLE_EDGES if edge == 0 or edge >= tick_days], np.float64)
+        self.widths = np.append(np.diff(self.edges), np.inf)
+        self._parents = parents
+        shape = (groups, LEVELS, len(self.edges))
+        self._reads = np.zeros(shape)
+        self._days = np.zeros(shape)
+        self._count = np.zeros((groups, LEVELS))
+        self._share = np.zeros((groups, LEVELS))
+        self._events = np.zeros((groups, LEVELS))
+        self._prior = prior_rates(self.edges)
+        self._at = 0.0
+        self._tick = tick_days
+
+    def bucket(self, idle_days: Floats) -> Ints:
+        """Return the idle bucket of each age."""
+        return np.maximum(np.searchsorted(self.edges, idle_days + 1e-9, side="right") - 1, 0)
+
+    def watch(self, groups: Ints, levels: Ints, buckets: Ints, days: Floats) -> None:
+        """Add object-days in which an object of that state was watched, read or not."""
+        np.add.at(self._days, (groups, levels, buckets), days)
+
+    def read(self, groups: Ints, levels: Ints, buckets: Ints, counts: Floats, shares: Floats) -> None:
+        """Add events: *counts* reads of *shares* object sizes altogether each."""
+        np.add.at(self._reads, (groups, levels, buckets), 1.0)
+        np.add.at(self._events, (groups, levels), 1.0)
+        np.add.at(self._count, (groups, levels), counts)
+        np.add.at(self._share, (groups, levels), shares)
+
+    def forget(self, now: float) -> None:
+        """Let what was learned fade up to *now*."""
+        fade = 0.5 ** ((now - self._at) / FORGET_DAYS)
+        self._reads *= fade
+        self._days *= fade
+        self._events *= fade
+        self._count *= fade
+        self._share *= fade
+        self._at = now
+
+    def rates(self) -> Cube:
+        """Return events per day for every state: -ln(1 - p) / tick, p the learned chance of a read within a tick."""
+        kinds = int(self._parents.max()) + 1
+        prior = -np.expm1(-self._prior * self._tick)
+        ticks = self._days / self._tick
+        site = _shrunk(self._reads.sum(axis=0), ticks.sum(axis=0), prior)
+        by_kind = np.zeros((2, kinds, *self._prior.shape))
+        np.add.at(by_kind[0], self._parents, self._reads)
+        np.add.at(by_kind[1], self._parents, ticks)
+        kind = _shrunk(by_kind[0], by_kind[1], site)
+        chance = _shrunk(self._reads, ticks, kind[self._parents])
+        return np.asarray(-np.log1p(-np.minimum(chance, SUREST)) / self._tick)
+
+    def reads_per_event(self) -> tuple[Floats, Floats]:
+        """Return [group, level] reads, and object sizes read, per event; one each where nothing was seen."""
+        weight = self._events + SHRINK_READS
+        return (self._count + SHRINK_READS) / weight, (self._share + SHRINK_READS) / weight
+
+    def newborn_days(self) -> float:
+        """Return object-days, faded, in which files never read were watched."""
+        return float(self._days[:, NEWBORN].sum())
+
+
+def levels_of(scene: Scene, ids: Ints) -> Ints:
+    """Return the level of each object: it changes at reads only."""
+    level = np.searchsorted(HEAT_EDGES, scene.heat[ids], side="right") + 2
+    return np.where(scene.events[ids] == 0, NEWBORN, np.where(scene.events[ids] == 1, ONCE, level))
+
+
+def level_heat() -> Floats:
+    """Return the decayed reads that stand for each level."""
+    edges = np.array([1.0, *HEAT_EDGES, 2 * HEAT_EDGES[-1]])
+    return np.concatenate([[BORN_SHAPE, 1.0], (edges[:-1] + edges[1:]) / 2])
+
+
+def next_levels(edges: Floats) -> Ints:
+    """Return [level, idle bucket] -> the level after a read there."""
+    widths = np.append(np.diff(edges), edges[-1])
+    middle = edges + widths / 2
+    heat = 1.0 + level_heat()[:, None] * np.exp2(-middle / HALF_LIFE_DAYS)
+    level = np.searchsorted(HEAT_EDGES, heat, side="right") + 2
+    level[NEWBORN] = ONCE
+    return np.asarray(level)
+
+
+def prior_rates(edges: Floats) -> Floats:
+    """Return [level, bucket] events per day before anything was seen: (reads) / (half-life + idle age)."""
+    widths = np.append(np.diff(edges), edges[-1])
+    middle = edges + widths / 2
+    since = np.full(LEVELS, 1.0 / DECAY)
+    since[NEWBORN] = BORN_DAYS
+    return np.asarray(level_heat()[:, None] / (since[:, None] + middle))
+
+
+def _shrunk(reads: Floats, ticks: Floats, parent: Floats) -> Floats:
+    return np.asarray((reads + SHRINK_READS) / (ticks + SHRINK_READS / parent))
+
+
+def size_groups(size_bytes: Floats) -> Ints:
+    """Return the size group of each object."""
+    return np.searchsorted(SIZE_EDGES, size_bytes, side="right")

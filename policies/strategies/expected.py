@@ -1,0 +1,213 @@
+"""Expected cost: the cheapest class by a learned model of reading, planned to the next read and beyond.
+
+The heat table says, for every state (group, level, idle age), how likely a read is. On it this solves a small Markov
+decision problem: what does an object cost from here on if it sits in class k, is demoted whenever that is cheaper as
+it idles, and placed anew after each read. The solution is a table of dollars; a decision about an object is one
+look-up per class plus what the move costs *it* now, its minimum stay included. Solved again as the heat table
+changes.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from policies.costs import CostTable, cost_table
+from policies.heat import LEVELS, Heat, levels_of, next_levels, size_groups
+from policies.offers import GIB_F, Terms
+from policies.strategies.protocol import Review, Scene
+from policies.trace import Floats, Ints
+
+HORIZON_DAYS = 360.0
+"""The future fades with this mean: beyond a year nobody vouches for a file or a price."""
+GAIN = 0.03
+"""A move must be cheaper by this part of what staying costs: facts, hysteresis against flutter."""
+SWEEPS_FIRST, SWEEPS = 40, 4
+SOLVE_DAYS = 7.0
+WATCHED_DAYS = 100.0
+"""Object-days of newborns that must have been watched on a site before one is born into a minimum stay."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """The knobs, all round numbers."""
+
+    horizon_days: float = HORIZON_DAYS
+    gain: float = GAIN
+
+
+class ExpectedCost:
+    """The strategy; *terms* are those of the offers, needed to price typical objects of each size."""
+
+    def __init__(self, terms: Terms, *, name: str = "expected-cost", tuning: Tuning | None = None) -> None:
+        self.name = name
+        self._terms = terms
+        self._tuning = tuning or Tuning()
+        self._model: _Model | None = None
+
+    def first(self, scene: Scene, ids: Ints) -> Ints:
+        """Return the class that is cheapest for a newborn of its group, as far as is known."""
+        model = self._learned(scene)
+        model.begin(scene, ids)
+        values = model.values(scene, ids) + scene.table.first()[ids] + model.caution(scene)
+        return np.asarray(values.argmin(axis=1))
+
+    def observe(self, scene: Scene, ids: Ints, counts: Ints, read_bytes: Ints) -> None:
+        """Learn that these were read, and that they were not before."""
+        self._learned(scene).saw(scene, ids, counts, read_bytes)
+
+    def review(self, scene: Scene, ids: Ints) -> Review:
+        """Return the cheapest class for each, and ask to be asked at the next idle bucket."""
+        model = self._learned(scene)
+        model.account(scene, ids)
+        here = scene.classes[ids]
+        rows = np.arange(len(ids))
+        stays = model.values(scene, ids)
+        moves = scene.table.move(ids, scene.has_read[ids])[rows, here]
+        early = scene.table.early(ids, here, scene.now - scene.since[ids])
+        restart = scene.table.restart(ids, scene.idle(ids))
+        once = moves + np.where(np.arange(scene.table.classes) == here[:, None], 0.0, early[:, None] + restart)
+        costs = stays + (1.0 + self._tuning.gain) * once
+        best = costs.argmin(axis=1)
+        better = costs[rows, best] < costs[rows, here]
+        return Review(np.where(better, best, here), model.again(scene, ids))
+
+    def _learned(self, scene: Scene) -> "_Model":
+        if self._model is None:
+            self._model = _Model(scene, self._terms, self._tuning)
+        self._model.keep_fresh(scene)
+        return self._model
+
+
+class _Model:
+    """Groups, what was learned of them, and the table of dollars that follows."""
+
+    def __init__(self, scene: Scene, terms: Terms, tuning: Tuning) -> None:
+        sizes = scene.table.gib * GIB_F
+        group = size_groups(sizes)
+        sized = int(group.max(initial=0)) + 1
+        self._group = scene.kinds * sized + group
+        groups = scene.kind_count * sized
+        self.heat = Heat(groups, np.repeat(np.arange(scene.kind_count), sized), tick_days=scene.tick_days)
+        self._accounted = scene.births.copy()
+        present = np.bincount(self._group, minlength=groups)
+        logs = np.bincount(self._group, weights=np.log(np.maximum(sizes, 1.0)), minlength=groups)
+        self._typical = np.exp(logs / np.maximum(present, 1))
+        table = cost_table(scene.table.offers, self._typical.astype(np.int64), terms)
+        self._problem = Problem(table, self.heat.edges, tuning.horizon_days)
+        self._solved_at = -np.inf
+        self._first_at = scene.now
+
+    def keep_fresh(self, scene: Scene) -> None:
+        """Solve again when a week has passed, sooner in the first days."""
+        wait = min(SOLVE_DAYS, max(scene.tick_days, (scene.now - self._first_at) / 4))
+        if scene.now - self._solved_at < wait:
+            return
+        sweeps = SWEEPS if np.isfinite(self._solved_at) else SWEEPS_FIRST
+        self.heat.forget(scene.now)
+        self._problem.solve(self.heat.rates(), *self.heat.reads_per_event(), sweeps)
+        self._solved_at = scene.now
+
+    def begin(self, scene: Scene, ids: Ints) -> None:
+        """Start watching newborn objects."""
+        self._accounted[ids] = scene.now
+
+    def account(self, scene: Scene, ids: Ints) -> None:
+        """Book the time since the last look as watched."""
+        days = scene.now - self._accounted[ids]
+        fresh = days > 0
+        ids, days = ids[fresh], days[fresh]
+        bucket = self.heat.bucket(self._accounted[ids] - scene.last[ids])
+        self.heat.watch(self._group[ids], levels_of(scene, ids), bucket, days)
+        self._accounted[ids] = scene.now
+
+    def saw(self, scene: Scene, ids: Ints, counts: Ints, read_bytes: Ints) -> None:
+        """Book reads, in the state in which they came."""
+        later = scene.now > self._accounted[ids]
+        bucket = self.heat.bucket(self._accounted[ids] - scene.last[ids])
+        shares = read_bytes / np.maximum(scene.table.gib[ids] * GIB_F, 1.0)
+        levels = levels_of(scene, ids)
+        self.account(scene, ids)
+        self.heat.read(
+            self._group[ids][later], levels[later], bucket[later],
+            counts[later].astype(np.float64), shares[later],
+        )  # fmt: skip
+
+    def values(self, scene: Scene, ids: Ints) -> Floats:
+        """Return [id, class] dollars from here on, if it begins there."""
+        groups = self._group[ids]
+        bucket = self.heat.bucket(scene.idle(ids))
+        values = self._problem.stay[groups, levels_of(scene, ids), bucket]
+        scale = scene.table.gib[ids] * GIB_F / self._typical[groups]
+        return np.asarray(values * scale[:, None])
+
+    def caution(self, scene: Scene) -> Floats:
+        """Return [class] 0, or infinity for classes with a minimum stay while hardly a newborn has been watched."""
+        free = scene.table.min_days == 0
+        if self.heat.newborn_days() >= WATCHED_DAYS or not free.any():
+            return np.zeros(len(free))
+        return np.where(free, 0.0, np.inf)
+
+    def again(self, scene: Scene, ids: Ints) -> Floats:
+        """Return days until the next idle bucket."""
+        idle = scene.idle(ids)
+        bucket = self.heat.bucket(idle)
+        return np.append(self.heat.edges, np.inf)[bucket + 1] - idle
+
+
+class Problem:
+    """The decision problem of one typical object per group, solved by sweeps from old to young."""
+
+    def __init__(self, table: CostTable, edges: Floats, horizon_days: float) -> None:
+        groups, classes, buckets = len(table.gib), table.classes, len(edges)
+        self._table, self._edges = table, edges
+        self._end = 1.0 / horizon_days
+        self._widths = np.append(np.diff(edges), np.inf)
+        self._next = next_levels(edges)
+        ids = np.arange(groups)
+        no, yes = np.zeros(groups, bool), np.ones(groups, bool)
+        self._idle_move, self._read_move = table.move(ids, no), table.move(ids, yes)
+        middle = edges + np.minimum(self._widths, 360.0) / 2
+        rest = np.maximum(0.0, table.min_days - edges[:, None])
+        rest_read = np.maximum(0.0, table.min_days - middle[:, None])
+        other = ~np.eye(classes, dtype=bool)
+        restart = np.stack([table.restart(ids, np.full(groups, edge)) for edge in edges], axis=1)
+        self._early = (table.hold[:, None, :, None] * rest[None, :, :, None] + restart[:, :, None, :]) * other
+        self._early_read = table.hold[:, None, :, None] * rest_read[None, :, :, None] * other
+        zero = np.zeros(groups)
+        self._hold = np.stack(
+            [
+                np.stack([
+                    table.hold_between(ids, np.full(groups, k), zero + low, zero + high) / (high - low)
+                    for k in range(classes)
+                ], axis=1)
+                for low, high in zip(edges, np.append(edges[1:], edges[-1] + 360.0), strict=True)
+            ],
+            axis=1,
+        )  # fmt: skip
+        self.stay = np.zeros((groups, LEVELS, buckets, classes))
+        """[group, level, idle bucket, class] dollars from the start of the bucket on."""
+
+    def solve(self, rates: Floats, counts: Floats, shares: Floats, sweeps: int) -> None:
+        """Improve `stay` for events per day *rates* [group, level, bucket] and reads and sizes per event."""
+        table = self._table
+        leave = rates + self._end
+        survive = np.exp(-leave * self._widths)
+        within = (1.0 - survive) / leave
+        hit = rates * within
+        size = table.gib * GIB_F
+        event = (table.event_requests + table.event_retrieval + table.event_stall)[:, None, :] + (
+            counts[:, :, None] * table.read_requests + (shares * size[:, None])[:, :, None] * table.read_retrieval_byte
+        )
+        paid = self._hold[:, None] * within[..., None] + hit[..., None] * event[:, :, None, :]
+        last = len(self._edges) - 1
+        for _ in range(sweeps):
+            older = self.stay[:, :, last]
+            for bucket in range(last, -1, -1):
+                fresh = self.stay[:, self._next[:, bucket], 0]
+                placed = self._read_move[:, None] + self._early_read[:, None, bucket] + fresh[:, :, None, :]
+                value = paid[:, :, bucket] + hit[:, :, bucket, None] * placed.min(axis=3)
+                if bucket < last:
+                    moved = self._idle_move[:, None] + self._early[:, None, bucket + 1] + older[:, :, None, :]
+                    value = value + survive[:, :, bucket, None] * moved.min(axis=3)
+                self.stay[:, :, bucket] = value
+                older = value
