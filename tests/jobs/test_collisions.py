@@ -4,7 +4,7 @@ import random
 from collections import Counter
 from itertools import count
 
-from dedup.fingerprint import fingerprint, register_fingerprint
+from dedup.fingerprint import FINGERPRINT_LEN, fingerprint, register_fingerprint
 from dedup.values import ChunkPart, Fingerprint
 from tests.jobs.lab import Lab
 from tests.jobs.outbound import books_balance, items, learn, states, stored_bytes, stored_recipe
@@ -22,7 +22,7 @@ SIZE = 9_000  # one chunk
 
 def weak(data: bytes | bytearray | memoryview) -> Fingerprint:
     """Return 8 bits of the real one, so that a collision takes a few hundred attempts to forge."""
-    return Fingerprint(bytes(15) + fingerprint(data)[-1:])
+    return Fingerprint(bytes(FINGERPRINT_LEN - 1) + fingerprint(data)[-1:])
 
 
 register_fingerprint(WEAK, weak)

@@ -54,7 +54,7 @@ STEPS = [
 ]
 CONTENTS = {
     f"{number}/file".encode(): random.Random(number).randbytes(size)
-    for number, size in enumerate([2_500_000, 10, 0, 700_000, 33_000])
+    for number, size in enumerate([3_600_000, 10, 0, 700_000, 33_000])
 }
 
 
