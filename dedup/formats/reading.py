@@ -47,9 +47,9 @@ class Reader:
     def near(self, offset: int, length: int) -> bytes:
         """Return what exact() would; cheap for many short reads that ascend."""
         begin = offset - self._held_from
-        if begin >= 0 and begin + length <= len(self._held):
+        if begin >= 0 and begin + length <= len(self._held) and 0 <= offset <= self.size - length:
             return self._held[begin : begin + length]
-        follows = offset <= self._held_from + len(self._held) + WINDOW_BYTES
+        follows = self._held_from <= offset <= self._held_from + len(self._held) + WINDOW_BYTES
         window = max(length, WINDOW_BYTES if follows else LONE_BYTES)
         held = self.exact(offset, max(length, min(window, self.size - offset)))
         self._held, self._held_from = held, offset
@@ -59,7 +59,10 @@ class Reader:
         """Return a reader of *span* of this stretch; Doubt if it reaches beyond."""
         if span.start < 0 or span.length < 0 or span.end > self.size:
             raise Doubt(f"{span} of {self.size}")
-        return Reader(self._source, Span(self._start + span.start, span.length))
+        reader = Reader(self._source, Span(self._start + span.start, span.length))
+        # What is held of this stretch may hold the other's head: a small member is read once.
+        reader._held, reader._held_from = self._held, self._held_from - span.start
+        return reader
 
     def read_at(self, offset: int, length: int) -> bytes:
         """Return *length* bytes, fewer at the stretch's end: a reader is a RandomSource too."""
