@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from dedup.codecs import Coded, encode
+from dedup.codecs import Coded, encode, encode_against
 from dedup.errors import CorruptChunk
 from dedup.fingerprint import Buffer
 from dedup.ingest import Piece
+from dedup.references import Candidate, FileReferences
 from dedup.values import ChunkPart
 
 # 1 MiB: what zstd gains by a longer context is nearly gained by then, and reading one small file decodes no more.
@@ -43,6 +44,17 @@ class RawBlock:
     element: str
     origin: object
     """Of its first piece."""
+    base: Candidate | None = None
+    """What its one chunk may be coded against."""
+
+
+@dataclass(frozen=True, slots=True)
+class CodedBlock:
+    """What becomes of a block."""
+
+    coded: Coded
+    base: Candidate | None
+    """What it is coded against, where that paid."""
 
 
 @dataclass(slots=True)
@@ -64,12 +76,18 @@ class Gatherer:
         self._full = full
         self._open: dict[tuple[str, str], _Open] = {}
 
-    def take(self, pieces: Sequence[Piece]) -> None:
-        """Keep those of *pieces* that are new; on return nothing refers to their data any more."""
+    def take(self, pieces: Sequence[Piece], references: FileReferences | None = None) -> None:
+        """Keep those of *pieces* that are new; on return nothing refers to their data any more.
+
+        *references*, those of the file that all pieces come from, says what each may be coded against.
+        """
         is_new = self._newcomers.claim([piece.chunk for piece in pieces])
         for piece, wanted in zip(pieces, is_new, strict=True):
+            base = references.of(piece) if wanted and references is not None else None
+            if references is not None:
+                references.seen(piece, is_new=wanted, base=base)
             if wanted:
-                self._add(piece)
+                self._add(piece, base)
         for block in self._open.values():
             if len(block.data) > 1 or not isinstance(block.data[0], bytes):
                 block.data = [b"".join(block.data)]
@@ -79,11 +97,11 @@ class Gatherer:
         for kind in list(self._open):
             self._close(kind)
 
-    def _add(self, piece: Piece) -> None:
+    def _add(self, piece: Piece, base: Candidate | None) -> None:
         kind = (piece.region.kind, piece.region.element)
         chunk = piece.chunk
-        if chunk.length >= SOLO_BYTES:
-            self._full(RawBlock(bytes(piece.data), (chunk,), *kind, piece.origin))
+        if chunk.length >= SOLO_BYTES or base is not None:
+            self._full(RawBlock(bytes(piece.data), (chunk,), *kind, piece.origin, base))
             return
         block = self._open.get(kind)
         if block is None:
@@ -99,9 +117,20 @@ class Gatherer:
         self._full(RawBlock(b"".join(block.data), tuple(block.chunks), *kind, block.origin))
 
 
-def code(block: RawBlock, *, effort: str) -> Coded:
-    """Return *block* coded, proven by decoding. Raises CorruptChunk naming its first source."""
+def code(block: RawBlock, *, effort: str) -> CodedBlock:
+    """Return *block* coded, against its base where that pays, proven by decoding.
+
+    Raises CorruptChunk naming its first source.
+    """
     try:
-        return encode(block.raw, kind=block.kind, element=block.element, effort=effort)
+        base = block.base
+        reference = base.read() if base is not None else None
+        if base is not None and reference is not None:
+            delta = encode_against(
+                block.raw, reference, element=block.element, base_element=base.element, effort=effort
+            )
+            if delta is not None:
+                return CodedBlock(delta, base)
+        return CodedBlock(encode(block.raw, kind=block.kind, element=block.element, effort=effort), None)
     except CorruptChunk as error:
         raise CorruptChunk(f"a block that begins with bytes of {block.origin}: {error}") from error

@@ -109,7 +109,7 @@ def test_a_coded_block_comes_back(region: Region) -> None:
     gatherer.take([piece(b"the same words " * 4000, region)])
     gatherer.flush()
 
-    coded = code(full[0], effort="fast")
+    coded = code(full[0], effort="fast").coded
 
     assert decode(coded.codec, coded.payload, len(full[0].raw)) == full[0].raw
     assert len(coded.payload) < len(full[0].raw)

@@ -8,10 +8,11 @@ passed when that much is durable: migrate.claimed, .packed, .pending, .uploaded 
 import os
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from dedup.blocks import RawBlock
 from dedup.fingerprint import DEFAULT_FINGERPRINT, resolve_fingerprint
+from dedup.references import Shelf
 from tiering.catalog import journal, packs
 from tiering.catalog.commit import commit_stored
 from tiering.catalog.journal import Claim
@@ -19,7 +20,7 @@ from tiering.catalog.transaction import Tx
 from tiering.catalog.values import JournalKind
 from tiering.clock import NS_PER_S
 from tiering.errors import FrostlineError
-from tiering.jobs.committing import Described, describe, store_recipes, stored_batch, used_packs
+from tiering.jobs.committing import Described, Packed, describe, store_recipes, stored_batch, used_packs
 from tiering.jobs.context import Context, OpenTier
 from tiering.jobs.crew import Crew
 from tiering.jobs.newcomers import Filter, Newcomers
@@ -43,6 +44,8 @@ class Batch:
     tier: OpenTier
     filter: Filter
     fingerprint: str = DEFAULT_FINGERPRINT
+    shelf: Shelf = field(default_factory=Shelf)
+    """Models stored so far, which others may be coded against."""
 
 
 class BatchRun:
@@ -85,6 +88,7 @@ class BatchRun:
             packer=self.packer,
             newcomers=self.newcomers,
             fingerprint=resolve_fingerprint(self.batch.fingerprint),
+            shelf=self.batch.shelf,
             outcome=self.outcome,
             until_s=self.ctx.clock.monotonic_s() + BATCH_S,
         )
@@ -156,7 +160,8 @@ class BatchRun:
             refused: dict[int, str] = {}
             live = {pack.pack_no for pack in used}
             if ready and recipes is not None:
-                stored = stored_batch(self.op_id, self.tiers, ready, used, recipes)
+                packed = Packed(recipes, self.packer.bases)
+                stored = stored_batch(self.op_id, self.tiers, ready, used, packed)
                 refused = {item.file_id: item.reason for item in commit_stored(tx, stored)}
                 live.add(recipes.pack_no)
             _doom(tx, self.packer.journal, live, self.op_id)

@@ -4,7 +4,7 @@ Used by tiering.jobs.batch. The files have been read, their new chunks are in pa
 """
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dedup.codecs import encode
@@ -32,6 +32,15 @@ class Described:
     outgoing: Outgoing
     recipe: Recipe
     encoded: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """What a commit needs beside the data packs."""
+
+    recipes: UploadedPack
+    bases: Mapping[Digest, Fingerprint]
+    """Of what the blocks are coded against."""
 
 
 def describe(ctx: Context, outgoing: Sequence[Outgoing], outcome: BatchOutcome) -> list[Described]:
@@ -95,11 +104,21 @@ def _add_block(pack: OpenPack, held: Sequence[Described]) -> Block:
     return pack.writer.add_block(coded.codec, coded.payload, len(raw), chunks)
 
 
-def used_packs(data_packs: Iterable[UploadedPack], ready: Iterable[Described]) -> list[UploadedPack]:
-    """Return the packs that hold a chunk of a file to be committed."""
+def used_packs(data_packs: Sequence[UploadedPack], ready: Iterable[Described]) -> list[UploadedPack]:
+    """Return the packs that hold a chunk of a file to be committed, or what such a chunk is coded against."""
     wanted: set[Digest] = set()
     for item in ready:
         wanted.update(chunk.digest for chunk in chunks_of(item.recipe.parts))
+    base_of = {
+        block.chunks[0].digest: block.base
+        for pack in data_packs
+        for block in pack.summary.blocks
+        if block.base is not None
+    }
+    below = {base_of[digest] for digest in wanted & base_of.keys()}
+    while below - wanted:
+        wanted |= below
+        below = {base_of[digest] for digest in below & base_of.keys()}
     return [
         pack
         for pack in data_packs
@@ -108,17 +127,22 @@ def used_packs(data_packs: Iterable[UploadedPack], ready: Iterable[Described]) -
 
 
 def stored_batch(
-    op_id: str, tiers: tuple[str, ...], ready: Sequence[Described], used: Sequence[UploadedPack], recipes: UploadedPack
+    op_id: str, tiers: tuple[str, ...], ready: Sequence[Described], used: Sequence[UploadedPack], packed: Packed
 ) -> StoredBatch:
     """Return the commit of *ready*: their chunks are in *used* and in packs that were live before; the batch's own tier
     is the last of *tiers*.
     """
+    recipes, bases = packed.recipes, packed.bases
     return StoredBatch(
         op_id=op_id,
         tier=tiers[-1],
         tiers=tiers,
         pack_nos=(*(pack.pack_no for pack in used), recipes.pack_no),
-        blocks=tuple(NewBlock(pack.pack_no, block) for pack in used for block in pack.summary.blocks),
+        blocks=tuple(
+            NewBlock(pack.pack_no, block, None if block.base is None else bases[block.base])
+            for pack in used
+            for block in pack.summary.blocks
+        ),
         recipe_blocks=tuple(NewBlock(recipes.pack_no, block) for block in recipes.summary.blocks),
         files=tuple(
             StoredFile(

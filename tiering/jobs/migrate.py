@@ -25,6 +25,7 @@ from tiering.jobs.charges import charge
 from tiering.jobs.context import Context, OpenTier
 from tiering.jobs.newcomers import Filter
 from tiering.jobs.outgoing import BatchOutcome, Wanted, display_path
+from tiering.jobs.references import models_first
 from tiering.jobs.reports import JobReport, Skip, Skipped
 
 # Items are looked up this many at a time; their rows are in memory.
@@ -283,7 +284,7 @@ def _wanted(ctx: Context, group: Sequence[MigrateItem], tally: _Tally) -> list[W
             else:
                 tally.names[row.file_id] = 1
                 found[row.file_id] = Wanted(row, _links(tx, row), item.reason)
-    return list(found.values())
+    return models_first(list(found.values()))
 
 
 def _rows_of(tx: Tx, group: Sequence[MigrateItem]) -> dict[tuple[int, bytes, bytes], FileRow]:

@@ -20,6 +20,7 @@ SMALL_BYTES = 1 << 20
 # Long enough for one look-up and one hand-over to serve a hundred files, short enough that 8 MiB a thread hold it.
 GROUP_BYTES = 4 << 20
 GROUP_FILES = 256
+MODEL_SUFFIXES = (b".safetensors", b".pt", b".pth", b".ckpt", b".bin", b".gguf", b".npz", b".npy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +78,25 @@ class Stopped(SourceError):
     """The job was asked to stop while a long file was being read."""
 
 
+def is_model(wanted: Wanted) -> bool:
+    """Return whether a file may hold tensors worth a reference, by its name and size."""
+    return wanted.row.size > SMALL_BYTES and wanted.row.name.lower().endswith(MODEL_SUFFIXES)
+
+
 def groups_of(wanted: Iterable[Wanted]) -> Iterator[list[Wanted]]:
-    """Yield *wanted* in order, small ones together with their neighbours, each longer one alone."""
+    """Yield *wanted* in order: small ones together with their neighbours, each longer one alone.
+
+    But all models together, first: one may be coded against the one before, so one thread reads them in turn.
+    """
+    rest: list[Wanted] = []
+    models: list[Wanted] = []
+    for item in wanted:
+        (models if is_model(item) else rest).append(item)
+    if models:
+        yield models
     held: list[Wanted] = []
     size_bytes = 0
-    for item in wanted:
+    for item in rest:
         size = item.row.size
         if size > SMALL_BYTES:
             yield [item]

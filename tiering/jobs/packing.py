@@ -18,7 +18,8 @@ from typing import BinaryIO, cast
 from dedup.codecs import Coded
 from dedup.layout import PackKind
 from dedup.pack import PackSummary, PackWriter
-from dedup.values import ChunkPart
+from dedup.references import Candidate
+from dedup.values import ChunkPart, Digest, Fingerprint
 from tiering.catalog import packs
 from tiering.catalog.values import PendingPack
 from tiering.errors import FrostlineError, NoSpace, ObjectExists
@@ -122,9 +123,11 @@ class Packer:
         self._open: OpenPack | None = None
         self._failure: BaseException | None = None
         self.journal = UploadJournal()
+        self.bases: dict[Digest, Fingerprint] = {}
+        """What blocks are coded against: no index of the catalog leads from a digest to a chunk."""
 
-    def add(self, coded: Coded, raw_len: int, chunks: Sequence[ChunkPart]) -> None:
-        """Take one coded block. Blocks while SPOOLED_PACKS packs are in work.
+    def add(self, coded: Coded, raw_len: int, chunks: Sequence[ChunkPart], base: Candidate | None = None) -> None:
+        """Take one coded block; *base* is what it is coded against. Blocks while SPOOLED_PACKS packs are in work.
 
         Raises NoSpace, and the first error of any upload: nothing more is taken then.
         """
@@ -132,7 +135,9 @@ class Packer:
             self._raise_failure()
             try:
                 pack = self._open or self._begin()
-                pack.writer.add_block(coded.codec, coded.payload, raw_len, chunks)
+                if base is not None:
+                    self.bases[base.digest] = base.fingerprint
+                pack.writer.add_block(coded.codec, coded.payload, raw_len, chunks, base.digest if base else None)
                 if pack.writer.size_bytes >= self._ctx.config.chunking.pack_bytes:
                     self._seal(pack)
             except BaseException as error:

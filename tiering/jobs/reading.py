@@ -3,6 +3,7 @@
 Used by tiering.jobs.batch, from several threads at once. Small files are read a group at a time, long ones in windows.
 """
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -14,8 +15,10 @@ from dedup.buffers import thread_buffer
 from dedup.chunkers import chunker_for, chunker_of
 from dedup.errors import CorruptChunk, ShortRead
 from dedup.fingerprint import FingerprintFunction
+from dedup.formats.segmentation import segment
 from dedup.ingest import Cutting, Piece, ingest, ingest_whole
-from dedup.values import Extent
+from dedup.references import FileReferences, Shelf
+from dedup.values import Extent, Region
 from tiering.errors import IntegrityError, SourceChanged, SourceError, SourceRefused
 from tiering.hot.lease import OneLease
 from tiering.hot.refusal import Surroundings
@@ -25,6 +28,7 @@ from tiering.jobs.context import Context
 from tiering.jobs.crew import Crew
 from tiering.jobs.outgoing import SMALL_BYTES, BatchOutcome, Outgoing, Stopped, Wanted, display_path, links_refusal
 from tiering.jobs.packing import Packer
+from tiering.jobs.references import SourceBytes, hot_file
 
 # A stop lets files up to this size finish (a second or two) and gives longer ones up.
 FINISHED_ON_STOP_BYTES = 256 << 20
@@ -40,6 +44,8 @@ class Reader:
     packer: Packer
     newcomers: Newcomers
     fingerprint: FingerprintFunction
+    shelf: Shelf
+    """Gets the models that are read, and offers them as references."""
     outcome: BatchOutcome
     """Gets what is skipped, left and read."""
     until_s: float
@@ -55,8 +61,8 @@ class Reader:
             if self._is_over():
                 self.outcome.left.extend(group)
                 break
-            if len(group) == 1 and group[0].row.size > SMALL_BYTES:
-                self._read_long(group[0], gatherer, given_up)
+            if group[0].row.size > SMALL_BYTES:
+                self._read_in_turn(group, gatherer, given_up)
             else:
                 self._read_small(group, gatherer, given_up)
         if not crew.has_failed:
@@ -65,14 +71,14 @@ class Reader:
     def code(self, block: RawBlock) -> None:
         """Code one block and pack it."""
         try:
-            coded = code(block, effort=self.ctx.config.chunking.effort)
+            done = code(block, effort=self.ctx.config.chunking.effort)
         except CorruptChunk as error:
             raise IntegrityError(
                 str(error),
                 now="nothing of this batch was committed; the files are untouched",
                 hint="suspect this machine's memory or its zstandard library",
             ) from error
-        self.packer.add(coded, len(block.raw), block.chunks)
+        self.packer.add(done.coded, len(block.raw), block.chunks, done.base)
 
     def _is_over(self) -> bool:
         return self.ctx.stop.is_set() or self.ctx.clock.monotonic_s() >= self.until_s
@@ -120,6 +126,14 @@ class Reader:
         name = chunker_for(len(view))
         return Outgoing(wanted, identity, result.parts, result.digest, found.meta, name, found.has_lease)
 
+    def _read_in_turn(self, group: Sequence[Wanted], gatherer: Gatherer, given_up: Callable[[], bool]) -> None:
+        """Read long files one after another: a later one may be coded against an earlier."""
+        for number, wanted in enumerate(group):
+            if self._is_over() or given_up():
+                self.outcome.left.extend(group[number:])
+                return
+            self._read_long(wanted, gatherer, given_up)
+
     def _read_long(self, wanted: Wanted, gatherer: Gatherer, given_up: Callable[[], bool]) -> None:
         try:
             self.outgoing.append(self._ingested(wanted, gatherer, given_up))
@@ -142,15 +156,28 @@ class Reader:
                     raise Stopped(f"{source.path} was being read when the job was asked to stop")
                 source.check()
 
-            cutting = Cutting(partial(chunker_of, size_bytes=source.size), self.fingerprint, source.path)
+            regions = segment(SourceBytes(source), name=row.name) or ()
+            references = self._references(wanted, regions)
+            chunkers = partial(chunker_of, size_bytes=source.size)
+            cutting = Cutting(chunkers, self.fingerprint, source.path, regions)
+            take = partial(gatherer.take, references=references)
             try:
-                result = ingest(_Counted(source, self.ctx), cutting, take=gatherer.take, before_read=before_read)
+                result = ingest(_Counted(source, self.ctx), cutting, take=take, before_read=before_read)
             except ShortRead as error:
                 raise SourceChanged(f"{source.path} became shorter while it was read") from error
             meta = source.meta()  # checks once more: all that was read is one state of the file
+            if references is not None:
+                self.shelf.put(references.model)
             source.drop_cache()
             name = chunker_for(source.size)
             return Outgoing(wanted, source.identity, result.parts, result.digest, meta, name, source.has_lease)
+
+    def _references(self, wanted: Wanted, regions: Sequence[Region]) -> FileReferences | None:
+        """Return what the tensors of a file may be coded against; None for one without named tensors."""
+        if not any(region.name for region in regions):
+            return None
+        hot = hot_file(self.ctx, wanted)
+        return self.shelf.for_file(os.path.join(hot.root, wanted.row.path), regions, hot.read_at)
 
     def _shown(self, wanted: Wanted) -> str:
         return display_path(self.ctx.root(wanted.row.root_id), wanted.row)
