@@ -76,6 +76,8 @@ class Cutting:
     origin: object = None
     regions: Sequence[Region] = ()
     """They cover the source; none: all of it is generic. Left aside where there are holes."""
+    proves: bool = True
+    """False makes no digests: those of chunks and file are empty. For who only counts, and stores nothing."""
 
 
 def generic(span: Span) -> Region:
@@ -93,7 +95,8 @@ def ingest_whole(data: memoryview, cutting: Cutting) -> tuple[Ingested, list[Pie
         run.add_region(region)
     parts = run.parts
     is_single = len(parts) == 1 and isinstance(parts[0], ChunkPart)
-    whole = parts[0].digest if is_single and isinstance(parts[0], ChunkPart) else digest(data)
+    confirm = digest if cutting.proves else _no_digest
+    whole = parts[0].digest if is_single and isinstance(parts[0], ChunkPart) else confirm(data)
     return Ingested(tuple(parts), whole), run.pieces
 
 
@@ -107,7 +110,7 @@ def ingest(source: ByteSource, cutting: Cutting, *, take: Take, before_read: Cal
     if sum(extent.span.length for extent in extents) != source.size:
         raise ShortRead("the source's extents do not add up to its size")
     has_holes = any(extent.is_hole for extent in extents)
-    whole = FileDigest()
+    whole = FileDigest() if cutting.proves else _NoDigest()
     regions = () if has_holes else cutting.regions
     kinds = {(region.kind, region.element): region for region in regions or [generic(Span(0, source.size))]}
     longest = max(cutting.chunker(region).max_len for region in kinds.values())
@@ -164,7 +167,7 @@ class _Stream:
 
     source: ByteSource
     before_read: Callable[[], None]
-    whole: FileDigest
+    whole: "FileDigest | _NoDigest"
     buffer: memoryview
     end: int = 0
     """Nothing is read beyond: the end of the extent in hand."""
@@ -237,18 +240,37 @@ class _Cutter:
 
     def _chunks(self, view: memoryview, ends: Sequence[int], region: Region, offset: int) -> list[ChunkPart]:
         fingerprint, origin, pieces = self.cutting.fingerprint, self.cutting.origin, self.pieces
+        confirm = digest if self.cutting.proves else _no_digest
         chunks = []
         start = 0
         for end in ends:
             data = view[start:end]
-            chunk = ChunkPart(fingerprint(data), digest(data), end - start)
+            chunk = ChunkPart(fingerprint(data), confirm(data), end - start)
             chunks.append(chunk)
             pieces.append(Piece(chunk, data, region, offset + start, origin))
             start = end
         return chunks
 
 
-def _add_hole(parts: list[Part], length: int, whole: FileDigest, before_read: Callable[[], None]) -> None:
+class _NoDigest:
+    """Stands for the digest of a file that is only counted."""
+
+    def update(self, data: Buffer) -> None:
+        """Pass over *data*."""
+
+    def update_zeros(self, count: int) -> None:
+        """Pass over a hole."""
+
+    def digest(self) -> Digest:
+        """Return none."""
+        return Digest(b"")
+
+
+def _no_digest(data: Buffer) -> Digest:
+    return Digest(b"")
+
+
+def _add_hole(parts: list[Part], length: int, whole: FileDigest | _NoDigest, before_read: Callable[[], None]) -> None:
     if parts and isinstance(parts[-1], HolePart):
         parts[-1] = HolePart(parts[-1].length + length)
     else:

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from dedup.fingerprint import fingerprint
+from dedup.ingest import Piece
+from dedup.values import ChunkPart, Digest, Region, Span
 from policies.amounts import NANO
 from policies.values import NS_PER_DAY
 from tests.jobs.lab import Lab
@@ -18,6 +21,7 @@ from tiering.clock import FakeClock
 from tiering.errors import UsageError
 from tiering.hot.evidence import mount_quality
 from tiering.jobs.estimate import Estimate, EstimateOptions, estimate
+from tiering.jobs.estimate_look import FirstNames
 from tiering.jobs.estimate_reduction import ReductionMeter
 from tiering.jobs.migrate import MigrateItem, migrate
 from tiering.jobs.scan import scan_root
@@ -147,11 +151,18 @@ def test_copies_of_large_files_are_sampled_together(tmp_path: Path) -> None:
     assert found.unique_bytes == pytest.approx(found.logical_bytes / 2, rel=0.01)
 
 
+def pieces(chunks: list[bytes], kind: str = "generic") -> list[Piece]:
+    return [
+        Piece(ChunkPart(fingerprint(data), Digest(b""), len(data)), data, Region(Span(0, len(data)), kind), 0, None)
+        for data in chunks
+    ]
+
+
 def test_a_bounded_memory_still_tells_the_share_of_duplicates() -> None:
     meter = ReductionMeter(effort="fast", max_distinct=500)
     chunks = [noise(i, 1000) for i in range(5000)]
     for chunk in [*chunks, *chunks[:2500]]:
-        meter.add(memoryview(chunk))
+        meter.take(pieces([chunk]))
     result = meter.result()
 
     assert result.sampled_share < 0.2
@@ -160,15 +171,55 @@ def test_a_bounded_memory_still_tells_the_share_of_duplicates() -> None:
 
 
 def test_compression_measured_on_a_share_is_close_to_all() -> None:
-    chunks = [noise(i, 700) + b"x" * (i % 7 * 100 + 1) for i in range(3000)]
+    chunks = [noise(i, 7000) + b"x" * (i % 7 * 1000 + 1) for i in range(3000)]
     results = []
     for whole in (1 << 40, 100_000):
-        meter = ReductionMeter(effort="fast", coded_whole=whole)
-        for chunk in chunks:
-            meter.add(memoryview(chunk))
+        meter = ReductionMeter(effort="fast", coded_whole_bytes=whole)
+        meter.take(pieces(chunks))
         results.append(meter.result().stored_bytes)
 
     assert results[1] == pytest.approx(results[0], rel=0.05)
+
+
+def test_classes_are_told_apart_and_add_up() -> None:
+    meter = ReductionMeter(effort="fast")
+    meter.take(pieces([b"some text, " * 9000, noise(1, 50_000)]))
+    meter.take(pieces([noise(1, 50_000), noise(2, 30_000)], kind="media"))
+    found = meter.result()
+
+    assert [(part.kind, part.data_bytes) for part in found.classes] == [("generic", 149_000), ("media", 80_000)]
+    assert [codecs[0] for codecs in (part.codecs for part in found.classes)] == ["zstd:1", "raw"]
+    assert found.unique_bytes == sum(part.unique_bytes for part in found.classes)
+    assert found.stored_bytes == sum(part.stored_bytes for part in found.classes)
+
+
+def test_tensors_are_named_with_what_would_code_them(tmp_path: Path) -> None:
+    size = 3 << 20
+    head = json.dumps({"w": {"dtype": "BF16", "shape": [size // 2], "data_offsets": [0, size]}}).encode()
+    exponents = bytes(random.Random(1).choice(b"\x3c\x3d\xbc") for _ in range(size // 2))
+    data = bytearray(size)
+    data[0::2], data[1::2] = noise(12, size // 2), exponents
+    put(tmp_path / "model.safetensors", len(head).to_bytes(8, "little") + head + data)
+    found = run(tmp_path)
+
+    assert (found.classes[0].kind, found.classes[0].element) == ("tensor", "bf16")
+    assert found.classes[0].codecs[0].startswith("planes")
+    assert found.stored_bytes < 0.75 * found.logical_bytes
+    assert found.to_json()["classes"][0]["data_bytes"] == size
+
+
+def test_names_of_very_many_inodes_are_told_apart_in_fixed_memory() -> None:
+    def status(ino: int, nlink: int = 2) -> os.stat_result:
+        return os.stat_result((0o100644, ino, 5, nlink, 0, 0, 0, 0, 0, 0))
+
+    names = FirstNames(exact=100)
+    assert names.is_first(status(1, nlink=1))
+    assert names.is_first(status(1, nlink=1))
+    assert all(names.is_first(status(ino)) for ino in range(100))
+    before = names.is_exact
+    assert sum(names.is_first(status(ino)) for ino in range(100, 1100)) >= 995
+    assert (before, names.is_exact) == (True, False)
+    assert not any(names.is_first(status(ino)) for ino in range(1100))
 
 
 def test_the_estimate_is_what_storing_takes(lab: Lab) -> None:

@@ -13,6 +13,9 @@ from tiering.config.quantities import parse_size, say_size
 from tiering.errors import UsageError
 from tiering.jobs.estimate import SAMPLE_ABOVE_BYTES, Estimate, EstimateOptions, estimate
 
+CLASSES_SHOWN = 8
+NAMES = {"tensor": "other tensors", "media": "compressed already", "page": "parquet pages", "generic": "other bytes"}
+
 EXAMPLES = (
     "frostline estimate /data",
     "frostline --json estimate /data/runs /data/datasets --sample 0",
@@ -57,7 +60,11 @@ def run(
 def _show(out: Output, seen: Estimate) -> None:
     out.text(f"{seen.files:,} files, {say_bytes(seen.logical_bytes)}")
     out.text(f"  unique after dedup      {say_bytes(seen.unique_bytes):>12}")
-    out.text(f"  stored after zstd       {say_bytes(seen.stored_bytes):>12}   {seen.reduction_ratio:.0%} of it")
+    out.text(f"  stored after coding     {say_bytes(seen.stored_bytes):>12}   {seen.reduction_ratio:.0%} of it")
+    for found in seen.classes[:CLASSES_SHOWN]:
+        what = f"{found.element} tensors" if found.element else NAMES.get(found.kind, found.kind)
+        ratio = found.stored_bytes / found.data_bytes
+        out.text(f"    {what:<22}{say_bytes(found.data_bytes):>12}   to {ratio:.0%}: {', '.join(found.codecs[:3])}")
     out.text(f"  cold by built-in rules  {say_bytes(seen.cold_bytes):>12}   {seen.cold_files:,} files")
     out.text(
         f"a month: {say_usd(seen.now_nano_month)} now, {say_usd(seen.then_nano_month)} then, "

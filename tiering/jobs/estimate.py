@@ -7,31 +7,38 @@ stored; access times are left alone where the kernel lets us.
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
+from functools import partial
 from importlib import resources
 from threading import Event
 from typing import Any
 
-from dedup.chunkers import Chunker, chunker_for, resolve_chunker
+from dedup.chunkers import chunker_of
+from dedup.errors import ShortRead
+from dedup.fingerprint import DEFAULT_FINGERPRINT, resolve_fingerprint
+from dedup.formats.segmentation import segment
+from dedup.ingest import Cutting, ingest
+from dedup.values import Extent, WrappedPart
 from policies.amounts import NANO
 from policies.planner import month_nano
 from policies.prices import PriceBook, parse_book
 from policies.rules import default_rules
 from policies.values import HOT, TierFacts
 from tiering.clock import Clock
-from tiering.errors import SourceError
+from tiering.errors import SourceChanged, SourceError
 from tiering.hot import paths
 from tiering.hot.source import Source
 from tiering.hot.walk import Entry, Kind
 from tiering.jobs.context import NoProgress, Progress
-from tiering.jobs.estimate_look import Judging, Looked, bucket_of, entries_of, look, split_top, tops_of
-from tiering.jobs.estimate_reduction import Reduction, ReductionMeter
+from tiering.jobs.estimate_look import FirstNames, Judging, Looked, bucket_of, entries_of, look, split_top, tops_of
+from tiering.jobs.estimate_reduction import ClassReduction, Reduction, ReductionMeter
+from tiering.jobs.outgoing import SMALL_BYTES
+from tiering.jobs.references import SourceBytes
 from tiering.jobs.reports import Skipped
 
-READ_BYTES = 8 << 20  # one read; several chunks of the largest size
 SAMPLE_ABOVE_BYTES = 256 << 30  # some minutes of reading from one fast disk
 BOOK = "aws-us-east-1"
 HOT_CLASS = "gp3"
@@ -64,7 +71,10 @@ class Estimate:
     unique_bytes: int
     """After dedup; holes count as nothing."""
     stored_bytes: int
-    """After dedup and compression, if all of it were stored."""
+    """After dedup and compression, if all of it were stored; what versions of one model share beyond equal chunks is
+    not in it."""
+    classes: tuple[ClassReduction, ...]
+    """What the bytes read are made of, the largest first; not scaled up where a sample was read."""
     cold_files: int
     cold_bytes: int
     """Of files that the built-in rules would move today."""
@@ -95,6 +105,7 @@ class Estimate:
             "unique_bytes": self.unique_bytes,
             "stored_bytes": self.stored_bytes,
             "reduction_ratio": self.reduction_ratio,
+            "classes": [asdict(found) for found in self.classes],
             "cold_files": self.cold_files,
             "cold_bytes": self.cold_bytes,
             "usd_per_month": {
@@ -150,7 +161,7 @@ class _Run:
         self._meter = ReductionMeter(effort=options.effort)
         self._read_bytes = 0
         self._read_logical = 0
-        self._buffer = bytearray()
+        self._fingerprint = resolve_fingerprint(DEFAULT_FINGERPRINT)
 
     def run(self) -> Estimate:
         """Look, read, add up."""
@@ -184,7 +195,7 @@ class _Run:
 
     def _read_top(self, top: bytes, looked: Looked, chosen: frozenset[int] | None) -> None:
         folder, _ = split_top(top)
-        inodes: set[tuple[int, int]] = set()
+        first_names = FirstNames()
         for entry in entries_of(top):
             if self._stop.is_set():
                 return
@@ -194,13 +205,12 @@ class _Run:
                 path = os.path.join(folder, entry.path)
                 if bucket_of(entry.stat.st_size, path) not in chosen or self._is_enough():
                     continue
-            if entry.stat.st_nlink > 1:
-                inode = (entry.stat.st_dev, entry.stat.st_ino)
-                if inode in inodes:
-                    continue
-                inodes.add(inode)
+            if not first_names.is_first(entry.stat):
+                continue
             try:
                 self._read_file(folder, entry)
+            except _Stopped:
+                return
             except (OSError, SourceError) as error:
                 shown = paths.display(folder, entry.dir, entry.name)
                 reason = error.what if isinstance(error, SourceError) else error.strerror or str(error)
@@ -215,38 +225,29 @@ class _Run:
             fd = paths.open_file(dir_fd, entry.name)
         with closing(os.fdopen(fd, "rb", closefd=True)):
             source = Source(fd, paths.display(folder, entry.dir, entry.name), None)
-            self._chunk(source, resolve_chunker(chunker_for(source.size)))
+            self._measure(source, entry.name)
             source.drop_cache()
         self._read_logical += source.size
 
-    def _chunk(self, source: Source, chunker: Chunker) -> None:
-        if not self._buffer:
-            self._buffer = bytearray(READ_BYTES)
-        for extent in source.extents():
-            if extent.is_hole:
-                continue
-            offset, kept = extent.span.start, 0
-            while offset < extent.span.end:
-                want = min(len(self._buffer) - kept, extent.span.end - offset)
-                count = source.readinto(memoryview(self._buffer)[kept : kept + want], offset)
-                offset += count
-                self._read_bytes += count
-                self._progress.advance(byte_count=count)
-                is_last = offset >= extent.span.end or count < want  # a file that shrank ends here
-                kept = self._count(chunker, kept + count, final=is_last)
-                if count < want or self._stop.is_set():
-                    return
+    def _measure(self, source: Source, name: bytes) -> None:
+        # As migrate cuts them: a small file is generic whatever it holds.
+        regions = segment(SourceBytes(source), name=name) if source.size > SMALL_BYTES else None
+        chunkers = partial(chunker_of, size_bytes=source.size)
+        cutting = Cutting(chunkers, self._fingerprint, regions=regions or (), proves=False)
+        counted = _Counted(source, self._progress)
+        try:
+            found = ingest(counted, cutting, take=self._meter.take, before_read=self._check)
+        except ShortRead as error:
+            raise SourceChanged(f"{source.path} became shorter while it was read") from error
+        finally:
+            self._read_bytes += counted.bytes
+        pages = [part for part in found.parts if isinstance(part, WrappedPart)]
+        for page in pages:
+            self._meter.add_pages(page.length, sum(chunk.length for chunk in page.inner))
 
-    def _count(self, chunker: Chunker, filled: int, *, final: bool) -> int:
-        """Count the chunks at the front of the buffer; move the uncut rest there and return its length."""
-        view = memoryview(self._buffer)[:filled]
-        begin = 0
-        for end in chunker.cuts(view, final=final):
-            self._meter.add(view[begin:end])
-            begin = end
-        rest = filled - begin
-        self._buffer[:rest] = bytes(view[begin:])
-        return rest
+    def _check(self) -> None:
+        if self._stop.is_set():
+            raise _Stopped
 
     def _sum(self, looked: Looked, *, is_sampled: bool, seconds: float) -> Estimate:
         reduction = self._meter.result()
@@ -263,6 +264,7 @@ class _Run:
             logical_bytes=looked.logical_bytes,
             unique_bytes=unique,
             stored_bytes=stored,
+            classes=reduction.classes,
             cold_files=looked.cold_files,
             cold_bytes=looked.cold_bytes,
             now_nano_month=now,
@@ -295,8 +297,37 @@ class _Run:
         if looked.placeholders:
             notes.append(f"{looked.placeholders:,} placeholders of released files were left out")
         if looked.is_links_full:
-            notes.append("very many hard links: some files may be counted once per name")
+            notes.append("very many hard links: of further ones about one file in 200 may be left out")
         return notes
+
+
+class _Stopped(Exception):
+    """Asked to stop while a file was read; what was read counts."""
+
+
+@dataclass(slots=True)
+class _Counted:
+    """A source whose bytes are counted as they are read."""
+
+    source: Source
+    progress: Progress
+    bytes: int = 0
+
+    @property
+    def size(self) -> int:
+        """Apparent size in bytes."""
+        return self.source.size
+
+    def extents(self) -> Iterator[Extent]:
+        """See Source."""
+        return self.source.extents()
+
+    def readinto(self, buffer: memoryview, offset: int) -> int:
+        """See Source."""
+        count = self.source.readinto(buffer, offset)
+        self.bytes += count
+        self.progress.advance(byte_count=count)
+        return count
 
 
 def shipped_book() -> PriceBook:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import xxhash
 
+from dedup.membership import KeyFilter, filter_for, keys_of
 from policies.plan import Action
 from policies.planner import decide
 from policies.prices import PriceBook
@@ -27,7 +28,8 @@ from tiering.jobs.surroundings import Surroundings
 
 BUCKETS = 4096
 LARGE_BYTES = 1 << 20
-LINKS_REMEMBERED = 1_000_000  # inodes with several names; further ones may count once per name, and a note says so
+LINKS_EXACT = 100_000  # inodes with several names, 10 MB; further ones go through a filter, and a note says so
+LINKS_FILTERED = 16_000_000  # 26 MB at about one in 200 taken for seen; beyond, more are
 PROBLEMS_LISTED = 1000
 
 
@@ -116,7 +118,7 @@ def look(tops: Sequence[bytes], judging: Judging) -> Looked:
     for top in tops:
         if os.path.isdir(top):
             add_link_targets(links, top, numbers)
-    inodes: set[tuple[int, int]] = set()
+    first_names = FirstNames()
     for top in tops:
         folder, _ = split_top(top)
         judge = _Judge(found, judging, links, folder=folder, number=numbers[folder])
@@ -127,23 +129,43 @@ def look(tops: Sequence[bytes], judging: Judging) -> Looked:
                     found.problem(path, entry.reason)
             elif entry.kind is Kind.PLACEHOLDER:
                 found.placeholders += 1
-            elif entry.kind is Kind.FILE and _is_first_name(entry, inodes, found):
+            elif entry.kind is Kind.FILE and first_names.is_first(entry.stat):
                 judge.take(entry)
         judge.end()
+    found.is_links_full = not first_names.is_exact
     return found
 
 
-def _is_first_name(entry: Entry, inodes: set[tuple[int, int]], found: Looked) -> bool:
-    if entry.stat.st_nlink == 1:
+class FirstNames:
+    """Tells the first name of an inode from the others, in memory that does not grow with the number of links."""
+
+    def __init__(self, *, exact: int = LINKS_EXACT) -> None:
+        """Remember *exact* inodes exactly."""
+        self._exact = exact
+        self._inodes: set[int] = set()
+        self._more: KeyFilter | None = None
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether no inode went through the filter, which takes a few for seen that were not."""
+        return self._more is None
+
+    def is_first(self, status: os.stat_result) -> bool:
+        """Return whether no other name of this inode came before."""
+        if status.st_nlink == 1:
+            return True
+        inode = status.st_dev << 64 | status.st_ino
+        if inode in self._inodes:
+            return False
+        if len(self._inodes) < self._exact:
+            self._inodes.add(inode)
+            return True
+        self._more = self._more or filter_for(LINKS_FILTERED)
+        key = keys_of(xxhash.xxh3_64_digest(inode.to_bytes(16, "big")))
+        if self._more.may_hold(key)[0]:
+            return False
+        self._more.add(key)
         return True
-    inode = (entry.stat.st_dev, entry.stat.st_ino)
-    if inode in inodes:
-        return False
-    if len(inodes) >= LINKS_REMEMBERED:
-        found.is_links_full = True
-    else:
-        inodes.add(inode)
-    return True
 
 
 class _Judge:

@@ -2,21 +2,43 @@
 
 Used by estimate alone; fingerprints decide here (P2 allows it where nothing is stored). Memory is bounded: above
 MAX_DISTINCT chunks only those whose fingerprint ends in so many zero bits are remembered, a fair sample of all chunks
-whatever files they come from. Compression is measured on all new chunks at first, on a share of them later.
+whatever files they come from. What is new goes through the gatherer and the codecs that migrate uses, class by class:
+all of it at first, one stretch in CODED_EVERY later.
 """
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
+from dedup.blocks import Gatherer, RawBlock
 from dedup.codecs import encode
-from dedup.fingerprint import fingerprint
+from dedup.ingest import Piece
+from dedup.values import ChunkPart
 
 MAX_DISTINCT = 1 << 20  # about 150 MB of Python integers; 64-100 GiB of data are still exact
-CODED_WHOLE_BYTES = 512 << 20  # at 330 MB/s and core some seconds
-CODED_SHARE_BITS = 4  # then 1 chunk in 16
-# Chunk header (66), index entry (66) and line in the recipe (52), see dedup.layout and dedup.recipe.
-BYTES_PER_CHUNK = 132
+CODED_WHOLE_BYTES = 32 << 20  # of each class; at 330 MB/s and core a tenth of a second
+CODED_EVERY = 32  # then one stretch in so many: zstd takes 0.1 s of a core per GB
+STRETCH_BYTES = 4 << 20  # neighbours stay together, as in the longest block
+# Length in the block header (3), fingerprint, digest and length in the trailer (8 + 32 + 3): see docs/formats.md.
+BYTES_PER_CHUNK = 46
 _COUNT_BITS = 32
 _COUNT_MASK = (1 << _COUNT_BITS) - 1
+_CLASS_BITS = 64  # above length << 32 | count
+
+
+@dataclass(frozen=True, slots=True)
+class ClassReduction:
+    """What was measured of the chunks of one kind."""
+
+    kind: str
+    """As in dedup.values.Region."""
+    element: str
+    data_bytes: int
+    unique_bytes: int
+    stored_bytes: int
+    """Coded, with what a pack adds to each chunk."""
+    codecs: tuple[str, ...]
+    """Stored names of the codecs that won, the one with most bytes first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,67 +52,125 @@ class Reduction:
     """Of distinct chunks, coded, with what a pack adds to each."""
     sampled_share: float
     """Share of chunks that were told apart: 1.0 is all."""
+    classes: tuple[ClassReduction, ...]
+    """The largest first."""
+
+
+@dataclass(slots=True)
+class _Class:
+    """What is known of the chunks of one kind."""
+
+    number: int
+    data_bytes: int = 0
+    new_bytes: int = 0
+    coded_raw: int = 0
+    coded_stored: int = 0
+    codecs: Counter[str] = field(default_factory=Counter)
 
 
 class ReductionMeter:
     """Takes chunks, in any order. One thread."""
 
-    def __init__(self, *, effort: str, max_distinct: int = MAX_DISTINCT, coded_whole: int = CODED_WHOLE_BYTES) -> None:
+    def __init__(
+        self, *, effort: str, max_distinct: int = MAX_DISTINCT, coded_whole_bytes: int = CODED_WHOLE_BYTES
+    ) -> None:
         """Compress at *effort* (a key of dedup.codecs.EFFORTS); remember at most *max_distinct* chunks."""
         self._effort = effort
         self._max_distinct = max_distinct
-        self._coded_whole = coded_whole
-        self._data_bytes = 0
+        self._coded_whole_bytes = coded_whole_bytes
+        self._classes: dict[tuple[str, str], _Class] = {}
         self._seen: dict[int, int] = {}
-        """8 bytes of fingerprint -> length << 32 | count (of 2**32 - 1 at most)."""
+        """Fingerprint as a number -> class << 64 | length << 32 | count (of 2**32 - 1 at most)."""
         self._zero_bits = 0
-        self._coded_raw = 0.0
-        self._coded_stored = 0.0
-        self._coded_bytes = 0
+        self._is_coded: list[bool] = []
+        self._page_file_bytes = self._page_plain_bytes = 0
+        self._gatherer = Gatherer(self, self._code)
 
-    def add(self, chunk: memoryview) -> None:
-        """Count one chunk, of 1 byte or more."""
-        self._data_bytes += len(chunk)
-        name = int.from_bytes(fingerprint(chunk)[:8], "big")
-        if name & ((1 << self._zero_bits) - 1):
-            return
-        known = self._seen.get(name)
-        if known is not None:
-            self._seen[name] = known + (known & _COUNT_MASK < _COUNT_MASK)
-            return
-        self._seen[name] = len(chunk) << _COUNT_BITS | 1
-        self._code(chunk, name)
+    def take(self, pieces: Sequence[Piece]) -> None:
+        """Count *pieces*; nothing refers to their data afterwards."""
+        self._is_coded = [self._count(piece) for piece in pieces]
+        self._gatherer.take(pieces)
         if len(self._seen) > self._max_distinct:
             self._halve()
 
+    def add_pages(self, file_bytes: int, plain_bytes: int) -> None:
+        """Note that pages of *file_bytes* in a file went in as *plain_bytes*: what is unique is told in file bytes."""
+        self._page_file_bytes += file_bytes
+        self._page_plain_bytes += plain_bytes
+
+    def claim(self, chunks: Sequence[ChunkPart]) -> Sequence[bool]:
+        """Tell the gatherer which of the pieces in hand are to be coded."""
+        return self._is_coded
+
     def result(self) -> Reduction:
-        """Return what holds for all chunks added so far."""
-        all_bytes = unique_bytes = 0
+        """Return what holds for all chunks taken so far."""
+        self._gatherer.flush()
+        seen: dict[int, list[int]] = {found.number: [0, 0, 0] for found in self._classes.values()}
         for value in self._seen.values():
-            length = value >> _COUNT_BITS
-            unique_bytes += length
-            all_bytes += length * (value & _COUNT_MASK)
-        unique = round(self._data_bytes * unique_bytes / all_bytes) if all_bytes else 0
-        chunks = len(self._seen) * unique // unique_bytes if unique_bytes else 0
-        coded = unique * self._coded_stored / self._coded_raw if self._coded_raw else unique
+            sums = seen[value >> _CLASS_BITS]
+            length = (value & (1 << _CLASS_BITS) - 1) >> _COUNT_BITS
+            sums[0] += length * (value & _COUNT_MASK)
+            sums[1] += length
+            sums[2] += 1
+        classes = [_reduced(name, found, *seen[found.number]) for name, found in self._classes.items()]
+        if self._page_plain_bytes:
+            share = self._page_file_bytes / self._page_plain_bytes
+            classes = [_as_in_files(found, share) if found.kind == "page" else found for found in classes]
         return Reduction(
-            data_bytes=self._data_bytes,
-            unique_bytes=unique,
-            stored_bytes=round(coded) + chunks * BYTES_PER_CHUNK,
+            data_bytes=sum(found.data_bytes for found in classes),
+            unique_bytes=sum(found.unique_bytes for found in classes),
+            stored_bytes=sum(found.stored_bytes for found in classes),
             sampled_share=2.0**-self._zero_bits,
+            classes=tuple(sorted(classes, key=lambda found: -found.data_bytes)),
         )
 
-    def _code(self, chunk: memoryview, name: int) -> None:
-        weight = 1 << self._zero_bits
-        if self._coded_bytes >= self._coded_whole:
-            if (name >> (64 - CODED_SHARE_BITS)) != 0:
-                return
-            weight <<= CODED_SHARE_BITS
-        self._coded_bytes += len(chunk)
-        self._coded_raw += weight * len(chunk)
-        self._coded_stored += weight * len(encode(chunk, effort=self._effort).payload)
+    def _count(self, piece: Piece) -> bool:
+        """Count one piece; return whether it is to be coded."""
+        name, length = (piece.region.kind, piece.region.element), piece.chunk.length
+        found = self._classes.get(name)
+        if found is None:
+            found = self._classes[name] = _Class(len(self._classes))
+        found.data_bytes += length
+        number = int.from_bytes(piece.chunk.fingerprint, "big")
+        if number & ((1 << self._zero_bits) - 1):
+            return False
+        known = self._seen.get(number)
+        if known is not None:
+            self._seen[number] = known + (known & _COUNT_MASK < _COUNT_MASK)
+            return False
+        self._seen[number] = found.number << _CLASS_BITS | length << _COUNT_BITS | 1
+        at = found.new_bytes
+        found.new_bytes += length
+        return at < self._coded_whole_bytes or at // STRETCH_BYTES % CODED_EVERY == 0
+
+    def _code(self, block: RawBlock) -> None:
+        found = self._classes[block.kind, block.element]
+        coded = encode(block.raw, kind=block.kind, element=block.element, effort=self._effort)
+        found.coded_raw += len(block.raw)
+        found.coded_stored += len(coded.payload)
+        found.codecs[coded.codec] += len(block.raw)
 
     def _halve(self) -> None:
         self._zero_bits += 1
         mask = (1 << self._zero_bits) - 1
         self._seen = {name: value for name, value in self._seen.items() if not name & mask}
+
+
+def _reduced(name: tuple[str, str], found: _Class, sampled: int, distinct: int, chunks: int) -> ClassReduction:
+    """Return one class; *sampled* and *distinct* bytes are those of its remembered *chunks*, repeats counted or not."""
+    unique = round(found.data_bytes * distinct / sampled) if sampled else 0
+    count = chunks * unique // distinct if distinct else 0
+    coded = unique * found.coded_stored / found.coded_raw if found.coded_raw else unique
+    return ClassReduction(
+        kind=name[0],
+        element=name[1],
+        data_bytes=found.data_bytes,
+        unique_bytes=unique,
+        stored_bytes=round(coded) + count * BYTES_PER_CHUNK,
+        codecs=tuple(codec for codec, _ in found.codecs.most_common()),
+    )
+
+
+def _as_in_files(pages: ClassReduction, share: float) -> ClassReduction:
+    data, unique = round(pages.data_bytes * share), round(pages.unique_bytes * share)
+    return replace(pages, data_bytes=data, unique_bytes=unique)
