@@ -90,6 +90,8 @@ def narrowed(words: NDArray[Any], form: Form) -> NDArray[Any] | None:
     if form == Form.BF16_IN_F32:
         halves = words.view("<u2")
         return None if halves[::2].any() else np.ascontiguousarray(halves[1::2])
+    if (words & np.uint32(0x1FFF)).any():  # bits that no f16 has
+        return None
     with np.errstate(all="ignore"):
         halves = words.view("<f4").astype("<f2")
     is_exact = np.array_equal(halves.astype("<f4").view("<u4"), words) and not np.isnan(halves).any()
