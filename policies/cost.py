@@ -9,7 +9,8 @@ import math
 from collections.abc import Sequence
 
 from policies.amounts import GIB
-from policies.prices import MONTH_HOURS, ClassPrice, PriceBook, PriceBookError, Step
+from policies.price_fields import PriceBookError
+from policies.prices import MONTH_HOURS, ClassPrice, PriceBook, Step
 
 HOURS_PER_DAY = 24
 

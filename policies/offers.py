@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from policies.amounts import NANO
-from policies.prices import MONTH_HOURS, ClassPrice, PriceBook, PriceBookError
+from policies.price_fields import PriceBookError
+from policies.prices import MONTH_HOURS, ClassPrice, PriceBook
 
 MONTH_DAYS = MONTH_HOURS / 24
 WATERFALL = (

@@ -7,10 +7,10 @@ is silently zero would make every plan look good. Prices are integer nano-dollar
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from policies.amounts import GIB, NANO
+from policies.amounts import GIB
+from policies.price_fields import Fields, PriceBookError, as_mapping, integer, nano
 
 MONTH_HOURS = 730  # what AWS calls a month; also stands in the book, and must agree
 FORMAT = 1
@@ -19,12 +19,10 @@ LOCAL = "LOCAL"
 
 KNOWN_CLASSES = frozenset({
     "STANDARD", "INTELLIGENT_TIERING", "STANDARD_IA", "ONEZONE_IA", "GLACIER_IR", "GLACIER", "DEEP_ARCHIVE", LOCAL,
+    "NEARLINE", "COLDLINE", "ARCHIVE",  # Google Cloud Storage, beside its STANDARD
+    "BLOB_HOT", "BLOB_COOL", "BLOB_COLD", "BLOB_ARCHIVE",  # Azure Blob Storage
 })  # fmt: skip
 SPEEDS = ("bulk", "standard", "expedited")
-
-
-class PriceBookError(ValueError):
-    """The book is incomplete, contradicts itself, or is asked for what it does not hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +85,36 @@ class ClassPrice:
 
 
 @dataclass(frozen=True, slots=True)
+class Disk:
+    """A hot tier one can rent, or owns."""
+
+    nano_per_gib: int
+    """Per usable GiB and month."""
+    is_refundable: bool
+    """Whether freed space comes off the bill. Most volumes cannot shrink: what is freed there is only avoided
+    growth."""
+    is_estimate: bool
+    """Not read from a price list."""
+    as_of: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Energy:
+    """Estimates, all of them: no provider publishes what a class draws."""
+
+    kwh_per_tib_month: Mapping[str, float]
+    """By class and disk, cooling and replicas included."""
+    grid_gco2e_per_kwh: float
+    source: str
+    as_of: str
+
+    def grams_month(self, where: str, size_bytes: float) -> float:
+        """Return grams of CO2 equivalent of a month; 0 for a class or disk the book has no figure for."""
+        return self.kwh_per_tib_month.get(where, 0.0) * size_bytes / 2**40 * self.grid_gco2e_per_kwh
+
+
+@dataclass(frozen=True, slots=True)
 class PriceBook:
     """A dated set of prices."""
 
@@ -97,6 +125,9 @@ class PriceBook:
     classes: Mapping[str, ClassPrice]
     hot: Mapping[str, int]
     """Nano-dollars per GiB-month of disks one can rent, by name ("gp3")."""
+    disks: Mapping[str, Disk]
+    """What else is known of them."""
+    energy: Energy
     egress: tuple[Step, ...]
     """To the internet."""
     restored_copy_class: str
@@ -118,7 +149,7 @@ def parse_book(data: Mapping[str, Any]) -> PriceBook:
     Raises PriceBookError naming the field: unknown or missing keys and classes, negative prices, prices finer than a
     nano-dollar, graduated steps that leave a gap or do not end open.
     """
-    top = _Fields("book", data)
+    top = Fields("book", data)
     if top.integer("format") != FORMAT:
         raise PriceBookError(f"book.format: this program reads format {FORMAT}")
     if top.take("currency") != "USD":
@@ -127,12 +158,15 @@ def parse_book(data: Mapping[str, Any]) -> PriceBook:
         raise PriceBookError(f"book.month_hours: must be {MONTH_HOURS}")
     top.take("units")
     classes = {name: _parse_class(name, fields) for name, fields in top.mapping("classes").items()}
+    disks = {name: _disk(name, fields) for name, fields in top.mapping("hot").items()}
     book = PriceBook(
         book_id=top.text("id"),
         as_of=top.text("as_of"),
         region=top.text("region"),
         classes=classes,
-        hot={name: _hot_price(name, fields) for name, fields in top.mapping("hot").items()},
+        hot={name: disk.nano_per_gib for name, disk in disks.items()},
+        disks=disks,
+        energy=_energy(top.mapping("energy")),
         egress=_steps("book.egress_internet_gib", top.take("egress_internet_gib")),
         restored_copy_class=top.text("restored_copy_billed_at"),
         sources=tuple(_source(i, source) for i, source in enumerate(top.sequence("sources"))),
@@ -146,7 +180,7 @@ def _parse_class(name: str, data: Any) -> ClassPrice:
     where = f"classes.{name}"
     if name not in KNOWN_CLASSES:
         raise PriceBookError(f"{where}: unknown storage class (known: {', '.join(sorted(KNOWN_CLASSES))})")
-    fields = _Fields(where, data)
+    fields = Fields(where, data)
     transition = fields.take("transition_in_1k")
     restore = fields.optional("restore", None)
     price = ClassPrice(
@@ -154,19 +188,19 @@ def _parse_class(name: str, data: Any) -> ClassPrice:
         storage=_steps(f"{where}.storage_gib_month", fields.take("storage_gib_month")),
         put_nano=fields.nano("put_1k", per=1000),
         get_nano=fields.nano("get_1k", per=1000),
-        transition_nano=None if transition is None else _nano(f"{where}.transition_in_1k", transition, per=1000),
+        transition_nano=None if transition is None else nano(f"{where}.transition_in_1k", transition, per=1000),
         retrieval_nano_per_gib=fields.nano("retrieval_gib"),
         min_days=fields.integer("min_days"),
         min_billed_bytes=fields.integer("min_bill_kib") * 1024,
         overhead=tuple(
-            (other, _integer(f"{where}.overhead_kib.{other}", kib) * 1024)
+            (other, integer(f"{where}.overhead_kib.{other}", kib) * 1024)
             for other, kib in sorted(fields.optional("overhead_kib", {}).items())
         ),
         restore=None if restore is None else _parse_restore(f"{where}.restore", restore),
-        monitor_nano_per_object_month=_nano(
+        monitor_nano_per_object_month=nano(
             f"{where}.monitor_1k_month", fields.optional("monitor_1k_month", 0), per=1000
         ),
-        monitor_min_bytes=_integer(f"{where}.monitor_min_kib", fields.optional("monitor_min_kib", 0)) * 1024,
+        monitor_min_bytes=integer(f"{where}.monitor_min_kib", fields.optional("monitor_min_kib", 0)) * 1024,
         access_tiers=_access_tiers(f"{where}.access_tiers", fields.optional("access_tiers", [])),
     )
     fields.done()
@@ -174,12 +208,12 @@ def _parse_class(name: str, data: Any) -> ClassPrice:
 
 
 def _parse_restore(where: str, data: Any) -> Mapping[str, RestorePrice]:
-    speeds = _as_mapping(where, data)
+    speeds = as_mapping(where, data)
     if not speeds or not set(speeds) <= set(SPEEDS):
         raise PriceBookError(f"{where}: must hold some of {', '.join(SPEEDS)} and nothing else")
     parsed: dict[str, RestorePrice] = {}
     for speed, values in speeds.items():
-        fields = _Fields(f"{where}.{speed}", values)
+        fields = Fields(f"{where}.{speed}", values)
         latency = fields.sequence("latency_h")
         if len(latency) != 2 or not 0 <= latency[0] <= latency[1]:
             raise PriceBookError(f"{where}.{speed}.latency_h: must be [from, to] in hours")
@@ -195,7 +229,7 @@ def _parse_restore(where: str, data: Any) -> Mapping[str, RestorePrice]:
 def _access_tiers(where: str, data: Any) -> tuple[AccessTier, ...]:
     tiers: list[AccessTier] = []
     for i, raw in enumerate(data):
-        fields = _Fields(f"{where}[{i}]", raw)
+        fields = Fields(f"{where}[{i}]", raw)
         tier = AccessTier(fields.text("name"), fields.integer("after_days"), fields.nano("usd_gib_month"))
         fields.done()
         after = tiers[-1] if tiers else None
@@ -213,12 +247,12 @@ def _steps(where: str, data: Any) -> tuple[Step, ...]:
     steps: list[Step] = []
     floor = 0
     for i, raw in enumerate(data):
-        fields = _Fields(f"{where}[{i}]", raw)
+        fields = Fields(f"{where}[{i}]", raw)
         up_to = fields.take("up_to_gib")
         is_last = i == len(data) - 1
         if (up_to is None) != is_last:
             raise PriceBookError(f"{where}[{i}].up_to_gib: null on the last step, and on no other")
-        end = None if up_to is None else _integer(f"{where}[{i}].up_to_gib", up_to) * GIB
+        end = None if up_to is None else integer(f"{where}[{i}].up_to_gib", up_to) * GIB
         if end is not None and end <= floor:
             raise PriceBookError(f"{where}[{i}].up_to_gib: must be above the step before")
         steps.append(Step(end, fields.nano("usd")))
@@ -227,17 +261,35 @@ def _steps(where: str, data: Any) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def _hot_price(name: str, data: Any) -> int:
-    fields = _Fields(f"hot.{name}", data)
-    fields.text("as_of")
-    fields.optional("note", "")
-    nano = fields.nano("usd_per_gib_month")
+def _disk(name: str, data: Any) -> Disk:
+    fields = Fields(f"hot.{name}", data)
+    disk = Disk(
+        nano_per_gib=fields.nano("usd_per_gib_month"),
+        is_refundable=fields.flag("refundable"),
+        is_estimate=fields.flag("estimate"),
+        as_of=fields.text("as_of"),
+        note=str(fields.optional("note", "")),
+    )
     fields.done()
-    return nano
+    return disk
+
+
+def _energy(data: Any) -> Energy:
+    fields = Fields("energy", data)
+    said = fields.mapping("kwh_per_tib_month")
+    draws = Fields("energy.kwh_per_tib_month", said)
+    energy = Energy(
+        kwh_per_tib_month={name: draws.number(name) for name in said},
+        grid_gco2e_per_kwh=fields.number("grid_gco2e_per_kwh"),
+        source=fields.text("from"),
+        as_of=fields.text("as_of"),
+    )
+    fields.done()
+    return energy
 
 
 def _source(index: int, data: Any) -> str:
-    fields = _Fields(f"sources[{index}]", data)
+    fields = Fields(f"sources[{index}]", data)
     said = f"{fields.text('what')}: {fields.text('from')} ({fields.text('as_of')})"
     fields.done()
     return said
@@ -249,74 +301,9 @@ def _check_references(book: PriceBook) -> None:
     if not book.sources:
         raise PriceBookError("book.sources: a price without a source is a guess")
     book.price(book.restored_copy_class)
+    strangers = set(book.energy.kwh_per_tib_month) - set(book.classes) - set(book.disks)
+    if strangers:
+        raise PriceBookError(f"energy.kwh_per_tib_month.{min(strangers)}: neither a class nor a disk of this book")
     for price in book.classes.values():
         for other, _ in price.overhead:
             book.price(other)
-
-
-class _Fields:
-    """Takes keys out of a mapping, and refuses what is missing or left over."""
-
-    def __init__(self, where: str, data: Any) -> None:
-        self._where = where
-        self._rest = dict(_as_mapping(where, data))
-
-    def take(self, key: str) -> Any:
-        if key not in self._rest:
-            raise PriceBookError(f"{self._where}.{key}: missing")
-        return self._rest.pop(key)
-
-    def optional(self, key: str, default: Any) -> Any:
-        return self._rest.pop(key, default)
-
-    def text(self, key: str) -> str:
-        value = self.take(key)
-        if not isinstance(value, str) or not value:
-            raise PriceBookError(f"{self._where}.{key}: must be a text (got {value!r})")
-        return value
-
-    def integer(self, key: str) -> int:
-        return _integer(f"{self._where}.{key}", self.take(key))
-
-    def nano(self, key: str, *, per: int = 1) -> int:
-        return _nano(f"{self._where}.{key}", self.take(key), per=per)
-
-    def mapping(self, key: str) -> Mapping[str, Any]:
-        return _as_mapping(f"{self._where}.{key}", self.take(key))
-
-    def sequence(self, key: str) -> Sequence[Any]:
-        value = self.take(key)
-        if not isinstance(value, Sequence) or isinstance(value, str):
-            raise PriceBookError(f"{self._where}.{key}: must be a list")
-        return value
-
-    def done(self) -> None:
-        if self._rest:
-            raise PriceBookError(f"{self._where}.{min(self._rest)}: unknown key")
-
-
-def _as_mapping(where: str, data: Any) -> Mapping[str, Any]:
-    if not isinstance(data, Mapping):
-        raise PriceBookError(f"{where}: must be a table")
-    return data
-
-
-def _integer(where: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise PriceBookError(f"{where}: must be a whole number, 0 or more (got {value!r})")
-    return value
-
-
-def _nano(where: str, value: Any, *, per: int = 1) -> int:
-    """Return dollars as nano-dollars, exactly: 0.023 is 23,000,000 whatever float makes of it."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
-        raise PriceBookError(f"{where}: must be a price (got {value!r})")
-    try:
-        nano = Decimal(str(value)) * NANO / per
-    except InvalidOperation:
-        raise PriceBookError(f"{where}: must be a price (got {value!r})") from None
-    if not nano.is_finite() or nano < 0:
-        raise PriceBookError(f"{where}: must not be negative (got {value!r})")
-    if nano != nano.to_integral_value():
-        raise PriceBookError(f"{where}: finer than a nano-dollar (got {value!r})")
-    return int(nano)

@@ -6,7 +6,8 @@ import pytest
 
 from tests.structure.sources import PROJECT
 from tiering.config import Config, parse_config
-from tiering.config.policy import policy_rules, price_book, shipped_books, tier_facts
+from tiering.config.policy import policy_rules, price_book, tier_facts
+from tiering.config.price_books import load_book, shipped_books
 from tiering.errors import ConfigError
 
 TIERS = """
@@ -67,7 +68,21 @@ def test_tiers_are_ranked_in_the_order_of_the_file_and_priced_by_class() -> None
 def test_the_shipped_price_books_load() -> None:
     assert shipped_books()
     for book in shipped_books():
-        assert price_book(config(TIERS + f'[prices]\nbook = "{book}"\n')).book_id
+        assert load_book(book).book_id
+
+
+def test_a_book_that_lacks_a_tiers_class_is_refused() -> None:
+    with pytest.raises(ConfigError, match='no class "STANDARD"'):
+        price_book(config(TIERS + '[prices]\nbook = "azure-east-us-2"\n'))
+
+
+def test_own_prices_may_stand_on_top_of_a_shipped_book(tmp_path: Path) -> None:
+    own = tmp_path / "own.json"
+    own.write_text(
+        '{"extends": "aws-us-east-1", "id": "mine", "as_of": "2026", "from": "contract", "discount": {"storage": 0.5}}'
+    )
+
+    assert load_book(str(own)).price("STANDARD").storage[0].nano_per_gib == 11_500_000
 
 
 def test_a_price_book_of_ones_own_is_read_from_its_path(tmp_path: Path) -> None:

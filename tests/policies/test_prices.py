@@ -10,16 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policies import cost
-from policies.prices import KNOWN_CLASSES, PriceBookError, parse_book
+from policies.offers import WATERFALL
+from policies.price_fields import PriceBookError
+from policies.price_overrides import overridden
+from policies.prices import parse_book
 from tests.policies.facts import GIB, book, book_data
 
 BOOK = book()
 SIZES = st.integers(0, 2**50)
-CLASSES = st.sampled_from(sorted(KNOWN_CLASSES))
+CLASSES = st.sampled_from(WATERFALL)
 
 
 def test_the_shipped_book_is_complete() -> None:
-    assert set(BOOK.classes) == KNOWN_CLASSES
+    assert set(BOOK.classes) == set(WATERFALL)
     assert BOOK.hot["gp3"] == 80_000_000
     assert BOOK.sources
     assert BOOK.as_of
@@ -83,6 +86,12 @@ def _set(value: Any, *path: Any) -> Callable[[dict[str, Any]], None]:
         (_set("EUR", "currency"), "must be USD"),
         (_set(720, "month_hours"), "must be 730"),
         (_set([], "sources"), "a guess"),
+        (_set(1, "energy", "kwh_per_tib_month", "floppy"), "neither a class nor a disk"),
+        (_remove("energy", "grid_gco2e_per_kwh"), "energy.grid_gco2e_per_kwh: missing"),
+        (_set("many", "energy", "kwh_per_tib_month", "gp3"), "must be a number"),
+        (_set("yes", "hot", "gp3", "refundable"), "must be true or false"),
+        (_set(5, "classes", "INTELLIGENT_TIERING", "access_tiers", 0, "after_days"), "begin at 0 and rise"),
+        (_set(1, "classes", "INTELLIGENT_TIERING", "access_tiers", 1, "usd_gib_month"), "dearer than the tier before"),
     ],
 )
 def test_a_book_with_a_fault_is_refused_by_field(damage: Callable[[dict[str, Any]], None], said: str) -> None:
@@ -93,6 +102,52 @@ def test_a_book_with_a_fault_is_refused_by_field(damage: Callable[[dict[str, Any
         parse_book(data)
 
     assert said in str(refused.value)
+
+
+def test_energy_is_reckoned_by_tier() -> None:
+    assert BOOK.energy.grams_month("gp3", 2**40) == pytest.approx(2.19 * 379)
+    assert BOOK.energy.grams_month("nowhere", 2**40) == 0
+
+
+def test_every_estimate_is_marked() -> None:
+    assert not BOOK.disks["gp3"].is_estimate
+    assert BOOK.disks["nvme"].is_estimate
+    assert "Estimates" in BOOK.energy.source
+
+
+def test_a_site_puts_its_own_prices_on_top() -> None:
+    local = {
+        "extends": "aws-us-east-1", "id": "mine@2026", "as_of": "2026-11", "from": "contract 17",
+        "discount": {"storage": 0.1, "retrieval": 0.5},
+        "classes": {"GLACIER": {"put_1k": 0.02}},
+        "hot": {"array": {"usd_per_gib_month": 0.03, "as_of": "2026", "refundable": True}},
+    }  # fmt: skip
+    book = parse_book(overridden(book_data(), local))
+
+    assert book.book_id == "mine@2026"
+    assert book.price("STANDARD").storage[0].nano_per_gib == 20_700_000
+    assert book.price("GLACIER_IR").retrieval_nano_per_gib == 15_000_000
+    assert book.price("GLACIER").put_nano == 20_000
+    assert book.price("INTELLIGENT_TIERING").access_tiers[1].nano_per_gib == 11_250_000
+    assert book.disks["array"].is_refundable
+    assert "contract 17" in book.sources[-1]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"discount": {"storage": 1.5}}, "within 0..1"),
+        ({"discount": {"luck": 0.1}}, "discount.luck: unknown key"),
+        ({"classes": {"SHOEBOX": {}}}, "no such class"),
+        ({"classes": {"STANDARD": {"luck": 1}}}, "classes.STANDARD.luck: unknown key"),
+        ({"surprise": 1}, "book.surprise: unknown key"),
+    ],
+)
+def test_overrides_that_cannot_be_meant_are_refused(change: dict[str, Any], said: str) -> None:
+    local = {"id": "mine", "as_of": "2026", "from": "me", **change}
+
+    with pytest.raises(PriceBookError, match=said):
+        parse_book(overridden(book_data(), local))
 
 
 def test_a_month_of_a_gib_costs_its_price() -> None:

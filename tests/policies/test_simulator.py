@@ -5,7 +5,7 @@ import pytest
 
 from policies.offers import MONTH_DAYS, Offer, Terms, make_offers, stall_usd_gib
 from policies.optimum import optimum
-from policies.prices import PriceBookError
+from policies.price_fields import PriceBookError
 from policies.simulator import Dollar, simulate
 from policies.strategies.break_even import BreakEven
 from policies.strategies.expected import ExpectedCost

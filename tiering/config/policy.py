@@ -1,19 +1,16 @@
 """Hands the operator's decisions to policies in its own words: rules, tiers, prices.
 
-The only place where configuration turns into policies' values; reads the price book (package data or the operator's
-own file) and asks the user database for owners' numbers.
+The only place where configuration turns into policies' values; asks the user database for owners' numbers.
 """
 
-import json
-import os
 import pwd
-from decimal import Decimal
-from importlib import resources
 
-from policies.prices import LOCAL, PriceBook, PriceBookError, parse_book
+from policies.price_fields import PriceBookError
+from policies.prices import LOCAL, PriceBook
 from policies.rules import Rule, RuleError, check_rules, default_rules
 from policies.values import HOT, NS_PER_DAY, TierFacts
 from tiering.config.models import Config
+from tiering.config.price_books import load_book
 from tiering.config.rule import RuleConfig
 from tiering.errors import ConfigError
 
@@ -67,29 +64,13 @@ def tier_facts(config: Config) -> tuple[TierFacts, ...]:
 def price_book(config: Config) -> PriceBook:
     """Return the price book of [prices]; raises ConfigError where it is missing, has gaps, or lacks a tier's class."""
     named = config.prices.book
+    book = load_book(named)
     try:
-        if "/" in named:
-            with open(os.path.expanduser(named), encoding="utf-8") as file:
-                text = file.read()
-        else:
-            text = resources.files("policies.data").joinpath(f"{named}.json").read_text(encoding="utf-8")
-        book = parse_book(json.loads(text, parse_float=Decimal))
         for facts in tier_facts(config)[1:]:
             book.price(facts.price_class)
-    except FileNotFoundError:
-        hint = f"shipped: {', '.join(shipped_books())}; or write the path of your own"
-        raise ConfigError(f'prices.book: there is no price book "{named}"', hint=hint) from None
-    except OSError as error:
-        raise ConfigError(f"prices.book: {named} cannot be read: {error.strerror}") from None
-    except (PriceBookError, ValueError) as error:
+    except PriceBookError as error:
         raise ConfigError(f"prices.book: {named}: {error}") from None
     return book
-
-
-def shipped_books() -> list[str]:
-    """Return the names of the price books that come with frostline."""
-    data = resources.files("policies.data").iterdir()
-    return sorted(item.name.removesuffix(".json") for item in data if item.name.endswith(".json"))
 
 
 def _rule(number: int, rule: RuleConfig) -> Rule:
