@@ -9,9 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from dedup import wrappers
 from dedup.fingerprint import digest
 from dedup.layout import FOOTER_LEN
+from dedup.snappy_variants import BY_LETTER
+from dedup.values import WrappedPart
+from tests.dedup.parquets import page, snappy
 from tests.dedup.samples import part
+from tests.dedup.snappies import text
 from tests.structure.sources import PROJECT
 from tests.tools.handmade import RECIPE_PACK, HandMadeStore, Stored, file_record
 
@@ -180,6 +185,21 @@ def test_bases_are_followed_but_not_in_circles(store: HandMadeStore) -> None:
 
     assert "too long a chain" in done.stderr
     assert restored(store) == {b"%d" % number: links[number] for number in range(7)}
+
+
+def test_pages_are_compressed_again(store: HandMadeStore) -> None:
+    """Six pages, one by each encoder, between bytes that are no pages."""
+    run_of_pages = b"".join(page(9000, snappy(text(9000), letter)) for letter in BY_LETTER)
+    plain = wrappers.unwrap("snappy-page:1", run_of_pages)
+    assert plain is not None
+    data = b"PAR1" + run_of_pages + b"footer"
+    wrapped = WrappedPart("snappy-page:1", len(run_of_pages), tuple(store.chunks(plain)))
+    store.add_parts(b"table.parquet", data, [*store.chunks(b"PAR1"), wrapped, *store.chunks(b"footer")])
+    store.write()
+
+    run(store)
+
+    assert restored(store) == {b"table.parquet": data}
 
 
 def test_damage_is_named_and_leaves_no_half_file(store: HandMadeStore) -> None:
