@@ -14,6 +14,8 @@ from dedup.formats.reading import Doubt
 
 # A tensor takes about 40 steps: 15,000 tensors. Each step makes at most one object of about 100 bytes.
 MOST_STEPS = 600_000
+# A model of our days names 30.
+MOST_GLOBALS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ _Step = Callable[["Machine"], None]
 class Machine:
     """Runs one pickle."""
 
-    __slots__ = ("data", "memo", "position", "stack")
+    __slots__ = ("data", "globals", "memo", "position", "stack")
 
     def __init__(self, data: bytes, position: int = 0) -> None:
         self.data = data
@@ -73,6 +75,7 @@ class Machine:
         """Of the next byte; after run(), of the first byte behind the pickle."""
         self.stack: list[Any] = []
         self.memo: dict[int, object] = {}
+        self.globals: dict[tuple[str, str], Global] = {}
 
     def run(self) -> object:
         """Return the recorded value; Doubt if the pickle is malformed or takes more than MOST_STEPS."""
@@ -119,6 +122,12 @@ class Machine:
         """Return the next number of *form*."""
         value: int = form.unpack(self.take(form.size))[0]
         return value
+
+    def named(self, module: str, name: str) -> Global:
+        """Return the one Global of that name."""
+        if len(self.globals) >= MOST_GLOBALS:
+            raise Doubt("pickle names too many globals")
+        return self.globals.setdefault((module, name), Global(module, name))
 
     def line(self) -> bytes:
         """Return what stands before the next newline, and pass it."""
@@ -250,14 +259,14 @@ def _append_all(machine: Machine) -> None:
 
 def _global(machine: Machine) -> None:
     module, name = machine.line(), machine.line()
-    machine.stack.append(Global(module.decode("utf-8", "replace"), name.decode("utf-8", "replace")))
+    machine.stack.append(machine.named(module.decode("utf-8", "replace"), name.decode("utf-8", "replace")))
 
 
 def _stack_global(machine: Machine) -> None:
     name, module = machine.pop(), machine.pop()
     if not isinstance(name, str) or not isinstance(module, str):
         raise Doubt("a global without a name")
-    machine.stack.append(Global(module, name))
+    machine.stack.append(machine.named(module, name))
 
 
 def _reduce(machine: Machine) -> None:
