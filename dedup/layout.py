@@ -37,7 +37,7 @@ MAX_CODEC_LEN = 64
 MAX_PACK_BYTES = 1 << 40
 
 _HEADER = struct.Struct("<8sHH4x")
-_BLOCK = struct.Struct("<4sIIIIBBH")
+_BLOCK = struct.Struct("<4sIIIIIBBH")
 _FOOTER = struct.Struct("<8sHHIQI32s")
 _CRC = struct.Struct("<I")
 _OFFSET = struct.Struct("<Q")
@@ -85,7 +85,8 @@ def block_header(block: Block, header_offset: int) -> bytes:
     lengths = encode_varints(chunk.length for chunk in block.chunks[:-1])
     flags = _HAS_BASE if block.base is not None else 0
     fixed = _BLOCK.pack(
-        BLOCK_MAGIC, block.stored_len, block.raw_len, len(block.chunks), len(lengths), len(name), flags, 0
+        *(BLOCK_MAGIC, block.stored_len, block.raw_len, len(block.chunks), block.first),
+        *(len(lengths), len(name), flags, 0),
     )
     body = fixed + name + (block.base or b"") + lengths
     return body + _CRC.pack(zlib.crc32(_OFFSET.pack(header_offset), zlib.crc32(body)))
@@ -97,7 +98,7 @@ def block_header_len(fixed: Buffer) -> int:
     """
     if len(fixed) < BLOCK_FIXED_LEN:
         raise FormatError("block header is cut short")
-    magic, _, _, chunk_count, lengths_len, name_len, flags, zero = _BLOCK.unpack_from(fixed)
+    magic, _, _, chunk_count, _, lengths_len, name_len, flags, zero = _BLOCK.unpack_from(fixed)
     if magic != BLOCK_MAGIC or zero or flags & ~_HAS_BASE or name_len > MAX_CODEC_LEN:
         raise FormatError("not a block header")
     if not 0 < chunk_count <= MAX_BLOCK_CHUNKS or not chunk_count - 1 <= lengths_len <= _LONGEST_LENGTH * chunk_count:
@@ -116,7 +117,7 @@ def parse_block_header(data: Buffer, header_offset: int) -> ScannedBlock:
     body = bytes(data[: header_len - _CRC.size])
     if zlib.crc32(_OFFSET.pack(header_offset), zlib.crc32(body)) != _CRC.unpack_from(data, len(body))[0]:
         raise FormatError("block header fails its checksum")
-    _, stored_len, raw_len, chunk_count, lengths_len, name_len, flags, _ = _BLOCK.unpack_from(body)
+    _, stored_len, raw_len, chunk_count, first, lengths_len, name_len, flags, _ = _BLOCK.unpack_from(body)
     at = BLOCK_FIXED_LEN + name_len
     base = Digest(body[at : at + DIGEST_LEN]) if flags else None
     if (base is not None and chunk_count != 1) or max(raw_len, stored_len) > MAX_STORED_LEN:
@@ -131,6 +132,7 @@ def parse_block_header(data: Buffer, header_offset: int) -> ScannedBlock:
         codec=codec_name(body[BLOCK_FIXED_LEN:at]),
         lengths=all_lengths(lengths, raw_len),
         base=base,
+        first=first,
     )
 
 

@@ -93,7 +93,9 @@ class PackWriter:
         a base, or a length or name is beyond the format's limits.
         """
         self._begin()
-        block = checked_block(Block(0, len(payload), raw_len, codec, tuple(chunks), base), self._kind)
+        block = checked_block(
+            Block(0, len(payload), raw_len, codec, tuple(chunks), base, self._chunk_count), self._kind
+        )
         header = block_header(block, self._size_bytes)
         block = replace(block, offset=self._size_bytes + len(header))
         self._write(header)

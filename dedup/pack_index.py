@@ -121,20 +121,22 @@ class _Place:
     codec: str
     has_base: bool
     chunk_count: int
+    first: int
 
     def block(self, chunks: Sequence[ChunkPart], base: Digest | None) -> Block:
-        return Block(self.offset, self.stored_len, self.raw_len, self.codec, tuple(chunks), base)
+        return Block(self.offset, self.stored_len, self.raw_len, self.codec, tuple(chunks), base, self.first)
 
 
 def _places(numbers: Sequence[int], codecs: Sequence[str], payload_end: int) -> list[_Place]:
-    places, at = [], HEADER_LEN
+    places, at, first = [], HEADER_LEN, 0
     columns = [iter(numbers)] * _NUMBERS
     for gap, stored_len, raw_len, coding, chunk_count in zip(*columns, strict=True):
         offset = at + gap
         at = offset + stored_len
         if at > payload_end or coding >> 1 >= len(codecs) or chunk_count == 0:
             raise FormatError("trailer describes a block that does not fit the pack")
-        places.append(_Place(offset, stored_len, raw_len, codecs[coding >> 1], bool(coding & 1), chunk_count))
+        places.append(_Place(offset, stored_len, raw_len, codecs[coding >> 1], bool(coding & 1), chunk_count, first))
+        first += chunk_count
     return places
 
 

@@ -91,7 +91,15 @@ class _Run:
             else:
                 chunks.append(ChunkPart(fingerprint(piece), digest(piece), length))
             start += length
-        block = Block(scanned.offset, scanned.stored_len, scanned.raw_len, scanned.codec, tuple(chunks), scanned.base)
+        block = Block(
+            scanned.offset,
+            scanned.stored_len,
+            scanned.raw_len,
+            scanned.codec,
+            tuple(chunks),
+            scanned.base,
+            scanned.first,
+        )
         self.blocks.append(block)
         if self.kind == "data":
             for placed in block.placed():

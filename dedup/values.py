@@ -167,6 +167,9 @@ class Block:
     """In the order in which they stand in the decoded block; at least one; exactly one if there is a base."""
     base: Digest | None = None
     """The chunk whose raw bytes the decoder needs (delta, cast)."""
+    first: int = field(default=0, compare=False)
+    """How many chunks (or recipes) stand before it in the pack: segments name recipes by such numbers. Of no account
+    where the block is not read from a pack."""
 
     def placed(self) -> Iterator[PlacedChunk]:
         """Yield every chunk with its place and share, in order.
@@ -192,6 +195,8 @@ class ScannedBlock:
     lengths: tuple[int, ...]
     """Of its chunks or recipes, in order; they add up to raw_len."""
     base: Digest | None = None
+    first: int = 0
+    """As in Block: true even where blocks before it are lost."""
 
 
 @dataclass(frozen=True, slots=True)

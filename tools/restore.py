@@ -81,7 +81,6 @@ class Index:
 
     def add_recipes(self, key: str) -> None:
         """Take the recipes of a pack in."""
-        place_in_pack = 0
         for block in read_pack(self.store, key):
             names, digests = block.names, block.digests
             if not digests:
@@ -92,7 +91,7 @@ class Index:
                     continue
                 names = [piece[6:22] for piece in pieces(raw, block.lengths)]
                 digests = [blake3(raw).digest()] * len(names)
-            number, inner = self.add_block(block.place), 0
+            number, inner, place_in_pack = self.add_block(block.place), 0, block.first
             for name, digest, length in zip(names, digests, block.lengths, strict=True):
                 row = (recipe_text(name), key, place_in_pack, number, inner, length, digest)
                 self.db.execute("INSERT INTO recipes VALUES (?, ?, ?, ?, ?, ?, ?)", row)

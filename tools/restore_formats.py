@@ -15,7 +15,7 @@ from blake3 import blake3
 from restore_codecs import Damaged, decode
 
 FOOTER, TRAILER = struct.Struct("<8sHHIQI32sI"), struct.Struct("<4sIIII")
-BLOCK, SEGMENT = struct.Struct("<4sIIIIBBH"), struct.Struct("<8sHHIQ32sQQ32s")
+BLOCK, SEGMENT = struct.Struct("<4sIIIIIBBH"), struct.Struct("<8sHHIQ32sQQ32s")
 RECIPE = struct.Struct("<4sBB16sq")
 BASE32 = "0123456789abcdefghjkmnpqrstvwxyz"
 SINGLE, STRAIGHT = 2, 1
@@ -24,7 +24,7 @@ SINGLE, STRAIGHT = 2, 1
 # (in a recipe pack); digests are missing while nobody has decoded a block of a pack without its trailer. One version of
 # one file: a part is (length, digest of the chunk), (length, b"") for a hole, or (length, wrapper, inner parts).
 Place = namedtuple("Place", "pack offset stored_len raw_len codec base")
-Block = namedtuple("Block", "place lengths names digests")
+Block = namedtuple("Block", "place first lengths names digests")
 Recipe = namedtuple("Recipe", "recipe_id size digest mode owner times stored_ns root path links xattrs parts")
 
 
@@ -136,7 +136,7 @@ def trailer_blocks(store: Store, key: str) -> Iterator[Block]:
     at, first = 16, 0
     for (gap, stored_len, raw_len, coding, count), held, base in zip(rows, lengths, bases, strict=True):
         place = Place(key, at + gap, stored_len, raw_len, codecs[coding >> 1], base)
-        yield Block(place, held, names[first : first + count], digests[first : first + count])
+        yield Block(place, first, held, names[first : first + count], digests[first : first + count])
         at, first = place.offset + stored_len, first + count
 
 
@@ -147,7 +147,7 @@ def scanned_blocks(store: Store, key: str) -> Iterator[Block]:
     while at >= 0:
         following = at + 1
         try:
-            _, stored_len, raw_len, count, lengths_len, name_len, has_base, _ = BLOCK.unpack_from(data, at)
+            _, stored_len, raw_len, count, first, lengths_len, name_len, has_base, _ = BLOCK.unpack_from(data, at)
             head = Reader(data, at + BLOCK.size)
             codec, base = head.take(name_len), head.take(32 * has_base)
             lengths_at = head.at
@@ -156,7 +156,7 @@ def scanned_blocks(store: Store, key: str) -> Iterator[Block]:
             if data[end : end + 4] == struct.pack("<I", check):
                 lengths = all_lengths(head.numbers(count - 1), raw_len)
                 place = Place(key, end + 4, stored_len, raw_len, codec.decode("ascii"), base)
-                yield Block(place, lengths, [], [])
+                yield Block(place, first, lengths, [], [])
                 following = end + 4 + stored_len
         except (Damaged, struct.error, IndexError, UnicodeDecodeError):
             pass  # the four letters stand in a payload

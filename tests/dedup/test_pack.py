@@ -59,7 +59,7 @@ def opened(data: bytes, block: Block) -> list[bytes]:
 
 def scanned(block: Block) -> ScannedBlock:
     lengths = tuple(chunk.length for chunk in block.chunks)
-    return ScannedBlock(block.offset, block.stored_len, block.raw_len, block.codec, lengths, block.base)
+    return ScannedBlock(block.offset, block.stored_len, block.raw_len, block.codec, lengths, block.base, block.first)
 
 
 def rebuilt_without_the_end(data: bytes) -> list[ScannedBlock]:
@@ -219,7 +219,7 @@ def test_recipes_are_listed_by_their_ids_and_share_the_digest_of_their_block() -
     blocks = read_trailer(reader(data), len(data))
 
     assert tuple(blocks) == summary.blocks
-    assert [len(block.chunks) for block in blocks] == [256, 256, 256, 232]
+    assert [(block.first, len(block.chunks)) for block in blocks] == [(0, 256), (256, 256), (512, 256), (768, 232)]
     for block in blocks:
         raw = data[block.offset : block.offset + block.stored_len]
         assert {chunk.digest for chunk in block.chunks} == {digest(raw)}

@@ -79,6 +79,17 @@ def test_a_block_that_does_not_decode_is_left_out() -> None:
     assert blocks_of(bytes(broken)) == (summary.blocks[0], summary.blocks[2])
 
 
+def test_a_recipe_keeps_its_number_in_the_pack_where_others_are_lost() -> None:
+    data, summary = sample_recipe_pack()
+    broken = bytearray(data)
+    broken[summary.blocks[0].offset - 1] ^= 1  # the header of the first block
+
+    (found,) = blocks_of(bytes(broken), "recipes")
+
+    assert found == summary.blocks[1]
+    assert found.first == summary.blocks[1].first == len(summary.blocks[0].chunks)
+
+
 @settings(max_examples=200)
 @given(flips=st.lists(st.integers(0, 8 * 700), max_size=4), cut=st.integers(0, 300), is_data=st.booleans())
 def test_damage_never_raises(flips: list[int], cut: int, is_data: bool) -> None:

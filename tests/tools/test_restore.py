@@ -166,6 +166,20 @@ def test_packs_with_damaged_trailers_are_scanned(store: HandMadeStore) -> None:
     assert restored(store) == contents
 
 
+def test_recipes_are_told_apart_by_their_number_where_others_are_lost(store: HandMadeStore) -> None:
+    """The first block of recipes is lost with its header; records say which of the others are current."""
+    recipes = [store.add(b"%d" % number, b"content %d" % number) for number in range(6)]
+    store.write()
+    store.segments([store.stored(*recipes[:5])])
+    data = bytearray((store.folder / RECIPE_PACK).read_bytes()[:-FOOTER_LEN])
+    data[16 + 20] ^= 1
+    store.put(RECIPE_PACK, bytes(data))
+
+    run(store)
+
+    assert restored(store) == {b"3": b"content 3", b"4": b"content 4"}
+
+
 def add_derived(store: HandMadeStore, path: bytes, data: bytes, base: bytes) -> None:
     """Take a file of one chunk in that claims to need *base*; it is stored raw, so that only the reference counts."""
     store.blocks.insert(0, Stored("raw", data, [data], digest(base)))
