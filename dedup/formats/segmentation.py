@@ -98,7 +98,7 @@ def _parser_of(head: _Head, depth: int) -> _Parser | None:
     """Return the parser of what *head* looks like; None for no structure that is known."""
     data = head.data
     if data.startswith(zips.MAGIC):
-        return partial(_segment_zip, depth=depth)
+        return partial(segment_zip, depth=depth)
     for magic, parser in _BY_MAGIC:
         if data.startswith(magic):
             return parser
@@ -113,7 +113,7 @@ def _parser_of(head: _Head, depth: int) -> _Parser | None:
     return onnx.segment_onnx if head.name.endswith(b".onnx") else None
 
 
-def _segment_zip(reader: Reader, *, depth: int) -> list[Region]:
+def segment_zip(reader: Reader, *, depth: int) -> list[Region]:
     """Return the members of a zip: a torch file's storages, an npz's arrays, any other's as _segmented sees them."""
     members = zips.members_of(reader)
     if torch_zip.is_torch(members):
