@@ -16,8 +16,8 @@ from dedup.ingest import Piece
 from dedup.values import ChunkPart
 
 MAX_DISTINCT = 1 << 20  # about 150 MB of Python integers; 64-100 GiB of data are still exact
-CODED_WHOLE_BYTES = 32 << 20  # of each class; at 330 MB/s and core a tenth of a second
-CODED_EVERY = 32  # then one stretch in so many: zstd takes 0.1 s of a core per GB
+CODED_WHOLE_BYTES = 16 << 20  # of each class; at 100-300 MB/s and core a tenth of a second
+CODED_EVERY = 64  # then one stretch in so many: zstd takes 0.05-0.15 s of a core per GB
 STRETCH_BYTES = 4 << 20  # neighbours stay together, as in the longest block
 # Length in the block header (3), fingerprint, digest and length in the trailer (8 + 32 + 3): see docs/formats.md.
 BYTES_PER_CHUNK = 46
