@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dedup.fingerprint import digest
+from dedup.fingerprint import Buffer, digest
 from dedup.formats.series import is_kept_whole, series_key, step_of
 from dedup.ingest import Piece
 from dedup.values import MAX_BASE_DEPTH, ChunkPart, Digest, Fingerprint, Region
@@ -89,6 +89,18 @@ class Model:
     tensors: dict[TensorKey, StoredTensor] = field(default_factory=dict)
     casts: dict[tuple[str, int, bytes], TensorKey] = field(default_factory=dict)
     """(element, number of elements, first elements cast to it) -> the 32-bit tensor that casts to them."""
+
+    def enter(self, region: Region, start: int, piece: StoredPiece, head: Buffer) -> None:
+        """Note the chunk that begins at *start* of the tensor *region*; *head* is how its bytes begin."""
+        key = key_of(region)
+        tensor = self.tensors.get(key)
+        if tensor is None:
+            tensor = self.tensors[key] = StoredTensor(region.span.start, region.element)
+        elif tensor.offset != region.span.start:
+            return  # a second tensor of the same name, kind and length: the first one stands for both
+        tensor.pieces[start] = piece
+        if region.element == "f32" and start == 0:
+            _note_casts(self, key, bytes(head[: 4 * CAST_ELEMENTS]))
 
     def candidate(self, tensor: StoredTensor, start: int) -> Candidate | None:
         """Return the chunk of *tensor* that begins at *start*."""
@@ -186,15 +198,7 @@ class FileReferences:
         depth = 0 if is_new and base is None else self._shelf.depth_of(piece.chunk.digest)
         if is_new and base is not None:
             depth = base.depth + 1
-        key = key_of(region)
-        tensor = self.model.tensors.get(key)
-        if tensor is None:
-            tensor = self.model.tensors[key] = StoredTensor(region.span.start, region.element)
-        elif tensor.offset != region.span.start:
-            return  # a second tensor of the same name, kind and length: the first one stands for both
-        tensor.pieces[piece.start] = StoredPiece(piece.chunk, depth)
-        if region.element == "f32" and piece.start == 0:
-            _note_casts(self.model, key, bytes(piece.data[: 4 * CAST_ELEMENTS]))
+        self.model.enter(region, piece.start, StoredPiece(piece.chunk, depth), piece.data)
 
 
 def key_of(region: Region) -> TensorKey:

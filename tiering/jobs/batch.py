@@ -26,6 +26,7 @@ from tiering.jobs.crew import Crew
 from tiering.jobs.newcomers import Filter, Newcomers
 from tiering.jobs.outgoing import BatchOutcome, Outgoing, Wanted, groups_of
 from tiering.jobs.packing import Packer, UploadedPack, UploadJournal
+from tiering.jobs.priming import prime
 from tiering.jobs.reading import Reader
 from tiering.jobs.reports import Skip
 
@@ -83,6 +84,7 @@ class BatchRun:
         """Claim *wanted* and read them; their new chunks are with the packer, what was not begun is in outcome.left."""
         self._claim(wanted)
         self.ctx.step("migrate.claimed")
+        prime(self.ctx, self.batch.shelf, self.tiers, self._claimed)
         reader = Reader(
             ctx=self.ctx,
             packer=self.packer,

@@ -1,0 +1,126 @@
+"""Puts models that were stored before onto the shelf, so that a checkpoint that comes today finds yesterday's.
+
+Used by migrate before it reads a batch. Only what still stands on the hot tier is of use, since that is where a
+reference's bytes are read: its header again, and its recipe from the store, one ranged read for many.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+
+from dedup.formats.segmentation import segment
+from dedup.formats.series import series_key, step_of
+from dedup.references import CAST_ELEMENTS, Model, Shelf, StoredPiece
+from dedup.values import MAX_BASE_DEPTH, ChunkPart, Digest, Recipe, Region
+from tiering.catalog import files, packs, recipes
+from tiering.catalog.values import FileRow, FileState, Location
+from tiering.errors import FrostlineError, SourceError
+from tiering.hot.source import open_source
+from tiering.jobs.context import Context
+from tiering.jobs.fetch import read_recipes
+from tiering.jobs.outgoing import Wanted, is_model
+from tiering.jobs.references import HotFile, SourceBytes, hot_file
+
+LOOKED_AT_ROWS = 4000
+"""Per folder that holds a series or its siblings."""
+PRIMED_MODELS = 16
+"""Per such folder: the newest."""
+
+
+def prime(ctx: Context, shelf: Shelf, tiers: Sequence[str], wanted: Iterable[Wanted]) -> None:
+    """Put stored models that those among *wanted* may be coded against onto *shelf*; *tiers* are those whose chunks
+    may be reused. What cannot be read is left out: it only makes a delta impossible.
+
+    Raises what the store raises when it is away.
+    """
+    folders = {(item.row.root_id, family_folder(item.row)) for item in wanted if is_model(item)}
+    mine = {item.row.file_id for item in wanted}
+    with ctx.catalog.read() as tx:
+        rows = [
+            row
+            for root_id, folder in sorted(folders)
+            for row in _newest(
+                row
+                for row in islice(files.every(tx, root_id, under=folder), LOOKED_AT_ROWS)
+                if row.state is FileState.DUAL and row.tier in tiers and row.file_id not in mine and row.is_leader
+            )
+        ]
+    new = [row for row in rows if not shelf.knows(_path(ctx, row))]
+    for row, recipe, known in _described(ctx, new):
+        model = _model(ctx, row, recipe, known)
+        if model is not None:
+            shelf.put(model)
+
+
+def family_folder(row: FileRow) -> bytes:
+    """Return the folder, "" or with a slash at its end, below which the relatives of a model are looked for: that of
+    its series, or the one that its own folder stands in.
+    """
+    key = series_key(row.path)
+    if step_of(row.path) is not None and b"#" in key:
+        return key[: key.index(b"#")].rpartition(b"/")[0] + b"/" if b"/" in key[: key.index(b"#")] else b""
+    above = row.dir[:-1].rpartition(b"/")[0]
+    return above + b"/" if above else row.dir
+
+
+def _newest(rows: Iterable[FileRow]) -> list[FileRow]:
+    models = [row for row in rows if is_model(Wanted(row, (), ""))]
+    return sorted(models, key=lambda row: row.mtime_ns)[-PRIMED_MODELS:]
+
+
+def _described(ctx: Context, rows: Sequence[FileRow]) -> Iterator[tuple[FileRow, Recipe, Mapping[Digest, Location]]]:
+    with ctx.catalog.read() as tx:
+        stored = recipes.by_numbers(tx, {row.recipe_no for row in rows if row.recipe_no is not None})
+        places = packs.locate_all(tx, stored)
+    found = read_recipes(ctx, list(stored.values()))
+    for row in rows:
+        recipe = found.get(row.recipe_no or 0)
+        if recipe is not None and not isinstance(recipe, FrostlineError):
+            yield row, recipe, places[row.recipe_no or 0]
+
+
+def _model(ctx: Context, row: FileRow, recipe: Recipe, known: Mapping[Digest, Location]) -> Model | None:
+    wanted = Wanted(row, (), "")
+    hot = hot_file(ctx, wanted)
+    try:
+        with open_source(hot.root, row.dir, row.name, expect=wanted.identity) as source:
+            regions = segment(SourceBytes(source), name=row.name) or ()
+    except (SourceError, OSError):
+        return None
+    model = Model(_path(ctx, row), hot.read_at)
+    _enter(model, hot, [region for region in regions if region.name], recipe, known)
+    return model if model.tensors else None
+
+
+def _enter(
+    model: Model, hot: HotFile, regions: Sequence[Region], recipe: Recipe, known: Mapping[Digest, Location]
+) -> None:
+    chunks: dict[int, ChunkPart] = {}
+    at = 0
+    for part in recipe.parts:
+        if isinstance(part, ChunkPart):
+            chunks[at] = part
+        at += part.length
+    for region in regions:
+        at = region.span.start
+        head = hot.read_at(at, min(4 * CAST_ELEMENTS, region.span.length)) or b""
+        while at < region.span.end and at in chunks:
+            chunk = chunks[at]
+            model.enter(region, at - region.span.start, StoredPiece(chunk, _depth(chunk.digest, known)), head)
+            at += chunk.length
+
+
+def _depth(chunk: Digest, known: Mapping[Digest, Location]) -> int:
+    """Return how many bases stand behind a chunk; the greatest depth for one that cannot be followed."""
+    depth = 0
+    while (location := known.get(chunk)) is not None:
+        if location.block.base is None:
+            return depth
+        chunk, depth = location.block.base, depth + 1
+        if depth >= MAX_BASE_DEPTH:
+            break
+    return MAX_BASE_DEPTH
+
+
+def _path(ctx: Context, row: FileRow) -> bytes:
+    return os.path.join(ctx.root(row.root_id).path, row.path)
