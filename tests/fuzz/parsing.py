@@ -1,4 +1,4 @@
-"""What holds for every parser of dedup.formats, whatever the bytes: it covers them or doubts them, and reads no more."""
+"""What holds for every parser of dedup.formats, whatever the bytes: it covers or doubts them, and reads no others."""
 
 from collections.abc import Callable
 
