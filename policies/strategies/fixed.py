@@ -88,3 +88,22 @@ class Frequency:
         with np.errstate(divide="ignore"):
             days = np.where(below > 0, np.log(rate / below) / DECAY + 1e-6, NEVER)
         return Review(self._targets[band], np.maximum(days, 0.0))
+
+
+class IntelligentTiering:
+    """Everything that the class would cool goes into it; what is too small to be monitored stays in the warmest."""
+
+    def __init__(self, target: int, name: str = "intelligent-tiering") -> None:
+        self.name = name
+        self._target = target
+
+    def first(self, scene: Scene, ids: Ints) -> Ints:
+        """Write it there at once: every idle day counts from then."""
+        return np.where(scene.table.ladder_gib[ids, self._target] > 0, self._target, 0)
+
+    def observe(self, scene: Scene, ids: Ints, counts: Ints, read_bytes: Ints) -> None:
+        """Learn nothing: the provider does."""
+
+    def review(self, scene: Scene, ids: Ints) -> Review:
+        """Leave it there."""
+        return Review(self.first(scene, ids), np.full(len(ids), NEVER))

@@ -1,0 +1,100 @@
+"""`frostline simulate` and `frostline prices`: the documented keys, golden numbers, and sentences for bad input."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.recorded import Recorded
+from tiering import cli
+
+ROWS = """time,object,bytes,op,size
+2024-01-01T00:00:00,a/x.pt,1073741824,write,
+2024-03-01T00:00:00,a/x.pt,1073741824,read,
+2024-01-01T00:00:00,b.parquet,1073741824,write,
+2024-12-30T00:00:00,b.parquet,,read,
+"""
+
+
+@pytest.fixture
+def trace(tmp_path: Path) -> Path:
+    path = tmp_path / "t.csv"
+    path.write_text(ROWS)
+    return path
+
+
+def answer(*words: str) -> Any:
+    """Return the JSON document of a command."""
+    with Recorded() as seen:
+        assert cli.run(["--json", *words]) == 0
+    return json.loads(seen.text)
+
+
+def test_the_document_has_the_promised_keys_and_adds_up(trace: Path) -> None:
+    document = answer("simulate", "--trace", str(trace), "--policy", "break-even", "--policy", "expected-cost")
+    results = {row["policy"]: row for row in document["results"]}
+
+    assert {"break-even", "expected-cost", "all-standard", "all-int", "age-30-90", "idle-30-90"} == set(results)
+    for row in results.values():
+        assert set(row["usd"]) == {"storage", "requests", "retrieval", "early_delete", "monitoring", "stall"}
+        assert sum(row["usd"].values()) == pytest.approx(row["usd_total"])
+        assert row["ratio_to_optimum"] == pytest.approx(row["usd_total"] / document["optimum_usd"])
+        assert row["ratio_to_optimum"] >= 1
+    assert set(results["all-int"]["by_kind"]) == {"checkpoint", "dataset"}
+
+
+def test_golden_bills(trace: Path) -> None:
+    document = answer("simulate", "--trace", str(trace))
+    bills = {row["policy"]: row["usd_total"] for row in document["results"]}
+
+    # two objects, 365 days (twelve months of 730 h) at $0.023, two PUTs and two GETs
+    assert bills["all-standard"] == pytest.approx(2 * 12 * 0.023 + 2 * (0.000005 + 0.0000004))
+    # x: idle 60 and 305 days, b: 364 and 1; steps at 30 and 90 days; a month is 365/12 days
+    cooled = (30 * 0.023 + 30 * 0.0125) + (30 * 0.023 + 60 * 0.0125 + 215 * 0.004)
+    cooled += (30 * 0.023 + 60 * 0.0125 + 274 * 0.004) + 0.023
+    assert bills["all-int"] == pytest.approx(cooled * 12 / 365 + 2 * 12 * 0.0000025 + 2 * 0.0000054, rel=1e-9)
+
+
+def test_a_hot_disk_in_front_costs_stalls(trace: Path) -> None:
+    document = answer("simulate", "--trace", str(trace), "--class", "STANDARD", "--hot", "gp3", "--stall-usd", "0.0111")
+    results = {row["policy"]: row for row in document["results"]}
+
+    assert results["all-hot"]["usd_total"] == pytest.approx(2 * 12 * 0.08)
+    assert results["all-standard"]["usd"]["stall"] == pytest.approx(2 * 0.0111)
+    assert results["all-standard"]["recalls"] == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--trace", "/nowhere.csv"],
+        ["--policy", "luck"],
+        ["--policy", "idle=5:STANDARD"],
+        ["--class", "SHOEBOX"],
+        ["--tick", "0d"],
+        ["--hot", "floppy"],
+    ],
+)
+def test_bad_input_is_a_usage_error(trace: Path, words: list[str]) -> None:
+    given = [] if "--trace" in words else ["--trace", str(trace)]
+
+    assert cli.run(["simulate", *given, *words]) == 2
+
+
+def test_prices_are_shown_and_checked() -> None:
+    shown = answer("prices", "show")
+    checked = answer("prices", "check")
+
+    assert shown["classes"]["DEEP_ARCHIVE"]["min_days"] == 180
+    assert shown["hot"]["nvme"]["estimate"] is True
+    assert {row["id"].partition("@")[0] for row in checked} >= {"aws-us-east-1", "gcs-us-central1", "azure-east-us-2"}
+    assert all("energy" in row["estimates"] for row in checked)
+
+
+def test_a_broken_book_is_refused_by_field(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own = tmp_path / "own.json"
+    own.write_text('{"extends": "aws-us-east-1", "id": "mine", "as_of": "2026", "from": "me", "hot": {"x": {}}}')
+
+    assert cli.run(["prices", "check", str(own)]) == 2
+    assert "hot.x.usd_per_gib_month: missing" in capsys.readouterr().err

@@ -1,0 +1,111 @@
+"""Replays a history under several strategies and a price book, beside the usual baselines and the offline optimum.
+
+Reads a trace file, touches nothing else. The strategies are those of policies.strategies.registry, by name.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from policies.costs import cost_table
+from policies.offers import Offer, Terms, make_offers
+from policies.optimum import optimum
+from policies.price_fields import PriceBookError
+from policies.prices import PriceBook
+from policies.simulator import Dollar, Outcome, simulate
+from policies.strategies.registry import StrategyError, baselines, make_strategy
+from policies.trace import Trace, TraceError
+from tiering.errors import UsageError
+from tiering.jobs.trace_files import read_trace
+
+DEFAULT_CLASSES = ("STANDARD", "STANDARD_IA", "GLACIER_IR", "INTELLIGENT_TIERING")
+OURS = "expected-cost"
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """Every strategy's outcome on one history, under one set of classes and prices."""
+
+    trace: Trace
+    offers: tuple[Offer, ...]
+    book_id: str
+    optimum_usd: float
+    outcomes: tuple[Outcome, ...]
+
+    def ratio(self, outcome: Outcome) -> float:
+        """Return its dollars over the optimum's."""
+        return outcome.usd_total / self.optimum_usd if self.optimum_usd else 1.0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the document of `simulate --json`."""
+        trace = self.trace
+        return {
+            "trace": {
+                "objects": trace.objects, "reads": int(trace.counts.sum()), "days": trace.days,
+                "bytes": int(trace.sizes.sum()),
+            },
+            "prices": self.book_id,
+            "classes": [offer.name for offer in self.offers],
+            "optimum_usd": self.optimum_usd,
+            "results": [self._row(outcome) for outcome in self.outcomes],
+        }  # fmt: skip
+
+    def _row(self, outcome: Outcome) -> dict[str, Any]:
+        return {
+            "policy": outcome.policy,
+            "usd_total": outcome.usd_total,
+            "usd": outcome.usd(),
+            "ratio_to_optimum": self.ratio(outcome),
+            "recalls": outcome.recalls,
+            "recall_gib": outcome.recall_gib,
+            "waited_h": outcome.waited_h,
+            "moves": outcome.moves,
+            "moved_gib": outcome.moved_gib,
+            "by_kind": {
+                name: {dollar.name.lower(): float(outcome.usd_by_kind[dollar, number]) for dollar in Dollar}
+                for number, name in enumerate(self.trace.kind_names)
+            },
+        }
+
+
+def simulate_file(
+    path: Path,
+    book: PriceBook,
+    policies: Sequence[str],
+    *,
+    classes: Sequence[str],
+    terms: Terms,
+    tick_days: float = 1.0,
+) -> Simulation:
+    """Return what the history in *path* would have cost under *policies* and every baseline the classes allow.
+
+    Raises UsageError where file, classes or policies cannot be used.
+    """
+    try:
+        return compare(read_trace(path, tick_days=tick_days), book, policies, classes=classes, terms=terms)
+    except OSError as error:
+        raise UsageError(f"--trace: {path} cannot be read: {error.strerror}") from None
+    except TraceError as error:
+        raise UsageError(f"--trace: {error}") from None
+    except PriceBookError as error:
+        raise UsageError(f"--class: {error}") from None
+    except StrategyError as error:
+        raise UsageError(f"--policy: {error}") from None
+
+
+def compare(
+    trace: Trace, book: PriceBook, policies: Sequence[str], *, classes: Sequence[str], terms: Terms
+) -> Simulation:
+    """Return the same for a history at hand; raises what policies raises."""
+    offers = make_offers(book, classes, terms)
+    table = cost_table(offers, trace.sizes, terms)
+    names = list(dict.fromkeys([*policies, *baselines(offers)]))
+    made = [make_strategy(name, offers, terms) for name in names]
+    return Simulation(
+        trace=trace,
+        offers=offers,
+        book_id=book.book_id,
+        optimum_usd=float(optimum(trace, table).sum()),
+        outcomes=tuple(simulate(trace, table, strategy) for strategy in made),
+    )
