@@ -27,7 +27,7 @@ def encode(data: Buffer, *, kind: str = "generic", element: str = "", effort: st
     what they say is coded no worse than raw. *effort* is a key of EFFORTS (ValueError). Raises CorruptChunk if a codec
     does not give the same bytes back (a fault of memory or library: nothing may be stored then).
     """
-    level = level_of(effort)
+    level = level_of(effort, kind)
     raw = bytes(data)
     return _proven(choice.solo(raw, kind=kind, element=element, level=level), raw, None)
 

@@ -6,7 +6,7 @@ Used by dedup.codecs alone. Knows nothing of where the block will be kept.
 import numpy as np
 
 from dedup.codecs import cast, delta, frames, planes, sections, table
-from dedup.codecs.coded import RAW, Coded
+from dedup.codecs.coded import RAW, WHOLE, Coded
 from dedup.codecs.elements import ELEMENTS, SORTED
 from dedup.codecs.planes import Form, Trial
 from dedup.codecs.samples import spread
@@ -32,12 +32,11 @@ _NAMES = {
     Form.BF16_IN_F32: "planes of f32 that was bf16",
     Form.F16_IN_F32: "planes of f32 that was f16",
 }
-_WHOLE = ("text", "page")
 
 
 def solo(raw: bytes, *, kind: str, element: str, level: int) -> Coded:
     """Return *raw* coded on its own; raw where that is not smaller. Nothing is compared yet."""
-    if kind in _WHOLE or len(raw) < _SMALL:
+    if kind in WHOLE or len(raw) < _SMALL:
         coded = _framed(raw, level, kind)
     elif kind == "tensor" and element in ELEMENTS:
         coded = _tensor(raw, element, level)
