@@ -1,0 +1,1 @@
+"""Programs reading files under care."""
