@@ -64,6 +64,11 @@ def test_looking_loads_neither_compiler_nor_s3_client_nor_drawing(command: str, 
     assert not (COMPILER | NETWORK | DRAWING | SCHEDULER) & loaded("--config", config, *argv)
 
 
+@pytest.mark.parametrize("command", ["status", "ls", "config show"])
+def test_asking_the_catalog_loads_no_codec(command: str, config: str) -> None:
+    assert not {"numpy", "zstandard"} & loaded("--config", config, *command.split())
+
+
 def test_help_takes_less_than_two_fifths_of_a_cpu_second() -> None:
     child = subprocess.Popen([sys.executable, "-m", "tiering.cli", "--help"], stdout=subprocess.DEVNULL)
     _, status, used = os.wait4(child.pid, 0)

@@ -1,5 +1,6 @@
 """Opens an installation: from a checked configuration to the Context that jobs are handed."""
 
+import importlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event
@@ -14,7 +15,6 @@ from tiering.config import Config
 from tiering.errors import ConfigError
 from tiering.jobs.charges import charging
 from tiering.jobs.context import Context, NoProgress, OpenRoot, OpenTier, Progress, no_step
-from tiering.jobs.outdated import refuse_outdated
 from tiering.stores import ownership
 
 
@@ -42,7 +42,8 @@ def open_context(
         context = build_context(config, catalog, clock=clock, progress=progress, stop=stop, step=step)
         if check_owner:
             check_ownership(context)
-            refuse_outdated(context)
+            # Reads segments, so it brings the codecs along: not for commands that ask no store.
+            importlib.import_module("tiering.jobs.outdated").refuse_outdated(context)
         with charging(context, reason=reason):
             yield context
     finally:
