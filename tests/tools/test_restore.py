@@ -17,11 +17,8 @@ from dedup.values import WrappedPart
 from tests.dedup.parquets import page, snappy
 from tests.dedup.samples import part
 from tests.dedup.snappies import text
-from tests.structure.sources import PROJECT
 from tests.tools.handmade import RECIPE_PACK, HandMadeStore, Stored, file_record
-
-TOOLS = PROJECT / "tools"
-SCRIPT = TOOLS / "restore.py"
+from tests.tools.script import SCRIPT, TOOLS
 
 
 @pytest.fixture

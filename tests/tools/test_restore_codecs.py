@@ -1,6 +1,5 @@
 """The script's codecs, written from the documents, against frostline's own: every codec that the choice can make."""
 
-import importlib.util
 import random
 from types import ModuleType
 from typing import Any
@@ -10,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from dedup.codecs import Coded, encode, encode_against
-from tests.structure.sources import PROJECT
+from tests.tools.script import load
 
 WORDS = 20_000
 Floats = NDArray[np.float32]
@@ -18,12 +17,7 @@ Floats = NDArray[np.float32]
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("restore_codecs", PROJECT / "tools" / "restore_codecs.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load("restore_codecs")
 
 
 def weights(seed: int) -> Floats:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from tests.jobs.lab import open_lab
 from tests.jobs.outbound import items, learn
 from tests.structure.sources import PROJECT
-from tests.tools.test_restore import SCRIPT, noise
+from tests.tools.script import SCRIPT
+from tests.tools.test_restore import noise
 from tiering.jobs.migrate import migrate
 
 GOLDEN = PROJECT / "tests" / "dedup" / "golden" / "parquet"

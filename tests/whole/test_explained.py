@@ -8,16 +8,21 @@ ledger. Both are held against what the audit says.
 import os
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from blake3 import blake3
 
-from dedup.chunkers import chunker_for, resolve_chunker
+from dedup.chunkers import chunker_of
+from dedup.formats.segmentation import segment
+from dedup.values import Region, Span
+from tests.tools.script import load
 from tests.whole.site import SKIPPED, Site
 from tests.whole.tree import noise, text, write
-from tools.restore import CHUNK, ENTRY, FOOTER, HEADER, TRAILER, Place, Recipe, Store, decode_recipe, pack_entries
 
+script = load("restore_formats")
 TINY = 10_000
 FOLDERS = 8
 MIB = 1 << 20
@@ -42,9 +47,28 @@ def contents() -> Iterator[tuple[bytes, bytes]]:
 
 def predicted(data: bytes) -> list[Chunk]:
     """Return the chunks that a file of this content is cut into."""
-    ends = resolve_chunker(chunker_for(len(data))).cuts(memoryview(data), final=True)
-    pieces = [data[start:end] for start, end in zip([0, *ends], ends, strict=False)]
-    return [(len(piece), blake3(piece).digest()) for piece in pieces]
+    chunks: list[Chunk] = []
+    for region in segment(InMemory(data)) or [Region(Span(0, len(data)), "generic")]:
+        view = memoryview(data)[region.span.start : region.span.end]
+        start = 0
+        for end in chunker_of(region, len(data)).cuts(view, final=True):
+            chunks.append((end - start, blake3(view[start:end]).digest()))
+            start = end
+    return chunks
+
+
+@dataclass(frozen=True, slots=True)
+class InMemory:
+    """A file to be segmented."""
+
+    data: bytes
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        return self.data[offset : offset + length]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +77,12 @@ class Bucket:
 
     sizes: dict[str, int]
     """key -> bytes"""
-    chunks: dict[bytes, Place]
-    recipes: dict[bytes, Recipe]
+    chunks: dict[bytes, int]
+    """digest -> length"""
+    recipes: dict[bytes, Any]
     """path -> recipe"""
+    stored_bytes: int
+    """Of the blocks of data packs."""
 
     def bytes_under(self, prefix: str) -> int:
         """Sum the objects below a prefix."""
@@ -68,33 +95,59 @@ class Bucket:
 
 def read_bucket(folder: Path) -> Bucket:
     """Read every object, every chunk and every recipe, each confirmed by its digest."""
-    store = Store([folder])
+    store = script.Store([folder])
     sizes = {str(path.relative_to(folder)): path.stat().st_size for path in folder.rglob("*") if path.is_file()}
-    chunks: dict[bytes, Place] = {}
-    recipes: dict[bytes, Recipe] = {}
+    bucket = Bucket(sizes, {}, {}, 0)
     for key in [key for key in sizes if key.startswith(("packs/", "recipes/"))]:
-        entries = pack_entries(store, key)
-        assert sizes[key] == explained([place for _, _, place in entries]), key
-        for _, digest, place in entries:
-            raw = store.chunk(place, digest)
-            if key.startswith("packs/"):
-                assert digest not in chunks, "a chunk is stored twice"
-                chunks[digest] = place
+        blocks = list(script.trailer_blocks(store, key))
+        is_data = key.startswith("packs/")
+        assert sizes[key] == explained(blocks, is_data=is_data), key
+        for block in blocks:
+            raw = store.open_block(block.place)
+            pieces = list(script.pieces(raw, block.lengths))
+            if is_data:
+                found = [blake3(piece).digest() for piece in pieces]
+                assert found == block.digests
+                assert bucket.chunks.keys().isdisjoint(found), "a chunk is stored twice"
+                bucket.chunks.update(zip(found, block.lengths, strict=True))
+                bucket = replace(bucket, stored_bytes=bucket.stored_bytes + block.place.stored_len)
             else:
-                recipe = decode_recipe(raw)
-                recipes[recipe.path] = recipe
-    return Bucket(sizes, chunks, recipes)
+                assert {blake3(raw).digest()} == set(block.digests)
+                bucket.recipes.update((recipe.path, recipe) for recipe in map(script.decode_recipe, pieces))
+    return bucket
 
 
-def explained(places: list[Place]) -> int:
-    """Return the length of a pack with these entries by docs/formats.md, each where the one before it ends."""
-    at = HEADER.size
-    for place in places:
-        at += CHUNK.size + len(place.codec) + 4
+def explained(blocks: list[Any], *, is_data: bool) -> int:
+    """Return the length of a pack with these blocks by docs/formats.md, each where the one before it ends."""
+    at, numbers = 16, 0
+    codecs = sorted({block.place.codec for block in blocks})
+    for block in blocks:
+        place, lengths = block.place, sum(map(number_len, block.lengths[:-1]))
+        assert place.base == b""  # nothing here is a tensor
+        header = script.BLOCK.size + len(place.codec) + lengths + 4
+        at += header
         assert place.offset == at
         at += place.stored_len
-    names = {place.codec for place in places}
-    return at + TRAILER.size + sum(1 + len(name) for name in names) + ENTRY.size * len(places) + FOOTER.size
+        coding = 2 * codecs.index(place.codec)
+        of_block = (header, place.stored_len, place.raw_len, coding, len(block.lengths))
+        numbers += sum(map(number_len, of_block)) + lengths
+    names = [name for block in blocks for name in block.names]
+    if is_data:
+        named = (8 + 32) * len(names)
+    else:
+        named = sum(17 - shared(*pair) for pair in pairwise([b"", *names])) + 32 * len(blocks)
+    trailer = script.TRAILER.size + sum(1 + len(codec) for codec in codecs) + numbers + named
+    return at + int(trailer) + int(script.FOOTER.size)
+
+
+def shared(one: bytes, other: bytes) -> int:
+    """Return how many leading bytes two ids have in common."""
+    return next((at for at, pair in enumerate(zip(one, other, strict=False)) if len(set(pair)) > 1), len(one))
+
+
+def number_len(number: int) -> int:
+    """Return the bytes that a number takes in LEB128."""
+    return max(1, (number.bit_length() + 6) // 7)
 
 
 def test_p6_stored_bytes_are_what_dedup_predicts_and_each_byte_of_the_bucket_is_explained(tmp_path: Path) -> None:
@@ -115,7 +168,7 @@ def test_p6_stored_bytes_are_what_dedup_predicts_and_each_byte_of_the_bucket_is_
 
     # Deduplication: exactly the distinct chunks, whatever file they came from.
     assert done["files_done"] == len(parts) == TINY + 4
-    assert {digest: place.raw_len for digest, place in bucket.chunks.items()} == distinct
+    assert bucket.chunks == distinct
     assert {path: recipe.parts for path, recipe in bucket.recipes.items()} == parts
     assert parts[b"copies/one.bin"] == parts[b"copies/two.bin"]
     edited = Counter(parts[b"runs/after.bin"]) - Counter(parts[b"runs/before.bin"])
@@ -125,7 +178,7 @@ def test_p6_stored_bytes_are_what_dedup_predicts_and_each_byte_of_the_bucket_is_
     assert len(bucket.sizes) < TINY / 100
 
     # The audit, from the store's own files.
-    stored = sum(place.stored_len for place in bucket.chunks.values())
+    stored = bucket.stored_bytes
     framing = bucket.bytes_under("packs/") - stored
     raw = sum(distinct.values())
     assert {key: value for key, value in said.items() if key.endswith("_bytes")} == {
