@@ -121,7 +121,8 @@ class Storage:
         for batch in batches(found, 3):
             digest = Digest(hashlib.sha256(str([recipe.recipe_id for recipe in batch]).encode()).digest())
             parts = tuple(ChunkPart(Fingerprint(recipe_key(recipe.recipe_id)), digest, 100) for recipe in batch)
-            blocks.append(Block(offset, 70 * len(batch) + 1, 100 * len(batch), "raw", parts))
+            first = 3 * len(blocks)
+            blocks.append(Block(offset, 70 * len(batch) + 1, 100 * len(batch), "raw", parts, first=first))
             offset += 70 * len(batch) + 1
         number = self._add("recipes", TIER, offset)
         row = packs.get(self.tx, number)

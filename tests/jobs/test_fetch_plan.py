@@ -6,7 +6,7 @@ from hashlib import sha256
 from dedup.values import ChunkPart, Digest, FileMeta, Fingerprint, Part, Recipe, RecipeId, WrappedPart
 from tiering.catalog.values import BlockPlace, Location
 from tiering.errors import IntegrityError
-from tiering.jobs.fetch_plan import RANGE_BYTES, RANGE_RAW_BYTES, Buffer, Piece, Plan, plan
+from tiering.jobs.fetch_plan import GAP_BYTES, RANGE_BYTES, RANGE_RAW_BYTES, WASTE_BYTES, Buffer, Piece, Plan, plan
 
 
 @dataclass(eq=False)
@@ -92,6 +92,18 @@ def test_ranges_are_bounded_and_cover_what_is_wanted() -> None:
         assert len(places) == 1 or sum(place.raw_len for place in places) <= RANGE_RAW_BYTES
         assert task.span.start == places[0].offset
         assert task.span.end == max(place.offset + place.stored_len for place in places)
+
+
+def test_little_is_read_for_nothing() -> None:
+    packs = Packs()
+    names = [f"chunk {number:03}" for number in range(200)]
+    for number, name in enumerate(names):
+        packs.block(name, offset=number * 60_000, stored=900)
+    found = plan([(recipe(*map(chunk, names)), packs.known, Told())])
+    assert len(found.tasks) > 20
+    for task in found.tasks:
+        wanted = sum(work.place.stored_len for work in task.works)
+        assert task.span.length - wanted <= max(WASTE_BYTES, wanted) + GAP_BYTES
 
 
 def test_a_block_is_read_once_however_many_files_need_it() -> None:

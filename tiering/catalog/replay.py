@@ -13,7 +13,6 @@ from typing import Any
 
 from sqlalchemy import delete, insert, update
 
-from dedup.errors import FormatError
 from dedup.recipe_id import recipe_key
 from dedup.values import Block, ChunkPart, Digest, Fingerprint, Recipe, RecipeId
 from tiering.catalog import ledger, packs, recipes, unresolved
@@ -155,16 +154,17 @@ def _named(record: Value, done: Replayed, packed: RecipePacks) -> list[Recipe | 
         done.unread[key] += count
         return [None] * count  # deleted since, or lost: which of the two, the pack's last record tells
     if "ids" in record:
-        wanted = [recipe_key(RecipeId(text)) for text in record["ids"]]
+        wanted: list[bytes | None] = [recipe_key(RecipeId(text)) for text in record["ids"]]
     else:
-        every = [bytes(chunk.fingerprint) for block in found for chunk in block.chunks]
-        wanted = [name for first, length in record["recipes"] for name in every[first : first + length]]
-        if len(wanted) != count:
-            raise FormatError(f"{key} holds fewer recipes than records name")
-    recipes_of = packed.recipes(key, wanted)
-    if lost := sum(name not in recipes_of for name in wanted):
+        every = {
+            block.first + index: bytes(chunk.fingerprint) for block in found for index, chunk in enumerate(block.chunks)
+        }
+        wanted = [every.get(at) for first, length in record["recipes"] for at in range(first, first + length)]
+    recipes_of = packed.recipes(key, [name for name in wanted if name is not None])
+    named = [None if name is None else recipes_of.get(name) for name in wanted]
+    if lost := named.count(None):
         done.unread[key] += lost
-    return [recipes_of.get(name) for name in wanted]
+    return named
 
 
 def _insert_recipes(

@@ -277,7 +277,7 @@ def _proved(arrival: _Arrival) -> Exception | None:
 
 
 def _sync(whole: Sequence[_Arrival]) -> None:
-    """Make the finished files durable. Raises OSError: then none of them may be shown."""
+    """Make the finished files durable. Raises NotDurable: then none of them may be shown."""
     by_device: dict[int, list[_Arrival]] = {}
     for arrival in whole:
         by_device.setdefault(os.fstat(arrival.dir_fds[0]).st_dev, []).append(arrival)

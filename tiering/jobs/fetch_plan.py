@@ -18,6 +18,7 @@ from tiering.errors import IntegrityError
 RANGE_BYTES = 8 << 20  # one ranged read at most, unless a single block is longer
 RANGE_RAW_BYTES = 24 << 20  # and what it decodes to: a worker may hold all of it
 GAP_BYTES = 64 << 10  # unwanted bytes between two blocks that cost less than a request of their own
+WASTE_BYTES = 256 << 10  # unwanted bytes of one range; more only if no more than the wanted ones before them
 
 Buffer = bytes | memoryview
 Piece = tuple[int, Buffer]
@@ -279,6 +280,9 @@ def _tasks(works: Iterable[BlockWork]) -> list[Task]:
 def _fits(held: list[BlockWork], place: BlockPlace) -> bool:
     first, last = held[0].place, held[-1].place
     if place.pack_no != first.pack_no or place.offset - (last.offset + last.stored_len) > GAP_BYTES:
+        return False
+    wanted = sum(work.place.stored_len for work in held)
+    if place.offset - first.offset - wanted > max(WASTE_BYTES, wanted):
         return False
     if sum(work.place.raw_len for work in held) + place.raw_len > RANGE_RAW_BYTES:
         return False

@@ -25,7 +25,7 @@ from tiering.jobs.stored_paths import Place, StoredVersion, count_unstored, plac
 from tiering.jobs.tally import Tally
 
 BATCH_FILES = 2000
-BATCH_FOLDERS = 200  # open at once: far below the usual limit of 1024 descriptors
+BATCH_FOLDERS = 100  # open at once, of two groups: far below the usual limit of 1024 descriptors
 BATCH_LARGE = 100  # files that stay open while they are written
 BATCH_BYTES = 512 << 20
 LARGE_BYTES = 4 << 20

@@ -30,6 +30,9 @@ from tiering.jobs.tally import Tally
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 PROVERS = 2  # whole-file digests side by side; they are bound by memory
+SETTLE_FILES = 16_000  # 20 MB of what is known of them
+SETTLE_BYTES = 2 << 30
+SETTLE_FOLDERS = 150  # that stay open, of two groups: far below the usual limit of 1024 descriptors
 _READ_BYTES = 1 << 20
 
 
@@ -64,8 +67,14 @@ class _Group:
             self._stack.callback(os.close, self._folders[folder])
         return self._folders[folder]
 
+    @property
+    def is_full(self) -> bool:
+        """Whether it is worth a sync: each stops the file system's journal for a moment."""
+        size_bytes = sum(file.assembly.recipe.size for file in self.files)
+        return len(self.files) >= SETTLE_FILES or size_bytes >= SETTLE_BYTES or len(self._folders) >= SETTLE_FOLDERS
+
     def settle(self) -> None:
-        """Make the complete files durable, then give them their names, durably. OSError: nothing is promised."""
+        """Make the complete files durable, then give them their names, durably. Raises NotDurable."""
         complete = [file for file in self.files if file.assembly.is_complete]
         if not complete:
             return
@@ -110,6 +119,7 @@ class RestoreRun:
         self._linked: dict[int, tuple[bytes, bytes]] = {}
         """Leader's file id -> (folder, name) in the target of the name that was restored first."""
         self._settler = ThreadPoolExecutor(1, thread_name_prefix="frostline-settle")
+        self._group = _Group(to_fd)
         self._settling: tuple[_Group, Future[None]] | None = None
 
     def __enter__(self) -> "RestoreRun":
@@ -121,23 +131,32 @@ class RestoreRun:
     ) -> None:
         """Remove what has no name yet."""
         self._settler.shutdown(wait=True)
+        self._group.close()
         if self._settling is not None:
             self._settling[0].close()
             self._settling = None
 
     def batch(self, place: Place, chosen: Sequence[tuple[StoredVersion, RecipeRow]]) -> None:
-        """Restore some files, fetched together; they are counted when a later batch, or finish(), has settled them."""
-        group = _Group(self.to_fd)
-        try:
-            self._fill(group, place, self._readable(place, chosen))
-            self.finish()
-        except BaseException:
-            group.close()
-            raise
-        self._settling = (group, self._settler.submit(group.settle))
+        """Restore some files, fetched together; they are counted when they have been settled, by finish() at the
+        latest.
+        """
+        self._fill(self._group, place, self._readable(place, chosen))
+        if self._group.is_full:
+            self._hand_over()
 
     def finish(self) -> None:
-        """Wait until what was restored so far is durable under its names, and count it."""
+        """Wait until all that was restored is durable under its names, and count it."""
+        self._hand_over()
+        self._collect()
+
+    def _hand_over(self) -> None:
+        """Let the group become durable while the next one is filled."""
+        self._collect()
+        self._settling = (self._group, self._settler.submit(self._group.settle))
+        self._group = _Group(self.to_fd)
+
+    def _collect(self) -> None:
+        """Wait for the group that is being settled, and count its files."""
         if self._settling is None:
             return
         (group, settled), self._settling = self._settling, None
@@ -166,6 +185,7 @@ class RestoreRun:
         read = read_recipes(self.ctx, list({row.recipe_no: row for _, row in ready}.values()))
         with self.ctx.catalog.read() as tx:
             known = packs.locate_all(tx, read)
+        before = len(group.files)
         for version, row in ready:
             folder = self._folder(place, version)
             recipe = read[row.recipe_no]
@@ -175,10 +195,13 @@ class RestoreRun:
                 self._failed(folder + version.name, recipe)
             else:
                 self._begin(group, version, folder, recipe, known[row.recipe_no])
-        fetch(self.ctx, ((file.assembly.recipe, file.known, file.assembly) for file in group.files))
-        rest = [file.assembly for file in group.files if not file.assembly.is_complete]
+        new = group.files[before:]
+        fetch(self.ctx, ((file.assembly.recipe, file.known, file.assembly) for file in new))
+        rest = [file.assembly for file in new if not file.assembly.is_complete]
         with ThreadPoolExecutor(PROVERS, thread_name_prefix="frostline-prove") as pool:
             list(pool.map(_prove, rest))
+        for file in new:
+            file.known = {}  # it may have named a million places
 
     def _begin(
         self, group: _Group, version: StoredVersion, folder: bytes, recipe: Recipe, known: Mapping[Digest, Location]
