@@ -3,9 +3,10 @@
 import pytest
 
 from dedup import layout, pack_index, recipe, recipe_id, segment
-from dedup.chunkers import HUGE, LARGE, SMALL
+from dedup.chunkers import HUGE, LARGE, MEDIA, SMALL, chunker_of
+from dedup.chunkers import TEXT as TEXT_CHUNKER
 from dedup.gear_table import SEED
-from dedup.values import MAX_BASE_DEPTH
+from dedup.values import MAX_BASE_DEPTH, Region, Span
 from tests.structure.sources import PROJECT
 
 TEXT = (PROJECT / "docs" / "formats.md").read_text(encoding="utf-8")
@@ -45,9 +46,23 @@ def test_the_variable_headers_are_as_long_as_their_tables() -> None:
 
 
 def test_names_and_limits_are_the_codes() -> None:
-    for name in (SMALL, LARGE, HUGE, SEED.decode(), f"1 to {layout.MAX_CODEC_LEN}", f"{recipe.MAX_TEXT:,}"):
+    for name in (
+        SMALL,
+        LARGE,
+        HUGE,
+        MEDIA,
+        TEXT_CHUNKER,
+        SEED.decode(),
+        f"1 to {layout.MAX_CODEC_LEN}",
+        f"{recipe.MAX_TEXT:,}",
+    ):
         assert name in TEXT
     assert f"1 to {layout.MAX_BLOCK_CHUNKS:,}" in TEXT
     assert f"at most {MAX_BASE_DEPTH} of them" in TEXT
     assert recipe_id._ALPHABET in TEXT
     assert layout.MAX_STORED_LEN == 2**30
+
+
+@pytest.mark.parametrize("element", ["u8", "bf16", "f32", "i64", ""])
+def test_the_pieces_of_tensors_are_the_codes(element: str) -> None:
+    assert f"`{chunker_of(Region(Span(0, 1), 'tensor', element), 1).name}`" in TEXT
