@@ -179,6 +179,7 @@ def main() -> None:
     parser.add_argument("--work", default="", help="folder to work in; needs twice the largest group")
     parser.add_argument("--json", default="", help="file to write all rows to")
     parser.add_argument("--chart", default="", help="file to draw the ratios to, as SVG")
+    parser.add_argument("--beside", default="", help="comma-separated files of --json, whose rows are drawn too")
     args = parser.parse_args()
     wanted = [group for group in GROUPS if group.name.startswith(tuple(args.groups.split(",")))]
     print(
@@ -195,7 +196,12 @@ def main() -> None:
     finally:
         shutil.rmtree(base, ignore_errors=True)
     if args.chart:
-        Path(args.chart).write_text(bars([(row.group, row.tool, row.ratio) for row in rows]))
+        earlier = [
+            Row(**row) for file in filter(None, args.beside.split(",")) for row in json.loads(Path(file).read_text())
+        ]
+        order = [group.name for group in GROUPS]
+        drawn = sorted(rows + earlier, key=lambda row: order.index(row.group))
+        Path(args.chart).write_text(bars([(row.group, row.tool, row.ratio) for row in drawn]))
     sys.exit(any(row.outcome != "exact" and row.tool.startswith("frostline") for row in rows))
 
 
