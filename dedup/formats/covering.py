@@ -50,7 +50,7 @@ def shifted(regions: Iterable[Region], by: int) -> list[Region]:
 def _filled(ascending: Sequence[Region], size: int, filler: str) -> list[Region]:
     position, touching = 0, []
     for region in ascending:
-        if region.span.start < position or region.span.end > size:
+        if region.span.start < position or region.span.length < 0 or region.span.end > size:
             raise Doubt(f"{region.span} overlaps what ends at {position}, or the end at {size}")
         if region.span.start > position:
             touching.append(Region(Span(position, region.span.start - position), filler))

@@ -1,7 +1,10 @@
-"""The one entry to what a file is made of: parsers by the first bytes, then text, then numbers; any doubt: generic.
+"""The one entry to what a file is made of: parsers by the first bytes, then text; any doubt: generic.
 
 Used by ingest and estimates. Time is bounded by each parser's own limits, memory by 64 MiB for parser and regions; a
 file's name is asked only where its content leaves a question open. Nothing a file contains is ever executed.
+
+Numbers in a file that no parser knows stay generic on purpose: the codecs find width and phase in any block, and cuts by
+content still find what moved.
 """
 
 import struct
@@ -9,9 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from dedup.formats import gguf, media, npy, onnx, safetensors, tar, tflite, torch_legacy, torch_zip, zips
-from dedup.formats.covering import GENERIC, MEDIA, TENSOR, TEXT
-from dedup.formats.floats import is_mostly_numbers
+from dedup.formats import gguf, hdf5, media, npy, onnx, safetensors, tar, tflite, torch_legacy, torch_zip, zips
+from dedup.formats.covering import GENERIC, MEDIA, TEXT
 from dedup.formats.parquet import MAGIC as PARQUET
 from dedup.formats.parquet import segment_parquet
 from dedup.formats.reading import Doubt, Reader
@@ -89,8 +91,6 @@ def _kind_of(reader: Reader, head: _Head) -> str:
     kind = plain_kind(head.data)
     if kind == TEXT and head.size > len(head.data):
         return TEXT if is_text_throughout(reader) else GENERIC
-    if kind == GENERIC and is_mostly_numbers(reader):
-        return TENSOR
     return kind
 
 
@@ -140,5 +140,6 @@ _BY_MAGIC: tuple[tuple[bytes, _Parser], ...] = (
     (PARQUET, _segment_parquet),
     (npy.MAGIC, npy.segment_npy),
     (gguf.MAGIC, gguf.segment_gguf),
+    (hdf5.MAGIC, hdf5.segment_hdf5),
     (torch_legacy.MAGIC, torch_legacy.segment_torch_legacy),
 )

@@ -42,6 +42,7 @@ MAKERS: dict[str, Callable[[], bytes]] = {
     "torch": lambda: torch_file({"w": ("FloatStorage", WEIGHT)}),
     "checkpoint": (GOLDEN / "checkpoint.pt").read_bytes,
     "legacy": (GOLDEN / "legacy.pth").read_bytes,
+    "hdf5": (GOLDEN / "weights.h5").read_bytes,
     "tar": lambda: tar_file([("a.jpg", b"\xff\xd8\xff" + WEIGHT), ("b.json", b"{}")]),
     "gguf": lambda: gguf_file({"w": (0, WEIGHT)}, counts={"w": 5000}),
     "onnx": lambda: onnx_file({"w": (1, WEIGHT)}),
