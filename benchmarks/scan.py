@@ -76,12 +76,12 @@ class Frostline:
         self.state = base / "state"
         self._command = [sys.executable, "-m", "tiering.cli", "--config", str(base / "frostline.toml")]
         store = f"file://{base}/store"
-        self.run("init", "--root", str(root), "--store", store, "--state", str(self.state), url=url)
+        self._env = {"FROSTLINE_CATALOG_URL": url} if url else {}
+        self.run("init", "--root", str(root), "--store", store, "--state", str(self.state))
 
-    def run(self, *argv: str, url: str = "") -> Step:
+    def run(self, *argv: str) -> Step:
         """Run one command."""
-        chosen = {"FROSTLINE_CATALOG__URL": url} if url else {}
-        return run(argv[0], [*self._command, *argv], env=chosen)
+        return run(argv[0], [*self._command, *argv], env=self._env)
 
     def catalog_mb(self) -> float:
         """Return what the catalog takes on the disk."""
