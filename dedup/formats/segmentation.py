@@ -3,8 +3,8 @@
 Used by ingest and estimates. Time is bounded by each parser's own limits, memory by 64 MiB for parser and regions; a
 file's name is asked only where its content leaves a question open. Nothing a file contains is ever executed.
 
-Numbers in a file that no parser knows stay generic on purpose: the codecs find width and phase in any block, and cuts by
-content still find what moved.
+Numbers in a file that no parser knows stay generic on purpose: the codecs find width and phase in any block, and cuts
+by content still find what moved.
 """
 
 import struct
