@@ -6,11 +6,11 @@ from tests.catalog.rows import Seen, add_root, new_file
 from tiering.catalog import files, sums, walked
 from tiering.catalog.open import Catalog
 from tiering.catalog.tables import files as files_table
-from tiering.catalog.transaction import COPY_ROWS, SQLITE_VALUES, fetch_raw, insert_many
+from tiering.catalog.transaction import COPY_ROWS, STATEMENT_ROWS, fetch_raw, insert_many
 from tiering.catalog.values import FileState, NewFile
 from tiering.catalog.walked import FreshFile, KnownFile
 
-MANY = SQLITE_VALUES // 12 + COPY_ROWS + 1  # more than one statement of either engine, and a remainder
+MANY = STATEMENT_ROWS + COPY_ROWS + 1  # more than one statement of either engine, and a remainder
 NAMES = [b"plain", b"tab\tand\nline", b"back\\slash", b"\\.", b"\x00?\xff\xfe", b"'quote\"", "é€".encode()]
 
 

@@ -153,6 +153,7 @@ def _sqlite_engine(parsed: URL) -> Engine:
         parsed,
         connect_args={"timeout": PATIENCE_S, "check_same_thread": False},
         pool_size=POOL_SIZE,
+        pool_use_lifo=True,  # the connection used last has its pages in memory; each has a cache of its own
         max_overflow=POOL_OVERFLOW,
         pool_timeout=PATIENCE_S,
     )

@@ -15,8 +15,9 @@ IN_LIST = 500  # SQLite's default limit on bound parameters was 999 until 3.32; 
 
 INSERT_ROWS = 5000  # per call of the driver: a megabyte of rows
 
-SQLITE_VALUES = 6000
-"""Bound values per statement of an insert; SQLite allows 32,766 since 3.32 of 2020. 500 rows of the files table."""
+STATEMENT_ROWS = 128
+"""Rows per statement of an insert into SQLite; of 32 columns 4,096 values, of the 32,766 that it allows. Longer ones
+gain nothing (1.20 us a row of the chunks table at 128, 1.16 at 4,681)."""
 
 COPY_ROWS = 50  # below it COPY's round trips cost more than its rows save
 
@@ -85,9 +86,14 @@ def _insert_sqlite(
     tx: Tx, into: str, width: int, rows: Iterable[tuple[object, ...]], same: tuple[int | str, ...]
 ) -> None:
     marks = ", ".join([*["?"] * width, *map(_literal, same)])
-    for batch in batches(rows, max(1, SQLITE_VALUES // width)):
-        text = f"INSERT INTO {into} VALUES {', '.join([f'({marks})'] * len(batch))}"  # noqa: S608  # our names
-        tx.conn.exec_driver_sql(text, tuple(chain.from_iterable(batch)))
+    one = f"INSERT INTO {into} VALUES ({marks})"  # noqa: S608  # our names
+    many = one + f", ({marks})" * (STATEMENT_ROWS - 1)
+    for batch in batches(rows, STATEMENT_ROWS):
+        if len(batch) == STATEMENT_ROWS:
+            tx.conn.exec_driver_sql(many, tuple(chain.from_iterable(batch)))
+        else:
+            # Not a statement of just that length: the driver keeps each one it has seen, prepared, for ever.
+            tx.conn.exec_driver_sql(one, batch)
 
 
 def _insert_postgres(
