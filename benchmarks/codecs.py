@@ -25,7 +25,7 @@ PIECE_WORDS = 1 << 20
 WIDTHS = {"bf16": 2, "f16": 2, "f32": 4}
 BLOCK = 1 << 20
 ENTRY_BYTES = 48  # of catalog-free metadata for each block: digest, lengths, place
-KEYFRAME = 5  # of a series: one frame alone, then four differences
+DEEPEST = 4  # bases that may hang on one another
 SMALLEST = 8 << 10  # below, tensors of a file share a block
 
 Key = tuple[str, int]
@@ -143,13 +143,16 @@ def lora(corpus: Path, total: Totals, effort: str) -> None:
 
 
 def series(corpus: Path, total: Totals, effort: str) -> None:
-    """Twelve bf16 checkpoints, newest first, a frame alone every fifth."""
-    last: dict[Key, Piece] = {}
-    for number, path in enumerate(sorted((corpus / "train").glob("model_*.safetensors"), reverse=True)):
+    """Twelve bf16 checkpoints, newest first, each against the one before while chains are short, else a near one of
+    little depth.
+    """
+    frames: list[tuple[int, dict[Key, Piece]]] = []
+    for path in sorted((corpus / "train").glob("model_*.safetensors"), reverse=True):
         frame = {piece.key: piece for piece in together(safetensors(path))}
+        usable = [frames[-1]] if frames and frames[-1][0] < DEEPEST else [one for one in frames if one[0] <= 1][-1:]
         for piece in frame.values():
-            total.add(piece, effort, [] if number % KEYFRAME == 0 else [last[piece.key]])
-        last = frame
+            total.add(piece, effort, [bases[piece.key] for _, bases in usable])
+        frames.append((usable[0][0] + 1 if usable else 0, frame))
 
 
 def adam(corpus: Path, total: Totals, effort: str) -> None:
