@@ -7,6 +7,7 @@ the figures; beside it, in the same tree, a bare walk that stats every file and 
 import argparse
 import json
 import os
+import shutil
 import sys
 import tempfile
 from dataclasses import asdict, dataclass
@@ -74,14 +75,18 @@ class Frostline:
     def __init__(self, base: Path, root: Path, url: str) -> None:
         """Work below *base*; with the catalog at *url*, or in the state folder if that is empty."""
         self.state = base / "state"
-        self._command = [sys.executable, "-m", "tiering.cli", "--config", str(base / "frostline.toml")]
-        store = f"file://{base}/store"
-        self._env = {"FROSTLINE_CATALOG_URL": url} if url else {}
-        self.run("init", "--root", str(root), "--store", store, "--state", str(self.state))
+        config = base / "frostline.toml"
+        self._command = [sys.executable, "-m", "tiering.cli", "--config", str(config)]
+        self.run("init", "--root", str(root), "--store", f"file://{base}/store", "--state", str(self.state))
+        if url:
+            config.write_text(config.read_text().replace(f"sqlite:///{self.state}/catalog.db", url))
+            shutil.rmtree(base / "store")
+            (root / ".frostline-root").unlink()
+            self.run("init", "--root", str(root))
 
     def run(self, *argv: str) -> Step:
         """Run one command."""
-        return run(argv[0], [*self._command, *argv], env=self._env)
+        return run(argv[0], [*self._command, *argv])
 
     def catalog_mb(self) -> float:
         """Return what the catalog takes on the disk."""
