@@ -8,7 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from dedup.codecs import table, transforms
+from dedup.codecs import frames, table, transforms
 from dedup.codecs.elements import ELEMENTS, Sorting, context, difference
 from dedup.codecs.samples import spread
 from dedup.errors import CorruptChunk
@@ -37,7 +37,8 @@ def encode(data: Buffer, base: Buffer, way: str, *, element: str, level: int) ->
     width = ELEMENTS[element].width
     words = transforms.scatter(_whole(data, width), _whole(base, width), _SORTINGS[way](element))
     view = memoryview(data).cast("B")
-    return table.pack(FORMS[way], transforms.split(words, 0), level, (view[:0], view[len(words) * width :]), data)
+    ends = (view[:0], view[len(words) * width :])
+    return table.pack(FORMS[way], transforms.split(words, 0), (level, frames.FINE), ends=ends, raw=data)
 
 
 def decode(payload: Buffer, raw_len: int, base: Buffer, *, way: str, element: str) -> bytes:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dedup.codecs import table, transforms
+from dedup.codecs import frames, table, transforms
 from dedup.codecs.samples import spread
 from dedup.fingerprint import Buffer
 
@@ -71,7 +71,8 @@ def encode(data: Buffer, trial: Trial, level: int) -> tuple[bytes, str] | None:
     narrow = narrowed(words, trial.form)
     if narrow is None:
         return None
-    return table.pack(trial.form, transforms.split(narrow, _TURN[trial.form]), level, ends, data)
+    planes = transforms.split(narrow, _TURN[trial.form])
+    return table.pack(trial.form, planes, (level, frames.HUFFMAN), ends=ends, raw=data)
 
 
 def decode(payload: Buffer, raw_len: int) -> bytes:

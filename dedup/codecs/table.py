@@ -31,7 +31,7 @@ WORTH = 0.985
 
 # Matches are worth their time on the way in only where they save more than this over Huffman coding alone.
 MATCHES = 0.97
-_WORDS = {KEEP: "raw", frames.HUFFMAN: "huf"}
+_WORDS = {KEEP: "raw", frames.HUFFMAN: "huf", frames.FINE: "huf"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,28 +48,35 @@ class Planes:
     """Fingerprint of the raw bytes."""
 
 
-def level_for(plane: NDArray[np.uint8], level: int) -> int:
-    """Return *level* where zstd finds matches in *plane*, else HUFFMAN: decided at level 1 on four runs of 4 KiB."""
+def level_for(plane: NDArray[np.uint8], level: int, huffman: int = frames.HUFFMAN) -> int:
+    """Return *level* where zstd finds matches in *plane*, else *huffman*: decided at level 1 on four runs of 4 KiB."""
     sample = spread(plane, 4096, pieces=4)
-    alone = frames.compress(sample.data, frames.HUFFMAN)
+    alone = frames.compress(sample.data, huffman)
     matched = frames.compress(sample.data, 1)
-    return level if len(matched) < MATCHES * len(alone) else frames.HUFFMAN
+    return level if len(matched) < MATCHES * len(alone) else huffman
 
 
-def coded(plane: NDArray[np.uint8], level: int) -> tuple[Buffer, int]:
+def coded(plane: NDArray[np.uint8], level: int, huffman: int = frames.HUFFMAN) -> tuple[Buffer, int]:
     """Return (body, the level it got): a frame of *plane*, or the plane itself and KEEP where that is hardly larger."""
-    best = level_for(plane, level)
+    best = level_for(plane, level, huffman)
     body = frames.compress(plane.data, best)
     return (body, best) if len(body) < WORTH * len(plane) else (plane.data, KEEP)
 
 
 def pack(
-    form: int, planes: Sequence[NDArray[np.uint8]], level: int, ends: tuple[Any, Any], raw: Buffer
+    form: int,
+    planes: Sequence[NDArray[np.uint8]],
+    levels: tuple[int, int],
+    *,
+    ends: tuple[Any, Any],
+    raw: Buffer,
 ) -> tuple[bytes, str]:
-    """Return (payload of *planes*, what became of each, in words); *ends* are the bytes of *raw* before and after the
+    """Return (payload of *planes*, what became of each, in words).
+
+    *levels*: where matches pay, and which Huffman coding otherwise; *ends*: the bytes of *raw* before and after the
     words.
     """
-    found = [coded(plane, level) for plane in planes]
+    found = [coded(plane, *levels) for plane in planes]
     entries = [ENTRY.pack(PLAIN if best == KEEP else FRAME, len(body)) for body, best in found]
     head, tail = ends
     header = HEADER.pack(VERSION, form, len(planes), len(head), fingerprint(raw))
