@@ -33,6 +33,9 @@ class Newcomers(Protocol):
         A chunk counts as known only if its digest is, whatever its fingerprint says (P2).
         """
 
+    def claim_again(self, chunk: ChunkPart) -> bool:
+        """Return whether the caller is to store a chunk that is known, in another form: nobody else does so now."""
+
 
 @dataclass(frozen=True, slots=True)
 class RawBlock:
@@ -46,6 +49,8 @@ class RawBlock:
     """Of its first piece."""
     base: Candidate | None = None
     """What its one chunk may be coded against."""
+    is_stored: bool = False
+    """Its one chunk is stored alone already: only coding it against its base is worth anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +81,22 @@ class Gatherer:
         self._full = full
         self._open: dict[tuple[str, str], _Open] = {}
 
-    def take(self, pieces: Sequence[Piece], references: FileReferences | None = None) -> None:
+    def take(self, pieces: Sequence[Piece], references: FileReferences | None = None, *, again: bool = False) -> None:
         """Keep those of *pieces* that are new; on return nothing refers to their data any more.
 
-        *references*, those of the file that all pieces come from, says what each may be coded against.
+        *references*, those of the file that all pieces come from, says what each may be coded against. With *again* the
+        file is stored already, and what stands alone in the store is coded against its reference now.
         """
         is_new = self._newcomers.claim([piece.chunk for piece in pieces])
         for piece, wanted in zip(pieces, is_new, strict=True):
-            base = references.of(piece) if wanted and references is not None else None
+            base = None
             if references is not None:
-                references.seen(piece, is_new=wanted, base=base)
+                base = references.of(piece) if wanted or (again and references.is_alone(piece)) else None
+                is_again = base is not None and not wanted and self._newcomers.claim_again(piece.chunk)
+                references.seen(piece, is_new=wanted or is_again, base=base)
+                if is_again:
+                    kind = (piece.region.kind, piece.region.element)
+                    self._full(RawBlock(bytes(piece.data), (piece.chunk,), *kind, piece.origin, base, is_stored=True))
             if wanted:
                 self._add(piece, base)
         for block in self._open.values():
@@ -117,8 +128,8 @@ class Gatherer:
         self._full(RawBlock(b"".join(block.data), tuple(block.chunks), *kind, block.origin))
 
 
-def code(block: RawBlock, *, effort: str) -> CodedBlock:
-    """Return *block* coded, against its base where that pays, proven by decoding.
+def code(block: RawBlock, *, effort: str) -> CodedBlock | None:
+    """Return *block* coded, against its base where that pays, proven by decoding; None where only that was wanted.
 
     Raises CorruptChunk naming its first source.
     """
@@ -131,6 +142,8 @@ def code(block: RawBlock, *, effort: str) -> CodedBlock:
             )
             if delta is not None:
                 return CodedBlock(delta, base)
+        if block.is_stored:
+            return None
         return CodedBlock(encode(block.raw, kind=block.kind, element=block.element, effort=effort), None)
     except CorruptChunk as error:
         raise CorruptChunk(f"a block that begins with bytes of {block.origin}: {error}") from error

@@ -190,6 +190,10 @@ class FileReferences:
         found = None if tensor_there is None else self._nearest.candidate(tensor_there, piece.start)
         return found if found is not None and found.depth < DEPTH_OF_DELTAS else None
 
+    def is_alone(self, piece: Piece) -> bool:
+        """Return whether *piece* is known to be stored without a base."""
+        return self._shelf.depth_of(piece.chunk.digest) == 0
+
     def seen(self, piece: Piece, *, is_new: bool, base: Candidate | None) -> None:
         """Note every piece of the file; *base* is what it is to be coded against, should that pay."""
         region = piece.region

@@ -84,7 +84,7 @@ class BatchRun:
         """Claim *wanted* and read them; their new chunks are with the packer, what was not begun is in outcome.left."""
         self._claim(wanted)
         self.ctx.step("migrate.claimed")
-        prime(self.ctx, self.batch.shelf, self.tiers, self._claimed)
+        self.outcome.overtaken = prime(self.ctx, self.batch.shelf, self.tiers, self._claimed)
         reader = Reader(
             ctx=self.ctx,
             packer=self.packer,

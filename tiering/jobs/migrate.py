@@ -172,6 +172,7 @@ class _Line:
         self._settling: tuple[BatchRun, Future[None]] | None = None
         self._again: list[tuple[OpenTier, Wanted]] = []
         self._tried_again: set[int] = set()
+        self._overtaken: list[tuple[OpenTier, Wanted]] = []
 
     def __enter__(self) -> Self:
         self._pool = self._stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="frostline-commit"))
@@ -182,11 +183,22 @@ class _Line:
             if error is not None:
                 return  # leaving the stack waits for a commit under way: it stays, or has undone itself
             self._settled()
+            self._store_again()
             while self._again and not self._ctx.stop.is_set():
                 again, self._again = self._again, []
                 for tier in {tier.name: tier for tier, _ in again}.values():
                     self.store(tier, [wanted for one, wanted in again if one is tier])
                 self._settled()
+
+    def _store_again(self) -> None:
+        """Code the models that newer ones have overtaken against those; quietly: they were stored before."""
+        overtaken, self._overtaken = self._overtaken, []
+        tally, self._tally = self._tally, _Tally(self._ctx)
+        for tier in {tier.name: tier for tier, _ in overtaken}.values():
+            self.store(tier, [wanted for one, wanted in overtaken if one is tier])
+        self._settled()
+        tally.bytes_stored += self._tally.bytes_stored
+        self._tally, self._overtaken = tally, []
 
     def store(self, tier: OpenTier, wanted: Iterable[Wanted]) -> None:
         """Read all of *wanted* for *tier*; on return the last batch of it may still be on its way into the catalog."""
@@ -237,6 +249,7 @@ class _Line:
         self._settling = None
         done.result()
         self._tally.add(run.outcome)
+        self._overtaken += [(run.batch.tier, wanted) for wanted in run.outcome.overtaken]
         for wanted, reason in run.outcome.rejected:
             # A chunk it reused was collected between look-up and commit: the second reading stores it anew.
             if wanted.row.file_id in self._tried_again:

@@ -61,6 +61,14 @@ class Newcomers:
             taken -= stored
         return [wanted and chunk.digest not in stored for wanted, chunk in zip(is_mine, chunks, strict=True)]
 
+    def claim_again(self, chunk: ChunkPart) -> bool:
+        """See dedup.blocks.Newcomers."""
+        with self._lock:
+            if chunk.digest in self.taken:
+                return False
+            self.taken.add(chunk.digest)
+            return True
+
     def settle(self) -> None:
         """Note that the batch is committed."""
         self.is_settled = True

@@ -33,6 +33,8 @@ class Wanted:
     reason: str
     op_id: str = ""
     """Of its journal row."""
+    is_again: bool = False
+    """It is stored; what stands alone in the store is to be coded against a newer checkpoint."""
 
     @property
     def identity(self) -> Identity:
@@ -66,6 +68,8 @@ class BatchOutcome:
     """Read, but not committed: worth another reading."""
     left: list[Wanted] = field(default_factory=list)
     """Not begun."""
+    overtaken: list[Wanted] = field(default_factory=list)
+    """Stored models that were the newest of their series until this batch: worth storing again."""
     bytes_read: int = 0
     bytes_stored: int = 0
 

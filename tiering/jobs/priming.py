@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
 from dedup.formats.segmentation import segment
-from dedup.formats.series import series_key, step_of
+from dedup.formats.series import is_kept_whole, series_key, step_of
 from dedup.references import CAST_ELEMENTS, Model, Shelf, StoredPiece
 from dedup.values import MAX_BASE_DEPTH, ChunkPart, Digest, Recipe, Region
 from tiering.catalog import files, packs, recipes
@@ -27,11 +27,12 @@ PRIMED_MODELS = 16
 """Per such folder: the newest."""
 
 
-def prime(ctx: Context, shelf: Shelf, tiers: Sequence[str], wanted: Iterable[Wanted]) -> None:
+def prime(ctx: Context, shelf: Shelf, tiers: Sequence[str], wanted: Sequence[Wanted]) -> list[Wanted]:
     """Put stored models that those among *wanted* may be coded against onto *shelf*; *tiers* are those whose chunks
     may be reused. What cannot be read is left out: it only makes a delta impossible.
 
-    Raises what the store raises when it is away.
+    Return those stored models that were the newest of their series until now: worth storing again, against what is
+    newer. Raises what the store raises when it is away.
     """
     folders = {(item.row.root_id, family_folder(item.row)) for item in wanted if is_model(item)}
     mine = {item.row.file_id for item in wanted}
@@ -46,10 +47,30 @@ def prime(ctx: Context, shelf: Shelf, tiers: Sequence[str], wanted: Iterable[Wan
             )
         ]
     new = [row for row in rows if not shelf.knows(_path(ctx, row))]
+    primed: list[FileRow] = []
     for row, recipe, known in _described(ctx, new):
         model = _model(ctx, row, recipe, known)
         if model is not None:
             shelf.put(model)
+            primed.append(row)
+    return [Wanted(row, (), "a newer checkpoint came", is_again=True) for row in _overtaken(primed, wanted, tiers[-1])]
+
+
+def _overtaken(stored: Sequence[FileRow], wanted: Iterable[Wanted], tier: str) -> Iterator[FileRow]:
+    """Yield the newest stored step of each series of which a newer one is among *wanted*."""
+    newest: dict[tuple[int, bytes], int] = {}
+    for item in wanted:
+        step, key = step_of(item.row.path), (item.row.root_id, series_key(item.row.path))
+        if step is not None and is_model(item):
+            newest[key] = max(step, newest.get(key, -1))
+    last: dict[tuple[int, bytes], tuple[int, FileRow]] = {}
+    for row in stored:
+        step, key = step_of(row.path), (row.root_id, series_key(row.path))
+        if step is not None and row.tier == tier and step > last.get(key, (-1, row))[0]:
+            last[key] = (step, row)
+    for key, (step, row) in last.items():
+        if newest.get(key, -1) > step and row.nlink == 1 and not is_kept_whole(row.path):
+            yield row
 
 
 def family_folder(row: FileRow) -> bytes:

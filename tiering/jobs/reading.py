@@ -78,7 +78,8 @@ class Reader:
                 now="nothing of this batch was committed; the files are untouched",
                 hint="suspect this machine's memory or its zstandard library",
             ) from error
-        self.packer.add(done.coded, len(block.raw), block.chunks, done.base)
+        if done is not None:
+            self.packer.add(done.coded, len(block.raw), block.chunks, done.base)
 
     def _is_over(self) -> bool:
         return self.ctx.stop.is_set() or self.ctx.clock.monotonic_s() >= self.until_s
@@ -160,7 +161,7 @@ class Reader:
             references = self._references(wanted, regions)
             chunkers = partial(chunker_of, size_bytes=source.size)
             cutting = Cutting(chunkers, self.fingerprint, source.path, regions)
-            take = partial(gatherer.take, references=references)
+            take = partial(gatherer.take, references=references, again=wanted.is_again)
             try:
                 result = ingest(_Counted(source, self.ctx), cutting, take=take, before_read=before_read)
             except ShortRead as error:
