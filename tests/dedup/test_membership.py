@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
@@ -26,7 +26,7 @@ def drawn(seed: int, count: int) -> Keys:
     return np.random.default_rng(seed).integers(0, 2**64, count, dtype=np.uint64)
 
 
-@settings(max_examples=30, deadline=None)  # the first call compiles
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])  # the first call compiles
 @given(added=KEYS, asked=KEYS)
 def test_the_kernel_computes_what_the_plain_functions_say(added: Keys, asked: Keys) -> None:
     quick, plain = filter_for(0), filter_for(0)

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tiering.catalog.walked import KnownFile, KnownRow
@@ -64,6 +64,7 @@ def gone(found: Stretch) -> dict[Key, bool]:
     return {(item.row.dir, item.row.name): item.replaced for item in found.gone}
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a loaded machine is no fault
 @given(
     disk=st.sets(KEYS, max_size=12),
     links=st.sets(KEYS, max_size=4),
@@ -83,6 +84,7 @@ def test_the_merge_is_the_join_of_two_sets(
     assert gone(found) == {key: key in links for key in known - disk}
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(known=st.sets(KEYS, max_size=15), unreadable=st.sampled_from([b"", b"a/", b"a-/", b"a/b/"]))
 def test_p5_rows_below_an_unreadable_folder_are_never_gone(known: set[Key], unreadable: bytes) -> None:
     readable = dict.fromkeys((key for key in known if not key[0].startswith(unreadable)), Kind.FILE)
