@@ -10,8 +10,8 @@ from tiering.jobs.context import Context
 from tiering.jobs.migrate import MigrateItem, stored_elsewhere
 from tiering.jobs.reports import Skip, Skipped
 
-# 60 MB of rows: they go along from here to the quote and to the claim; those of larger moves are fetched again.
-CARRIED_ROWS = 100_000
+# 20 MB of rows: they go along from here to the quote and to the claim; those of larger moves are fetched again.
+CARRIED_ROWS = 20_000
 AWAY = (FileState.OFFLINE, FileState.RECALLING)
 
 

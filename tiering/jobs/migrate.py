@@ -33,7 +33,7 @@ GROUP_ITEMS = 4000
 # A batch is one commit and one segment: 4 GiB are about 70,000 chunk rows (a third of a second in SQLite) and some ten
 # seconds of reading, which is what a crash can cost.
 BATCH_BYTES = 4 << 30
-BATCH_FILES = 4000  # of small ones: half a second of rows
+BATCH_FILES = 2000  # of small ones: a tenth of a second of rows, 50 MB in memory while it is committed
 
 _WHY_NOT = {
     FileState.MIGRATING: "is being migrated by another process",
