@@ -22,8 +22,6 @@ from typing import cast
 
 import numpy as np
 
-from dedup.errors import UnknownName
-
 # 2 KiB: a shorter record compresses to less than the 90 bytes that a chunk of its own costs, five times over; measured
 # on shuffled jsonl, one chunk per record of this length halves what 16 KiB content-defined chunks leave.
 RECORD = 2 << 10
@@ -57,13 +55,6 @@ class RecordChunker:
 
 
 RECORDS = RecordChunker()
-
-
-def resolve_records(name: str) -> RecordChunker:
-    """Return the chunker of a stored *name*. Raises UnknownName for any but the one that is known here."""
-    if name != RECORDS.name:
-        raise UnknownName(f"chunker {name!r} is not known")
-    return RECORDS
 
 
 @cache

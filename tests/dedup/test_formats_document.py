@@ -3,8 +3,8 @@
 import pytest
 
 from dedup import layout, pack_index, recipe, recipe_id, segment
-from dedup.chunkers import HUGE, LARGE, MEDIA, SMALL, chunker_of
-from dedup.chunkers import TEXT as TEXT_CHUNKER
+from dedup.chunkers import HUGE, LARGE, MEDIA, PAGE, SMALL, chunker_of
+from dedup.formats.records import RECORDS
 from dedup.gear_table import SEED
 from dedup.values import MAX_BASE_DEPTH, Region, Span
 from tests.structure.sources import PROJECT
@@ -51,7 +51,8 @@ def test_names_and_limits_are_the_codes() -> None:
         LARGE,
         HUGE,
         MEDIA,
-        TEXT_CHUNKER,
+        PAGE,
+        RECORDS.name,
         SEED.decode(),
         f"1 to {layout.MAX_CODEC_LEN}",
         f"{recipe.MAX_TEXT:,}",

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dedup.chunkers import resolve_chunker
 from dedup.errors import UnknownName
-from dedup.formats.records import LONGEST, RECORD, RECORDS, resolve_records
+from dedup.formats.records import LONGEST, RECORD, RECORDS
 from tests.dedup.formats.record_reference import reference_cuts
 
 
@@ -111,6 +112,6 @@ def test_a_text_without_newlines_is_cut_by_its_content() -> None:
 
 
 def test_the_name_resolves_and_no_other_does() -> None:
-    assert resolve_records(RECORDS.name) is RECORDS
+    assert resolve_chunker(RECORDS.name) is RECORDS
     with pytest.raises(UnknownName):
-        resolve_records("records-1:1k-2k-3k")
+        resolve_chunker("records-1:1k-2k-3k")
