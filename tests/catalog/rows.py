@@ -1,7 +1,7 @@
 """Short ways to make catalog rows in tests: files, packs with made-up chunks, whole stored batches."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dedup.recipe_id import recipe_key
@@ -94,22 +94,27 @@ class Storage:
     tx: Tx
     number: int = 0
 
-    def pending(self, contents: Sequence[str], *, tier: str = TIER) -> tuple[int, list[Block]]:
+    def pending(
+        self, contents: Sequence[str], *, tier: str = TIER, coded: Mapping[str, str] | None = None
+    ) -> tuple[int, list[Block]]:
         """Add a pending data pack holding these chunks, two to a block; return its number and blocks.
 
-        A word of the form "delta<base" is coded against the chunk of the word "base".
+        A word of the form "delta<base" is coded against the chunk of the word "base", and so are those of *coded*.
         """
+        coded = coded or {}
         held: list[list[str]] = []
         for word in contents:
-            if held and len(held[-1]) < 2 and "<" not in word + held[-1][0]:
+            if held and len(held[-1]) < 2 and not coded and "<" not in word + held[-1][0]:
                 held[-1].append(word)
             else:
                 held.append([word])
-        blocks, offset = [], FRAMING
+        blocks: list[Block] = []
+        offset = FRAMING
         for words in held:
             parts = tuple(ChunkPart(*name_of(word), raw_len(word)) for word in words)
             raw = sum(part.length for part in parts)
-            base = name_of(words[0].partition("<")[2])[1] if "<" in words[0] else None
+            of_base = coded.get(words[0], words[0].partition("<")[2])
+            base = name_of(of_base)[1] if of_base else None
             stored = raw - 3 * len(words)
             blocks.append(Block(offset, stored, raw, "raw" if base is None else "delta", parts, base))
             offset += stored
@@ -117,7 +122,8 @@ class Storage:
 
     def pending_recipes(self, found: Sequence[Recipe]) -> tuple[int, list[Block]]:
         """Add a pending pack of recipes, three to a block."""
-        blocks, offset = [], FRAMING
+        blocks: list[Block] = []
+        offset = FRAMING
         for batch in batches(found, 3):
             digest = Digest(hashlib.sha256(str([recipe.recipe_id for recipe in batch]).encode()).digest())
             parts = tuple(ChunkPart(Fingerprint(recipe_key(recipe.recipe_id)), digest, 100) for recipe in batch)
@@ -145,9 +151,10 @@ class Storage:
         tiers: Sequence[str] = (TIER,),
         op_id: str = "",
         ino: int = 0,
+        coded: Mapping[str, str] | None = None,
     ) -> list[Rejected]:
         """Commit (file id, recipe) pairs whose chunks *new* are in a fresh pack and whose others are reused."""
-        data_no, blocks = self.pending(new, tier=tier)
+        data_no, blocks = self.pending(new, tier=tier, coded=coded)
         recipes_no, recipe_blocks = self.pending_recipes([recipe for _, recipe in items])
         rows = files.by_ids(self.tx, [file_id for file_id, _ in items])
         stored = []
@@ -159,7 +166,9 @@ class Storage:
             tier=tier,
             tiers=tuple(tiers),
             pack_nos=(data_no, recipes_no),
-            blocks=tuple(NewBlock(data_no, block, _base_name(block, new)) for block in blocks),
+            blocks=tuple(
+                NewBlock(data_no, block, _base_name(block, [*new, *(coded or {}).values()])) for block in blocks
+            ),
             recipe_blocks=tuple(NewBlock(recipes_no, block) for block in recipe_blocks),
             files=tuple(stored),
         )
@@ -167,7 +176,7 @@ class Storage:
 
 
 def _base_name(block: Block, words: Sequence[str]) -> Fingerprint | None:
-    names = [name_of(word.partition("<")[2]) for word in words if "<" in word]
+    names = [name_of(name) for word in words for name in (word, word.partition("<")[2])]
     return next((fingerprint for fingerprint, digest in names if digest == block.base), None)
 
 

@@ -301,6 +301,57 @@ def test_what_is_coded_against_a_doomed_chunk_is_never_found_again(catalog: Cata
         assert sums.differences(tx) == {}
 
 
+def test_what_was_coded_against_a_file_goes_over_to_its_new_coding(catalog: Catalog) -> None:
+    """c11 against c12; then c12, alone until now, against the newer c13: its old chunk dies, c11 is readable."""
+    with catalog.write() as tx:
+        root_id = add_root(tx)
+        storage = Storage(tx)
+        ids = [add_file(tx, root_id, name, Seen(ino, 5)) for ino, name in enumerate((b"c11", b"c12", b"c13"), 1)]
+        storage.store([(ids[1], recipe_of(1, ["c12"]))], ["c12"])
+        storage.store([(ids[0], recipe_of(2, ["c11<c12"]))], ["c11<c12"])
+        storage.store([(ids[2], recipe_of(3, ["c13"]))], ["c13"])
+        (old,) = {at.block.pack_no for at in packs.locate(tx, 1).values()}
+
+        assert storage.store([(ids[1], recipe_of(4, ["c12"]))], ["c12"], coded={"c12": "c13"}) == []
+
+        found = packs.locate(tx, 2)
+        assert set(found) == {name_of(word)[1] for word in ("c11<c12", "c12", "c13")}
+        assert found[name_of("c12")[1]].block.base == name_of("c13")[1]
+        assert old in [row.pack_no for row in packs.unreferenced(tx, created_before_ns=tx.now_ns + 1)]
+        assert list(versions.of_path(tx, root_id, b"", b"c12")) == []
+        assert sums.differences(tx) == {}
+        packs.doom(tx, [old], op_id="gc", reason="nothing refers to it")
+        assert set(packs.locate(tx, 2)) == set(found)
+        assert sums.differences(tx) == {}
+
+
+def test_a_chunk_that_another_file_contains_keeps_its_dependants(catalog: Catalog) -> None:
+    with catalog.write() as tx:
+        root_id = add_root(tx)
+        storage = Storage(tx)
+        ids = [add_file(tx, root_id, name, Seen(ino, 5)) for ino, name in enumerate((b"a", b"b", b"copy", b"new"), 1)]
+        storage.store([(ids[1], recipe_of(1, ["b"])), (ids[2], recipe_of(2, ["b"]))], ["b"])
+        storage.store([(ids[0], recipe_of(3, ["a<b"]))], ["a<b"])
+        storage.store([(ids[3], recipe_of(4, ["new"]))], ["new"])
+        before = packs.locate(tx, 3)[name_of("b")[1]]
+        assert storage.store([(ids[1], recipe_of(5, ["b"]))], ["b"], coded={"b": "new"}) == []
+        assert packs.locate(tx, 3)[name_of("b")[1]] == before
+        assert sums.differences(tx) == {}
+
+
+def test_a_chunk_never_becomes_its_own_base(catalog: Catalog) -> None:
+    """c13 is coded against c12; then c12 comes again, coded against c13."""
+    with catalog.write() as tx:
+        root_id = add_root(tx)
+        storage = Storage(tx)
+        older, newer = (add_file(tx, root_id, name, Seen(ino, 5)) for ino, name in enumerate((b"c12", b"c13"), 1))
+        storage.store([(older, recipe_of(1, ["c12"]))], ["c12"])
+        storage.store([(newer, recipe_of(2, ["c13<c12"]))], ["c13<c12"])
+        assert storage.store([(older, recipe_of(3, ["c12"]))], ["c12"], coded={"c12": "c13<c12"}) == []
+        assert packs.locate(tx, 2)[name_of("c12")[1]].block.base is None
+        assert sums.differences(tx) == {}
+
+
 @pytest.mark.parametrize(
     ("tier", "words"),
     [

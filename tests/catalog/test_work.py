@@ -73,12 +73,13 @@ def test_a_lease_has_one_owner_until_it_runs_out(catalog: Catalog, clock: FakeCl
 
 def test_runs_are_remembered_and_dead_ones_marked(catalog: Catalog, clock: FakeClock) -> None:
     with catalog.write() as tx:
-        done = runs.start(tx, "scan")
+        done = runs.start(tx, "scan", owner="host:1:boot")
         runs.finish(tx, done, outcome="done", detail="{}")
         clock.advance(1)
     with catalog.write() as tx:
-        runs.start(tx, "scan")
-        assert runs.abandon(tx) == 1
+        dead = runs.start(tx, "scan", owner="host:2:boot")
+        assert runs.running(tx) == {dead: "host:2:boot"}
+        runs.abandon(tx, [done, dead])
         newest, best = runs.last(tx, "scan"), runs.last(tx, "scan", outcome="done")
         assert newest is not None
         assert best is not None

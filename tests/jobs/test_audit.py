@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -171,6 +172,28 @@ def test_an_altered_ledger_shows(lab: Lab) -> None:
     tamper("DROP TRIGGER ledger_lines_no_update")(lab)
     tamper("UPDATE ledger_lines SET amount = amount * 2 WHERE entry_no = 2")(lab)
     assert "has been altered" in said(lab)
+
+
+def test_a_ledger_whose_chain_was_made_anew_shows(lab: Lab) -> None:
+    """Amounts changed, and every hash from there on made to fit: the bucket remembers the old ones."""
+    filled(lab)
+    with lab.catalog.write() as tx:
+        for table in ("ledger_entries", "ledger_lines"):
+            for guard in ("no_update", "no_delete", "no_replace"):
+                tx.conn.exec_driver_sql(f"DROP TRIGGER {table}_{guard}")
+        tx.conn.exec_driver_sql("UPDATE ledger_entries SET reason = 'forged' WHERE entry_no = 1")
+        before = ""
+        for entry in list(ledger.entries(tx)):
+            forged = replace(entry, prev_hash=before)
+            before = ledger.hash_of(forged)
+            tx.conn.exec_driver_sql(
+                "UPDATE ledger_entries SET prev_hash = ?, hash = ? WHERE entry_no = ?",
+                (forged.prev_hash, before, entry.entry_no),
+            )
+        assert list(ledger.verify_chain(tx)) == []
+    found = audit(lab.context)
+    assert [what for what in found.discrepancies if "it was altered since" in what] != []
+    assert found.exit_code == 10
 
 
 def test_a_stranger_in_the_bucket_is_noted_not_booked(lab: Lab) -> None:

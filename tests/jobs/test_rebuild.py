@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +14,9 @@ from tests.jobs.debris import put
 from tests.jobs.lab import Lab, open_lab
 from tests.jobs.outbound import Killed, books_balance, items, learn, rows, stored_bytes
 from tests.jobs.rebuilding import lose_catalog, rebuilt
-from tiering.catalog import files, ledger, segments, tickets, versions
+from tiering.catalog import files, ledger, packs, segments, tickets, versions
 from tiering.catalog.open import open_catalog
-from tiering.catalog.values import FileState
+from tiering.catalog.values import FileState, PackState
 from tiering.errors import ConfigError, NotOwner, UsageError
 from tiering.jobs import segments as segment_job
 from tiering.jobs.audit import AuditReport, audit
@@ -26,6 +27,8 @@ from tiering.jobs.recall import recall
 from tiering.jobs.release import release
 from tiering.jobs.scan import scan_root
 from tiering.stores import ownership
+from tiering.stores.base import ObjectInfo
+from tiering.stores.wrapper import Wrapper
 
 CONTENTS = {
     "a/one.bin": b"one " * 50_000,
@@ -185,11 +188,54 @@ def test_files_stored_after_the_last_segment_are_kept_as_versions(lab: Lab) -> N
     with lose_catalog(lab) as (again, catalog):
         report = rebuilt(again, catalog)
         assert (report.recipes_salvaged, report.recipes_held) == (1, 1)
+        assert report.exit_code == 3
+        assert any("what was recorded after segment" in note for note in report.notes)
         assert rows(again)[b"late.bin"].state == FileState.REGULAR
         with catalog.read() as tx:
             (kept,) = versions.every(tx)
             assert (kept.name, kept.reason) == (b"late.bin", "recovered")
         sound(again)
+
+
+def test_a_release_that_no_segment_tells_of_is_said(lab: Lab) -> None:
+    fill(lab)
+    segment_job.flush(lab.context)
+    release_some(lab, b"two.bin")
+    newest = max(info.key for info in lab.context.metadata.store.list("segments/"))
+    lab.context.metadata.store.delete(newest)
+    with lose_catalog(lab) as (again, catalog):
+        report = rebuilt(again, catalog)
+        assert report.exit_code == 3
+        assert any("placeholders of files that the records call dual" in note for note in report.notes)
+        assert rows(again)[b"two.bin"].state == FileState.OFFLINE
+        sound(again)
+
+
+class Forgetful(Wrapper):
+    """A store whose listings leave one object out."""
+
+    left_out = ""
+
+    def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[ObjectInfo]:
+        return (info for info in super().list(prefix, start_after=start_after) if info.key != self.left_out)
+
+
+def test_what_a_listing_leaves_out_is_not_taken_for_lost(lab: Lab) -> None:
+    fill(lab)
+    segment_job.flush(lab.context)
+    with lab.catalog.read() as tx:
+        row = next(row for row in packs.in_state(tx, PackState.LIVE) if row.kind == "data")
+    tiers = {}
+    for name, tier in lab.context.tiers.items():
+        store = Forgetful(tier.store)
+        store.left_out = row.key
+        tiers[name] = replace(tier, store=store)
+    lab.context = replace(lab.context, tiers=tiers)
+    with lose_catalog(lab) as (again, catalog):
+        report = rebuilt(again, catalog)
+        assert report.problems == []
+        with catalog.read() as tx:
+            assert packs.by_keys(tx, [row.key])[row.key].state is PackState.LIVE
 
 
 def test_without_any_segment_recipes_and_placeholders_are_enough(lab: Lab) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from tests.jobs.debris import DEAD, pending, plant, put
 from tests.jobs.lab import Lab
 from tests.jobs.outbound import Killed, books_balance, items, learn, rows, stored_bytes
-from tiering.catalog import journal, leases, packs, scans
+from tiering.catalog import journal, leases, packs, runs, scans
 from tiering.catalog.values import FileState, JournalKind, PackState
 from tiering.jobs import segments
 from tiering.jobs.audit import audit
@@ -233,6 +233,18 @@ def test_the_dead_are_told_from_the_living() -> None:
     started = start_time(os.getppid())
     assert not is_dead(f"host:{os.getppid()}:boot:{started}", mine=mine)
     assert is_dead(f"host:{os.getppid()}:boot:{int(started) - 1}", mine=mine)
+
+
+def test_runs_of_dead_processes_are_closed_and_those_of_living_ones_are_not(lab: Lab) -> None:
+    with lab.catalog.write() as tx:
+        dead = runs.start(tx, "gc", owner=DEAD)
+        living = runs.start(tx, "scan", owner=lab.context.owner)
+    reconcile(lab.context)
+    with lab.catalog.read() as tx:
+        assert runs.running(tx) == {living: lab.context.owner}
+        closed = runs.last(tx, "gc")
+    assert closed is not None
+    assert (closed.run_id, closed.outcome) == (dead, "failed")
 
 
 @pytest.mark.parametrize("by_reconcile", [True, False])

@@ -18,15 +18,14 @@ from tiering.catalog import hardlinks, ledger, outbox, packs, recipes, records
 from tiering.catalog.booking import FileChange, insert_versions, load_files, recipe_ids, root_names
 from tiering.catalog.chunks import ChunkName, archived_blocks, insert_blocks, insert_recipe_blocks
 from tiering.catalog.files import version_of
+from tiering.catalog.rebasing import rebase, replaced_chunks
 from tiering.catalog.tables import files, versions
-from tiering.catalog.tables import packs as packs_table
 from tiering.catalog.transaction import INSERT_ROWS, Tx, batches
 from tiering.catalog.values import (
     AdoptedFile,
     FileRow,
     FileState,
     Identity,
-    PackState,
     PlacedFile,
     RecipeSpot,
     Rejected,
@@ -79,8 +78,10 @@ def commit_stored(tx: Tx, batch: StoredBatch) -> list[Rejected]:
     after = _placed_rows(tx, batch, change, stored, leaders)
     noted, told = _stored_records(tx, batch, after, placed)
     change.notes += noted
+    moved = replaced_chunks(tx, [(change.before[file.file_id].recipe_no, file.recipe) for file in accepted], known)
     known_rows = {file_id: row for file_id, row in after.items() if file_id in told}
     change.finish(op_id=batch.op_id, kind="migrate", reason=batch.reason, new_recipes=numbers, known=known_rows)
+    rebase(tx, moved, batch.tiers, op_id=batch.op_id, reason="coded anew")
     note_durable_at(tx, [file.file_id for file in accepted])
     return rejected
 
@@ -372,17 +373,6 @@ def _insert_adopted(tx: Tx, item: AdoptedFile, values: dict[str, object]) -> int
     place = {"root_id": item.root_id, "dir": item.dir, "name": item.name, "first_seen_ns": tx.now_ns}
     new = {**values, **place, "pinned": False, "access_quality": "none"}
     return int(tx.conn.execute(insert(files).values(new).returning(files.c.file_id)).scalar_one())
-
-
-def packs_live(tx: Tx, pack_nos: Sequence[int]) -> bool:
-    """Return whether all those packs are live."""
-    found = 0
-    for batch in batches(set(pack_nos)):
-        query = select(packs_table.c.pack_no).where(
-            packs_table.c.pack_no.in_(batch), packs_table.c.state == PackState.LIVE
-        )
-        found += len(tx.conn.execute(query).all())
-    return found == len(set(pack_nos))
 
 
 def delete_files(tx: Tx, file_ids: Sequence[int], *, op_id: str, reason: str) -> None:

@@ -199,6 +199,12 @@ def verify_balances(tx: Tx) -> Iterator[str]:
             yield f"ledger: the balance of {account} {tier} is {running}, its lines sum to {lines}"
 
 
+def hash_at(tx: Tx, entry_no: int) -> str | None:
+    """Return the hash of the entry of that number, None if there is none."""
+    query = select(ledger_entries.c.hash).where(ledger_entries.c.entry_no == entry_no)
+    return tx.conn.execute(query).scalar()
+
+
 def last(tx: Tx) -> tuple[int, str]:
     """Return (number, hash) of the newest entry; (0, "") when there is none."""
     return _last(tx)

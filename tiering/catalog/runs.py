@@ -1,5 +1,7 @@
 """Runs: when each job ran last and how it ended; the schedule's memory."""
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import insert, select, update
@@ -19,12 +21,12 @@ class RunRow:
     outcome: str
     """running, done, skipped_some or failed."""
     detail: str
-    """JSON of the job's report."""
+    """JSON: whose it is while it runs, then the job's report."""
 
 
-def start(tx: Tx, job: str) -> int:
-    """Note that a job begins; return the run's id."""
-    values = {"job": job, "started_ns": tx.now_ns, "outcome": "running", "detail": "{}"}
+def start(tx: Tx, job: str, *, owner: str) -> int:
+    """Note that a job of process *owner* begins; return the run's id."""
+    values = {"job": job, "started_ns": tx.now_ns, "outcome": "running", "detail": json.dumps({"owner": owner})}
     return int(tx.conn.execute(insert(runs).values(values).returning(runs.c.run_id)).scalar_one())
 
 
@@ -49,9 +51,14 @@ def recent(tx: Tx, *, limit: int = 50) -> list[RunRow]:
     return [RunRow(*row) for row in tx.conn.execute(query)]
 
 
-def abandon(tx: Tx) -> int:
-    """Mark runs that a dead process left as running as failed; return how many. For start-up, under the
-    reconcile lease.
-    """
+def running(tx: Tx) -> dict[int, str]:
+    """Return run_id -> owner of the runs that have not ended."""
+    query = select(runs.c.run_id, runs.c.detail).where(runs.c.outcome == "running")
+    return {row.run_id: str(json.loads(row.detail).get("owner", "")) for row in tx.conn.execute(query)}
+
+
+def abandon(tx: Tx, run_ids: Sequence[int]) -> None:
+    """Mark runs that dead processes left as running as failed."""
     values = {"finished_ns": tx.now_ns, "outcome": "failed"}
-    return int(tx.conn.execute(update(runs).where(runs.c.outcome == "running").values(values)).rowcount)
+    of_dead = update(runs).where(runs.c.run_id.in_(run_ids), runs.c.outcome == "running")
+    tx.conn.execute(of_dead.values(values))

@@ -22,7 +22,9 @@ def insert_blocks(tx: Tx, new: Sequence[NewBlock]) -> None:
 
 def resolve(tx: Tx, tiers_of: Mapping[str, Sequence[str]]) -> int:
     """Give every such block its base: the oldest copy in a live pack of the tiers that blocks of its own tier may draw
-    on (*tiers_of*). Return how many chunks were forgotten because they have none: nothing can refer to those.
+    on (*tiers_of*), one that is coded alone where there is one: no block comes to be its own base.
+
+    Return how many chunks were forgotten because they have none: nothing can refer to those.
     """
     unresolved = (
         select(blocks.c.block_no, blocks.c.first_no, blocks.c.digest, packs.c.tier)
@@ -38,10 +40,10 @@ def resolve(tx: Tx, tiers_of: Mapping[str, Sequence[str]]) -> int:
     while page := tx.conn.execute(unresolved).all():
         known = _by_digest(tx, {row.digest for row in page})
         for row in page:
-            fit = [number for tier, number in known.get(row.digest, ()) if tier in tiers_of.get(row.tier, ())]
+            fit = [copy for tier, copy in known.get(row.digest, ()) if tier in tiers_of.get(row.tier, ())]
             if fit:
                 of_block = update(blocks).where(blocks.c.block_no == row.block_no)
-                tx.conn.execute(of_block.values(base_no=min(fit), digest=None))
+                tx.conn.execute(of_block.values(base_no=min(fit)[1], digest=None))
             else:
                 forgotten += _forget(tx, row.block_no, row.first_no)
     tx.conn.exec_driver_sql("DROP INDEX chunks_by_digest")
@@ -50,21 +52,21 @@ def resolve(tx: Tx, tiers_of: Mapping[str, Sequence[str]]) -> int:
 
 def find(tx: Tx, digest: Digest) -> int | None:
     """Return the number of a chunk of a live pack by its digest; reads all chunks, for one in a damaged pack."""
-    return min((number for _, number in _by_digest(tx, [digest]).get(digest, ())), default=None)
+    return min((copy for _, copy in _by_digest(tx, [digest]).get(digest, ())), default=(False, None))[1]
 
 
-def _by_digest(tx: Tx, digests: Iterable[bytes]) -> dict[bytes, list[tuple[str, int]]]:
-    """Return digest -> (tier, chunk_no) of its copies in live packs."""
-    found: dict[bytes, list[tuple[str, int]]] = {}
+def _by_digest(tx: Tx, digests: Iterable[bytes]) -> dict[bytes, list[tuple[str, tuple[bool, int]]]]:
+    """Return digest -> (tier, (whether it has a base, chunk_no)) of its copies in live packs."""
+    found: dict[bytes, list[tuple[str, tuple[bool, int]]]] = {}
     for batch in batches(digests):
         query = (
-            select(chunks.c.digest, packs.c.tier, chunks.c.chunk_no)
+            select(chunks.c.digest, packs.c.tier, chunks.c.chunk_no, blocks.c.base_no)
             .join(blocks, blocks.c.block_no == chunks.c.block_no)
             .join(packs, packs.c.pack_no == blocks.c.pack_no)
             .where(chunks.c.digest.in_(batch), packs.c.state == PackState.LIVE)
         )
-        for digest, tier, chunk_no in tx.conn.execute(query):
-            found.setdefault(digest, []).append((tier, chunk_no))
+        for digest, tier, chunk_no, base_no in tx.conn.execute(query):
+            found.setdefault(digest, []).append((tier, (base_no is not None, chunk_no)))
     return found
 
 

@@ -13,13 +13,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from threading import Event
 
-from tiering.catalog import recovery, replay, segments
+from tiering.catalog import files, recovery, replay, segments
 from tiering.catalog import roots as root_rows
 from tiering.catalog import stores as store_rows
 from tiering.catalog.open import Catalog
 from tiering.catalog.replayed import Replayed, split
 from tiering.catalog.segments import SegmentRow
 from tiering.catalog.transaction import Tx
+from tiering.catalog.values import FileState
 from tiering.clock import Clock
 from tiering.config import Config
 from tiering.errors import ConfigError, FrostlineError, IntegrityError, ObjectMissing
@@ -52,6 +53,10 @@ class RebuildReport:
     ledger_entries: int = 0
     packs_indexed: int = 0
     recipes_indexed: int = 0
+    objects_unnamed: int = 0
+    """Packs in the stores that no segment names."""
+    placeholders_unnamed: int = 0
+    """Files released, of which no segment says so."""
     recipes_salvaged: int = 0
     """Found in the store, named by no segment."""
     recipes_held: int = 0
@@ -64,7 +69,7 @@ class RebuildReport:
 
     @property
     def exit_code(self) -> int:
-        """20 when stored data is missing or damaged, 3 with notes, else 0."""
+        """20 when stored data is missing or damaged, 3 with notes (among them: last segments are lost), else 0."""
         if self.problems:
             return 20
         return 3 if self.notes else 0
@@ -108,7 +113,9 @@ def rebuild(config: Config, catalog: Catalog, stores: Mapping[str, Store], *, ar
         report.problems += replay.finish(tx, done)
         recovery.adjust(tx, op_id=f"rebuild:{report.epoch}", reason="what no segment held any more")
     around.step("rebuild.adjusted")
+    before = _offline(catalog)
     _settle_disk(ctx, report)
+    report.placeholders_unnamed = max(0, _offline(catalog) - before)
     with catalog.write() as tx:
         replay.apply_pins(tx, done)
         _restore_tickets(tx, done)
@@ -118,8 +125,22 @@ def rebuild(config: Config, catalog: Catalog, stores: Mapping[str, Store], *, ar
     report.segments, report.complete_through = chain.last_number, chain.complete_through
     report.records, report.ledger_entries = done.records, done.entries
     report.problems += chain.problems
-    report.notes += done.notes
+    report.notes += [*done.notes, *_after_the_last(report)]
     return report
+
+
+def _after_the_last(report: RebuildReport) -> list[str]:
+    """Say by which signs records are known to be lost that followed the last segment there is."""
+    signs = {
+        "objects that no record names": report.objects_unnamed,
+        "recipes that no record names": report.recipes_salvaged,
+        "placeholders of files that the records call dual": report.placeholders_unnamed,
+    }
+    seen = [f"{count} {what}" for what, count in signs.items() if count]
+    if not seen:
+        return []
+    lost = f"what was recorded after segment {report.complete_through} is lost: there are {', '.join(seen)}"
+    return [f"{lost}. All of it was taken in; what else those records said (versions, pins, the ledger) is not known"]
 
 
 def _replay(catalog: Catalog, store: Store, tier: str, *, chain: Chain, done: Replayed, packed: RecipePacks) -> None:
@@ -244,6 +265,7 @@ def _index(ctx: Context, packed: RecipePacks, done: Replayed, report: RebuildRep
     ctx.progress.start("rebuild: read packs and recipes")
     try:
         added = rebuild_objects.compare_with_stores(ctx, report.problems)
+        report.objects_unnamed = len(added)
         report.packs_indexed = rebuild_objects.index_chunks(ctx, report.problems)
         report.recipes_salvaged = rebuild_objects.salvage_recipes(ctx, added, packed, done, report.problems)
         report.recipes_indexed = rebuild_objects.index_recipes(ctx, report.problems)
@@ -251,6 +273,12 @@ def _index(ctx: Context, packed: RecipePacks, done: Replayed, report: RebuildRep
         report.problems += packed.problems
     finally:
         ctx.progress.finish()
+
+
+def _offline(catalog: Catalog) -> int:
+    with catalog.read() as tx:
+        found = files.totals(tx).get(FileState.OFFLINE)
+    return found.files if found else 0
 
 
 def _settle_disk(ctx: Context, report: RebuildReport) -> None:

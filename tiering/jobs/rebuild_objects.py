@@ -43,10 +43,20 @@ def compare_with_stores(ctx: Context, problems: list[str]) -> list[int]:
             sizes.update({info.key: info.size_bytes for info in tier.store.list(prefix)})
     for state in LISTED:
         for page in _pages(ctx, state):
-            seen = {row.pack_no: sizes.get(row.key) for row in page if row.tier in ctx.tiers}
+            seen = {row.pack_no: _size(ctx, row, sizes) for row in page if row.tier in ctx.tiers}
             with ctx.catalog.write() as tx:
                 problems += recovery.correct_packs(tx, seen)
     return added
+
+
+def _size(ctx: Context, row: PackRow, listed: Mapping[str, int]) -> int | None:
+    """Return the size of a pack's object, None if there is none: asked for by name where the listing has it not."""
+    if row.key in listed:
+        return listed[row.key]
+    try:
+        return ctx.tier(row.tier).store.head(row.key).size_bytes
+    except ObjectMissing:
+        return None
 
 
 def index_chunks(ctx: Context, problems: list[str]) -> int:

@@ -55,7 +55,9 @@ def read_chain(store: Store, chain: Chain) -> Iterator[Found]:
 
 def _listed(store: Store, chain: Chain) -> dict[int, list[ObjectInfo]]:
     by_number: dict[int, list[ObjectInfo]] = {}
-    for info in store.list(SEGMENT_PREFIX):
+    # Twice: what one listing leaves out is not lost.
+    found = {info.key: info for _ in range(2) for info in store.list(SEGMENT_PREFIX)}
+    for _, info in sorted(found.items()):
         text = info.key.removeprefix(SEGMENT_PREFIX).partition("-")[0]
         if text.isdigit():
             by_number.setdefault(int(text), []).append(info)

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from tiering.catalog import files, journal, leases, packs, scans, segments
+from tiering.catalog import files, journal, leases, packs, runs, scans, segments
+from tiering.catalog.transaction import Tx
 from tiering.catalog.values import JournalKind, JournalRow, PackRow, PackState
 from tiering.clock import NS_PER_DAY, NS_PER_S
 from tiering.errors import CatalogBusy, FrostlineError, NotOwner, ObjectMissing, RootMissing, SourceError, StoreError
@@ -73,6 +74,7 @@ def reconcile(ctx: Context) -> ReconcileReport:
             _resume_all(ctx, report)
             _doom_pending(ctx, report)
             _end_scans(ctx)
+            _end_runs(ctx)
             _write_segment(ctx, report)
     except CatalogBusy as error:
         report.notes.append(error.what)
@@ -101,7 +103,7 @@ def _is_needed(ctx: Context) -> bool:
     with ctx.catalog.read() as tx:
         if any(_is_orphaned(ctx, row, now_ns=tx.now_ns) for row in journal.every(tx)):
             return True
-        if segments.pending(tx) is not None or scans.running(tx):
+        if segments.pending(tx) is not None or scans.running(tx) or _dead_runs(ctx, tx):
             return True
         waiting = packs.in_state(tx, PackState.PENDING)
         return any(is_abandoned(ctx, pack, now_ns=tx.now_ns) for pack in waiting)
@@ -217,6 +219,16 @@ def _end_scans(ctx: Context) -> None:
     with ctx.catalog.write() as tx:
         held = {name for name, (_, until_ns) in leases.every(tx).items() if until_ns > tx.now_ns}
         scans.abandon(tx, [root_id for root_id in scans.running(tx) if f"scan:{root_id}" not in held])
+
+
+def _end_runs(ctx: Context) -> None:
+    """Close the records of runs whose process is dead."""
+    with ctx.catalog.write() as tx:
+        runs.abandon(tx, _dead_runs(ctx, tx))
+
+
+def _dead_runs(ctx: Context, tx: Tx) -> list[int]:
+    return [run_id for run_id, owner in runs.running(tx).items() if is_dead(owner, mine=ctx.owner)]
 
 
 def _write_segment(ctx: Context, report: ReconcileReport) -> None:

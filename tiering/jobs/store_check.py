@@ -3,11 +3,16 @@
 Used by audit. The listing is read once, in key order, and merged with the rows a page at a time.
 """
 
+import json
 from collections.abc import Iterable, Sequence
 
-from tiering.catalog import packs, segments, stores
+from dedup.errors import DedupError
+from dedup.segment import decode_segment
+from tiering.catalog import ledger, packs, segments, stores
+from tiering.catalog.segments import SegmentRow
 from tiering.catalog.transaction import batches
 from tiering.catalog.values import PackRow, PackState
+from tiering.errors import ObjectMissing
 from tiering.jobs.context import Context, OpenTier
 from tiering.jobs.findings import Findings
 from tiering.jobs.reconcile import is_abandoned
@@ -16,6 +21,7 @@ from tiering.stores import ownership
 from tiering.stores.base import ObjectInfo
 
 SEGMENT_PREFIX = "segments/"
+SEGMENTS_READ = 10  # back from the newest, until one holds an entry of the ledger; nearly every one does
 
 
 def check_stores(ctx: Context, found: Findings) -> int:
@@ -133,3 +139,31 @@ def _check_segments(ctx: Context, tier: OpenTier, found: Findings) -> None:
     for key, size_bytes in sorted(listed.items()):
         if pending is None or key != pending.key:
             found.add(f"store: segment {key} ({size_bytes} bytes) is in no book")
+    _check_ledger_head(ctx, tier, sorted(booked.values(), key=lambda row: -row.segment_no), found)
+
+
+def _check_ledger_head(ctx: Context, tier: OpenTier, newest_first: Sequence[SegmentRow], found: Findings) -> None:
+    """Hold the newest ledger entry that stands in the store against the catalog's: a ledger whose chain was made anew
+    from some entry on verifies in itself, but all hashes from there on are others.
+    """
+    for row in newest_first[:SEGMENTS_READ]:
+        try:
+            segment = decode_segment(tier.store.get(row.key))
+        except ObjectMissing:
+            continue  # said already
+        except DedupError as error:
+            found.add(f"store: segment {row.key} is damaged: {error}")
+            continue
+        if segment.hash != row.hash:
+            found.add(f"store: segment {row.key} is not the one that was written")
+        entries = [record for record in map(json.loads, segment.records) if record["record"] == "ledger"]
+        if not entries:
+            continue
+        newest = entries[-1]
+        with ctx.catalog.read() as tx:
+            known = ledger.hash_at(tx, newest["entry_no"])
+        if known is None:
+            found.add(f"ledger: entry {newest['entry_no']} stands in segment {row.key} and not in the catalog")
+        elif known != newest["hash"]:
+            found.add(f"ledger: entry {newest['entry_no']} is not the one in segment {row.key}: it was altered since")
+        return

@@ -113,7 +113,7 @@ def perform(name: str, ctx: Context, log: Log, notifier: Notifier) -> str:
     log.info("duty_started", duty=name)
     try:
         with ctx.catalog.write() as tx:
-            run_id = runs.start(tx, name)
+            run_id = runs.start(tx, name, owner=ctx.owner)
     except FrostlineError as error:
         log.error("duty_not_started", duty=name, what=error.what, next=error.hint)
         return "failed"
