@@ -7,7 +7,7 @@ and what it decodes to, or one chain of bases.
 """
 
 import os
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -26,6 +26,7 @@ from tiering.stores.archive import ARCHIVE_CLASSES, is_readable
 
 WORKERS = 8  # requests at once: an object store answers one in 20-100 ms; the limit wrapper may allow fewer
 READ_AHEAD = 4  # ranges of one file that are read ahead of what is written
+KEPT_BYTES = 48 << 20  # decoded blocks kept for pages whose chunks stand apart: the versions of a table, side by side
 ZEROS = bytes(1 << 20)
 _HOLE_STEP_BYTES = 1 << 30
 
@@ -53,6 +54,8 @@ class _Fetch:
         self._ctx = ctx
         self._plan = todo
         self._cores = Semaphore(len(os.sched_getaffinity(0)))
+        self._kept: OrderedDict[int, bytes] = OrderedDict()
+        """Decoded blocks by number, those used last: pages that stand apart share them with their neighbours."""
 
     def run(self) -> None:
         tasks = self._plan.tasks
@@ -121,9 +124,25 @@ class _Fetch:
     def _page(self, page: Page, known: Mapping[Digest, Location]) -> None:
         """Gather a page whose chunks stand far apart."""
         try:
-            page.wrap([chunk_bytes(self._ctx, known, part.digest) for part in page.part.inner])
+            page.wrap([self._chunk(known, part.digest) for part in page.part.inner])
         except (IntegrityError, ObjectMissing, ObjectArchived) as error:
             page.outlet.fail(error)
+
+    def _chunk(self, known: Mapping[Digest, Location], digest: Digest) -> Buffer:
+        location = known.get(digest)
+        if location is None or location.block.base is not None:
+            return chunk_bytes(self._ctx, known, digest)
+        place = location.block
+        try:
+            if place.block_no not in self._kept:
+                self._kept[place.block_no] = open_block(place.codec, _payload(self._ctx, place), place.raw_len, None)
+            self._kept.move_to_end(place.block_no)
+            raw = self._kept[place.block_no]
+            while len(self._kept) > 1 and sum(map(len, self._kept.values())) > KEPT_BYTES:
+                self._kept.popitem(last=False)
+            return chunk_view(raw, location.inner_offset, location.length, location.digest)
+        except DedupError as error:
+            raise _damaged(place, error) from error
 
 
 def chunk_bytes(ctx: Context, known: Mapping[Digest, Location], digest: Digest) -> bytes:
