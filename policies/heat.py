@@ -9,17 +9,26 @@ born hot, or born cold, is found out within days of watching many files, and for
 import numpy as np
 import numpy.typing as npt
 
-from policies.strategies.protocol import DECAY, HALF_LIFE_DAYS, Scene
+from policies.strategies.protocol import HALF_LIFE_DAYS, Scene
 from policies.trace import Floats, Ints
 
 Cube = npt.NDArray[np.float64]
 """[group, level, idle bucket]"""
 IDLE_EDGES = (0, 1, 2, 4, 7, 12, 20, 30, 45, 60, 90, 120, 180, 270, 365, 540, 730)
 """Days at which an idle bucket begins; holds 30, 90 and 180, where providers' steps and minimum stays lie."""
-HEAT_EDGES = (1.25, 1.75, 2.5, 4.0, 8.0, 16.0, 32.0)
-"""Decayed reads at which a level begins, from the third level on."""
+HEAT_EDGES = (1.25, 1.75, 2.5, 4.0, 8.0, 16.0, 32.0, 48.0, 64.0, 76.0)
+"""Decayed reads at which a step begins; 86.6 is the limit of a read in every tick of a day."""
+BAND_EDGES = (45.0, 150.0)
+"""Mean days between reads over a whole life, splitting objects whose decayed heat says little."""
+LOW = 3
+"""Heat bins that are split by band; above, heat itself tells the rate."""
+BANDS = len(BAND_EDGES) + 1
 NEWBORN, ONCE = 0, 1
-LEVELS = len(HEAT_EDGES) + 3
+SELDOM = ONCE + BANDS
+OFTEN = SELDOM + LOW * BANDS
+LEVELS = OFTEN + len(HEAT_EDGES) + 1 - LOW
+BAND_DAYS = (86.6, 86.6, 300.0)
+"""Prior days in which a band's decayed reads came: the memory of the average, or the life of the slow."""
 SIZE_EDGES = (2**17, 2**20, 2**24, 2**28, 2**32)
 """Bytes at which a size group begins; 128 KiB is the smallest billed size of the cold classes."""
 SHRINK_READS = 2.0
@@ -75,8 +84,8 @@ class Heat:
         self._share *= fade
         self._at = now
 
-    def rates(self) -> Cube:
-        """Return events per day for every state: -ln(1 - p) / tick, p the learned chance of a read within a tick."""
+    def chances(self) -> Cube:
+        """Return, for every state, the chance of a read within a tick."""
         kinds = int(self._parents.max()) + 1
         prior = -np.expm1(-self._prior * self._tick)
         ticks = self._days / self._tick
@@ -86,7 +95,7 @@ class Heat:
         np.add.at(by_kind[1], self._parents, ticks)
         kind = _shrunk(by_kind[0], by_kind[1], site)
         chance = _shrunk(self._reads, ticks, kind[self._parents])
-        return np.asarray(-np.log1p(-np.minimum(chance, SUREST)) / self._tick)
+        return np.minimum(chance, SUREST)
 
     def reads_per_event(self) -> tuple[Floats, Floats]:
         """Return [group, level] reads, and object sizes read, per event; one each where nothing was seen."""
@@ -100,33 +109,53 @@ class Heat:
 
 def levels_of(scene: Scene, ids: Ints) -> Ints:
     """Return the level of each object: it changes at reads only."""
-    level = np.searchsorted(HEAT_EDGES, scene.heat[ids], side="right") + 2
-    return np.where(scene.events[ids] == 0, NEWBORN, np.where(scene.events[ids] == 1, ONCE, level))
+    events = scene.events[ids]
+    gap = (scene.last[ids] - scene.births[ids]) / np.maximum(events, 1)
+    level = _level(scene.heat[ids], np.searchsorted(BAND_EDGES, gap, side="right"))
+    once = ONCE + np.searchsorted(BAND_EDGES, gap, side="right")
+    return np.where(events == 0, NEWBORN, np.where(events == 1, once, level))
+
+
+def _level(heat: Floats, band: Ints) -> Ints:
+    """Return the level of objects read more than once."""
+    step = np.searchsorted(HEAT_EDGES, heat, side="right")
+    return np.where(step < LOW, SELDOM + step * BANDS + band, OFTEN + step - LOW)
 
 
 def level_heat() -> Floats:
     """Return the decayed reads that stand for each level."""
     edges = np.array([1.0, *HEAT_EDGES, 2 * HEAT_EDGES[-1]])
-    return np.concatenate([[BORN_SHAPE, 1.0], (edges[:-1] + edges[1:]) / 2])
+    steps = (edges[:-1] + edges[1:]) / 2
+    return np.concatenate([[BORN_SHAPE], np.ones(BANDS), np.repeat(steps[:LOW], BANDS), steps[LOW:]])
+
+
+def _level_band() -> Ints:
+    """Return the band of each level; of those without one, the first."""
+    bands = np.arange(BANDS)
+    return np.concatenate([[0], bands, np.tile(bands, LOW), np.zeros(LEVELS - OFTEN, np.int64)])
 
 
 def next_levels(edges: Floats) -> Ints:
-    """Return [level, idle bucket] -> the level after a read there."""
-    widths = np.append(np.diff(edges), edges[-1])
-    middle = edges + widths / 2
+    """Return [level, idle bucket] -> the level after a read there; a band lasts, but for that of the first read."""
+    middle = _middle(edges)
     heat = 1.0 + level_heat()[:, None] * np.exp2(-middle / HALF_LIFE_DAYS)
-    level = np.searchsorted(HEAT_EDGES, heat, side="right") + 2
-    level[NEWBORN] = ONCE
+    said = np.searchsorted(BAND_EDGES, middle, side="right")
+    band = np.broadcast_to(_level_band()[:, None], heat.shape).copy()
+    band[ONCE:SELDOM] = (band[ONCE:SELDOM] + said + 1) // 2
+    level = _level(heat, band)
+    level[NEWBORN] = ONCE + said
     return np.asarray(level)
 
 
 def prior_rates(edges: Floats) -> Floats:
-    """Return [level, bucket] events per day before anything was seen: (reads) / (half-life + idle age)."""
-    widths = np.append(np.diff(edges), edges[-1])
-    middle = edges + widths / 2
-    since = np.full(LEVELS, 1.0 / DECAY)
+    """Return [level, bucket] events per day before anything was seen: reads / (days they came in + idle age)."""
+    since = np.array(BAND_DAYS)[_level_band()]
     since[NEWBORN] = BORN_DAYS
-    return np.asarray(level_heat()[:, None] / (since[:, None] + middle))
+    return np.asarray(level_heat()[:, None] / (since[:, None] + _middle(edges)))
+
+
+def _middle(edges: Floats) -> Floats:
+    return np.asarray(edges + np.append(np.diff(edges), edges[-1]) / 2)
 
 
 def _shrunk(reads: Floats, ticks: Floats, parent: Floats) -> Floats:

@@ -93,7 +93,7 @@ class _Model:
         logs = np.bincount(self._group, weights=np.log(np.maximum(sizes, 1.0)), minlength=groups)
         self._typical = np.exp(logs / np.maximum(present, 1))
         table = cost_table(scene.table.offers, self._typical.astype(np.int64), terms)
-        self._problem = Problem(table, self.heat.edges, tuning.horizon_days)
+        self._problem = Problem(table, self.heat.edges, tuning.horizon_days, tick_days=scene.tick_days)
         self._solved_at = -np.inf
         self._first_at = scene.now
 
@@ -104,7 +104,7 @@ class _Model:
             return
         sweeps = SWEEPS if np.isfinite(self._solved_at) else SWEEPS_FIRST
         self.heat.forget(scene.now)
-        self._problem.solve(self.heat.rates(), *self.heat.reads_per_event(), sweeps)
+        self._problem.solve(self.heat.chances(), *self.heat.reads_per_event(), sweeps)
         self._solved_at = scene.now
 
     def begin(self, scene: Scene, ids: Ints) -> None:
@@ -157,10 +157,10 @@ class _Model:
 class Problem:
     """The decision problem of one typical object per group, solved by sweeps from old to young."""
 
-    def __init__(self, table: CostTable, edges: Floats, horizon_days: float) -> None:
+    def __init__(self, table: CostTable, edges: Floats, horizon_days: float, *, tick_days: float) -> None:
         groups, classes, buckets = len(table.gib), table.classes, len(edges)
         self._table, self._edges = table, edges
-        self._end = 1.0 / horizon_days
+        self._tick, self._fade = tick_days, float(np.exp(-tick_days / horizon_days))
         self._widths = np.append(np.diff(edges), np.inf)
         self._next = next_levels(edges)
         ids = np.arange(groups)
@@ -184,30 +184,53 @@ class Problem:
             ],
             axis=1,
         )  # fmt: skip
+        self._begun = False
         self.stay = np.zeros((groups, LEVELS, buckets, classes))
         """[group, level, idle bucket, class] dollars from the start of the bucket on."""
 
-    def solve(self, rates: Floats, counts: Floats, shares: Floats, sweeps: int) -> None:
-        """Improve `stay` for events per day *rates* [group, level, bucket] and reads and sizes per event."""
+    def solve(self, chances: Floats, counts: Floats, shares: Floats, sweeps: int) -> None:
+        """Improve `stay` for chances of a read per tick [group, level, bucket] and reads and sizes per event."""
         table = self._table
-        leave = rates + self._end
-        survive = np.exp(-leave * self._widths)
-        within = (1.0 - survive) / leave
-        hit = rates * within
+        go_on = (1.0 - chances) * self._fade
+        survive = go_on ** (self._widths / self._tick)
+        ticks = (1.0 - survive) / (1.0 - go_on)  # until a read, the end of the bucket, or of what is foreseen
+        hit, within = chances * self._fade * ticks, ticks * self._tick
         size = table.gib * GIB_F
         event = (table.event_requests + table.event_retrieval + table.event_stall)[:, None, :] + (
             counts[:, :, None] * table.read_requests + (shares * size[:, None])[:, :, None] * table.read_retrieval_byte
         )
         paid = self._hold[:, None] * within[..., None] + hit[..., None] * event[:, :, None, :]
-        last = len(self._edges) - 1
+        if not self._begun:
+            # From above: the value of a policy that anybody could follow, so that every sweep only improves on it.
+            worst = self._hold.max(axis=1) * self._tick + event.max(axis=1)
+            self.stay[:] = (worst / (1.0 - self._fade))[:, None, None]
+            self._begun = True
         for _ in range(sweeps):
-            older = self.stay[:, :, last]
-            for bucket in range(last, -1, -1):
-                fresh = self.stay[:, self._next[:, bucket], 0]
-                placed = self._read_move[:, None] + self._early_read[:, None, bucket] + fresh[:, :, None, :]
-                value = paid[:, :, bucket] + hit[:, :, bucket, None] * placed.min(axis=3)
-                if bucket < last:
-                    moved = self._idle_move[:, None] + self._early[:, None, bucket + 1] + older[:, :, None, :]
-                    value = value + survive[:, :, bucket, None] * moved.min(axis=3)
-                self.stay[:, :, bucket] = value
-                older = value
+            self._sweep(paid, hit, survive)
+
+    def _sweep(self, paid: Floats, hit: Floats, survive: Floats) -> None:
+        """Improve every state once, old idle ages first.
+
+        Who sits in a class and is read on at one level comes back to the same state: that series is summed in closed
+        form (*alone* dollars beside a *share* of itself), or it would take a sweep for every read.
+        """
+        last = len(self._edges) - 1
+        levels = np.arange(LEVELS)
+        older = self.stay[:, :, last]
+        alone, share = np.zeros_like(older), np.zeros(hit.shape[:2])
+        for bucket in range(last, -1, -1):
+            fresh = self.stay[:, self._next[:, bucket], 0]
+            placed = self._read_move[:, None] + self._early_read[:, None, bucket] + fresh[:, :, None, :]
+            landed = hit[:, :, bucket, None] * placed.min(axis=3)
+            loops = self._next[:, bucket] == levels
+            outlast = survive[:, :, bucket]
+            alone = paid[:, :, bucket] + np.where(loops[:, None], 0.0, landed) + outlast[..., None] * alone
+            share = hit[:, :, bucket] * loops + outlast * share
+            value = paid[:, :, bucket] + landed
+            if bucket < last:
+                moved = self._idle_move[:, None] + self._early[:, None, bucket + 1] + older[:, :, None, :]
+                value = value + outlast[..., None] * moved.min(axis=3)
+            if bucket == 0:
+                value = np.minimum(value, alone / (1.0 - share[..., None]))
+            self.stay[:, :, bucket] = value
+            older = value
