@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
-from tiering.app.garbage import collect_rarely
+from tiering.app.memory import keep_memory_small
 from tiering.clock import SystemClock
 from tiering.config import find_config, load_config
 from tiering.errors import FrostlineError
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def serve(config_path: str) -> int:
     """Serve until told to stop; return the exit code. What makes starting impossible has been said on stderr."""
     ignore_sigio()
-    collect_rarely()
+    keep_memory_small()
     try:
         config = load_config(config_path).config
         log = open_log(level=config.logs.level, format=config.logs.format)

@@ -8,7 +8,7 @@ from types import FrameType
 
 import typer
 
-from tiering.app.garbage import collect_rarely
+from tiering.app.memory import keep_memory_small
 from tiering.app.open import open_context
 from tiering.cli.output import Output
 from tiering.cli.progress import open_progress
@@ -54,7 +54,7 @@ class Session:
     @contextmanager
     def _open(self, *, check_owner: bool) -> Iterator[Context]:
         ignore_sigio()
-        collect_rarely()
+        keep_memory_small()
         config = self.load().config
         progress = open_progress(self.clock, quiet=self.out.as_json)
         with (
