@@ -83,7 +83,7 @@ def _tensor(raw: bytes, element: str, level: int) -> Coded:
             return Coded(f"{PLANES}:{element}", found[0], _told(trial, element, found[1]))
         trial = planes.attempt(raw, _form(element), trial.width, piece=_PIECE)  # the sample was upcast, the rest is not
     sample = np.frombuffer(raw, dtype=np.uint8)
-    return _one_frame(raw, table.level_for(sample, level), level, element)
+    return _one_frame(raw, table.frame_for(sample, level), level, element)
 
 
 def _best_alone(raw: bytes, element: str) -> tuple[Trial | None, float]:

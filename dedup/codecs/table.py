@@ -56,6 +56,15 @@ def level_for(plane: NDArray[np.uint8], level: int, huffman: int = frames.HUFFMA
     return level if len(matched) < MATCHES * len(alone) else huffman
 
 
+def frame_for(data: NDArray[np.uint8], level: int) -> int:
+    """Return *level* or HUFFMAN for *data* as one frame, by four runs of 32 KiB: matches of pixels and tokens are long
+    in coming.
+    """
+    sample = spread(data, 32 << 10, pieces=4)
+    alone, matched = (len(frames.compress(sample.data, used)) for used in (frames.HUFFMAN, level))
+    return level if matched < MATCHES * alone else frames.HUFFMAN
+
+
 def coded(plane: NDArray[np.uint8], level: int, huffman: int = frames.HUFFMAN) -> tuple[Buffer, int]:
     """Return (body, the level it got): a frame of *plane*, or the plane itself and KEEP where that is hardly larger."""
     best = level_for(plane, level, huffman)
