@@ -32,7 +32,7 @@ from restore_formats import Block, Place, Recipe, Store, decode_recipe, pieces, 
 
 DEEPEST = 6  # bases below a chunk
 HELD_BLOCKS = 16  # decoded, of at most 4 MiB each but for long recipes: neighbours in a file share blocks
-UNREADABLE = (Damaged, OSError, struct.error, IndexError, UnicodeDecodeError, StopIteration)
+UNREADABLE = (Damaged, OSError, struct.error, IndexError, ValueError, StopIteration)
 
 # A file to restore: its first name is written, the others are hard links to it.
 Wanted = namedtuple("Wanted", "root names recipe_id")

@@ -165,7 +165,10 @@ def scanned_blocks(store: Store, key: str) -> Iterator[Block]:
 
 def all_lengths(but_last: list[int], raw_len: int) -> list[int]:
     """Return the lengths of a block's chunks from all but the last."""
-    return [*but_last, raw_len - sum(but_last)]
+    lengths = [*but_last, raw_len - sum(but_last)]
+    if min(lengths) <= 0 or raw_len > 1 << 30:
+        raise Damaged("a block is longer than can be, or its chunks do not add up to it")
+    return lengths
 
 
 def pieces(raw: bytes, lengths: list[int]) -> Iterator[bytes]:

@@ -1,14 +1,18 @@
 """The script's codecs, written from the documents, against frostline's own: every codec that the choice can make."""
 
 import random
+import struct
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from dedup.codecs import Coded, encode, encode_against
+from tests.dedup.test_codecs_golden import CODECS, golden
 from tests.tools.script import load
 
 WORDS = 20_000
@@ -108,6 +112,29 @@ def test_whole_numbers_and_text_come_back(script: ModuleType) -> None:
     assert same(script, encode(tokens, kind="tensor", element="i64", effort="balanced"), tokens) == "planes-1"
     assert same(script, encode(b"words " * 9000, kind="text", effort="fast"), b"words " * 9000) == "zstd"
     assert same(script, encode(b"?", effort="fast"), b"?") == "raw"
+
+
+@pytest.mark.parametrize(("name", "codec"), CODECS.items())
+def test_golden_payloads_come_back(script: ModuleType, name: str, codec: str) -> None:
+    payload, raw, base = (golden(name, part) for part in ("payload", "raw", "base"))
+
+    assert script.decode(codec, payload, len(raw), base) == raw
+
+
+@given(
+    cut=st.integers(0, 400), flips=st.lists(st.integers(0, 8 * 300), max_size=3), name=st.sampled_from(sorted(CODECS))
+)
+def test_damaged_payloads_are_said_to_be(script: ModuleType, cut: int, flips: list[int], name: str) -> None:
+    """Whatever comes out has the right length, and the digests decide; restore.py expects the errors named here."""
+    payload, raw, base = (golden(name, part) for part in ("payload", "raw", "base"))
+    damaged = bytearray(payload[: len(payload) - cut])
+    for flip in flips:
+        if damaged:
+            damaged[flip // 8 % len(damaged)] ^= 1 << flip % 8
+    try:
+        assert len(script.decode(CODECS[name], bytes(damaged), len(raw), base)) == len(raw)
+    except (script.Damaged, struct.error, IndexError, ValueError):
+        pass
 
 
 def test_what_is_damaged_or_unknown_is_said(script: ModuleType) -> None:
