@@ -48,4 +48,4 @@ def test_a_codec_is_chosen_by_content_and_effort() -> None:
         "effort",
         "solo",
     }
-    assert set(RawBlock.__dataclass_fields__) == {"raw", "chunks", "kind", "element", "origin", "base"}
+    assert set(RawBlock.__dataclass_fields__) == {"raw", "chunks", "kind", "element", "origin", "base", "is_stored"}
