@@ -16,6 +16,7 @@ from dedup.values import Region, Span
 MAGIC = b"\x89HDF\r\n\x1a\n"
 # A model has a few thousand datasets, each of some five blocks.
 MOST_BLOCKS = 100_000
+MOST_OBJECTS = 50_000
 MOST_MESSAGES = 4_096
 
 _DATATYPE, _LAYOUT, _CONTINUED, _SYMBOLS = 0x03, 0x08, 0x10, 0x11
@@ -43,7 +44,7 @@ def segment_hdf5(reader: Reader) -> list[Region]:
         place, path = pending.pop()
         for name, child in walk.children(place):
             if child not in seen:
-                if len(seen) > MOST_BLOCKS:
+                if len(seen) > MOST_OBJECTS:
                     raise Doubt("too many objects")
                 seen.add(child)
                 pending.append((child, f"{path}/{name}"[-LONGEST_NAME:] if path else name))

@@ -15,6 +15,8 @@ from dedup.values import Region, Span
 
 # A large graph has 20,000 nodes of some ten fields; a step takes about 2 us.
 MOST_FIELDS = 1_000_000
+# Each with a name of up to 512 characters: 40 MB.
+MOST_TENSORS = 50_000
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 # Message -> field -> message inside. A graph is entered again where an attribute holds one.
@@ -68,6 +70,8 @@ def segment_onnx(reader: Reader) -> list[Region]:
         message = pending.pop()
         if message.kind == "tensor":
             regions += walk.tensor(message)
+            if len(regions) > MOST_TENSORS:
+                raise Doubt("too many tensors")
             continue
         for inner in walk.fields(message.span):
             if message.kind == "model" and inner.number > _MOST_NUMBER:

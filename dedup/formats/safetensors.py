@@ -13,8 +13,8 @@ from dedup.formats.reading import LONGEST_READ, Doubt, Reader
 from dedup.values import Region, Span
 
 # A tensor takes one brace and two brackets, about ten commas. JSON values take up to 72 bytes of memory each: these
-# limits hold a hostile header of 16 MiB to about 50 MB, an honest one may have 100,000 tensors.
-MOST_BRACKETS = 320_000
+# limits hold a hostile header of 16 MiB to about 50 MB, and an honest one of 60,000 tensors to as much.
+MOST_BRACKETS = 190_000
 MOST_COMMAS = 1_000_000
 
 

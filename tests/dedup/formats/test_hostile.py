@@ -239,6 +239,16 @@ def test_a_tar_that_lies_about_sizes_keeps_to_the_file() -> None:
 
 
 @pytest.mark.heavy
+def test_as_many_tensors_as_are_read_stay_within_the_bound() -> None:
+    entry = '"%s%d":{"dtype":"U8","shape":[1],"data_offsets":[%d,%d]}'
+    rows = [entry % ("n" * 40, number, number, number + 1) for number in range(63_000)]
+    data = safetensors_of(f"{{{','.join(rows)}}}".encode(), bytes(63_000))
+
+    assert tensors(data)
+    assert allocated(data) < BOUND
+
+
+@pytest.mark.heavy
 def test_very_many_short_members_stay_within_the_bound() -> None:
     one = tar_file([("a", b"x" * 2100)])[: 512 + 2560]
     data = one * 110_000
