@@ -1,5 +1,5 @@
-"""One run of restore: files go through in groups, and while one group is read, decoded and written, the one before it
-becomes durable and gets its names.
+"""One run of restore: while some files are read, decoded and written, the next ones are looked up, and those before
+them become durable and get their names.
 
 Used by tiering.jobs.restore alone. Open at once: the folders and the large files of two groups.
 """
@@ -23,7 +23,7 @@ from tiering.hot.space import check_room
 from tiering.jobs import settling, tickets
 from tiering.jobs.assembly import Assembly
 from tiering.jobs.context import Context
-from tiering.jobs.fetch import cold_packs, fetch, read_recipes
+from tiering.jobs.fetch import Interrupted, cold_packs, fetch, read_recipes
 from tiering.jobs.reports import Skip
 from tiering.jobs.stored_paths import Place, StoredVersion
 from tiering.jobs.tally import Tally
@@ -118,6 +118,8 @@ class RestoreRun:
         self._waiting: list[int] = []
         self._linked: dict[int, tuple[bytes, bytes]] = {}
         """Leader's file id -> (folder, name) in the target of the name that was restored first."""
+        self._fetcher = ThreadPoolExecutor(1, thread_name_prefix="frostline-bring")
+        self._fetching: Future[None] | None = None
         self._settler = ThreadPoolExecutor(1, thread_name_prefix="frostline-settle")
         self._group = _Group(to_fd)
         self._settling: tuple[_Group, Future[None]] | None = None
@@ -130,6 +132,7 @@ class RestoreRun:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Remove what has no name yet."""
+        self._fetcher.shutdown(wait=True)
         self._settler.shutdown(wait=True)
         self._group.close()
         if self._settling is not None:
@@ -145,12 +148,22 @@ class RestoreRun:
             self._hand_over()
 
     def finish(self) -> None:
-        """Wait until all that was restored is durable under its names, and count it."""
+        """Wait until all that was restored is durable under its names, and count it. Raises Interrupted after that, if
+        the last files were given up.
+        """
+        given_up: Interrupted | None = None
+        try:
+            self._wait_for_bytes()
+        except Interrupted as error:
+            given_up = error
         self._hand_over()
         self._collect()
+        if given_up is not None:
+            raise given_up
 
     def _hand_over(self) -> None:
         """Let the group become durable while the next one is filled."""
+        self._wait_for_bytes()
         self._collect()
         self._settling = (self._group, self._settler.submit(self._group.settle))
         self._group = _Group(self.to_fd)
@@ -179,7 +192,7 @@ class RestoreRun:
         self.tally.notes += [f"archived packs are asked for: ticket {ticket.number}", told.now]
 
     def _fill(self, group: _Group, place: Place, ready: Sequence[tuple[StoredVersion, RecipeRow]]) -> None:
-        """Read, write and prove the files of a group."""
+        """Look up what the files of a group need, and let them be brought when those before them are."""
         room_bytes = sum(min(row.size, row.plain_bytes) for _, row in ready)
         check_room(os.fsencode(self.to), room_bytes, uid=os.geteuid(), reserve_fraction=0.0)
         read = read_recipes(self.ctx, list({row.recipe_no: row for _, row in ready}.values()))
@@ -195,7 +208,16 @@ class RestoreRun:
                 self._failed(folder + version.name, recipe)
             else:
                 self._begin(group, version, folder, recipe, known[row.recipe_no])
-        new = group.files[before:]
+        self._wait_for_bytes()
+        self._fetching = self._fetcher.submit(self._bring, group.files[before:])
+
+    def _wait_for_bytes(self) -> None:
+        if self._fetching is not None:
+            fetching, self._fetching = self._fetching, None
+            fetching.result()
+
+    def _bring(self, new: Sequence[_File]) -> None:
+        """Read, write and prove some files, while the next ones are looked up."""
         fetch(self.ctx, ((file.assembly.recipe, file.known, file.assembly) for file in new))
         rest = [file.assembly for file in new if not file.assembly.is_complete]
         with ThreadPoolExecutor(PROVERS, thread_name_prefix="frostline-prove") as pool:
