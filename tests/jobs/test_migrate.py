@@ -356,7 +356,7 @@ def test_the_effort_is_the_installations(tmp_path: Path, effort: str) -> None:
         lab.write("binary", bytes(range(256)) * 400)
         learn(lab)
         migrate(lab.context, items(lab))
-        level = {"fast": "zstd:1", "small": "zstd:15"}[effort]
+        level = {"fast": "zstd:1", "small": "zstd:9"}[effort]
         assert level in codecs_of(lab)
 
 
