@@ -15,10 +15,10 @@ from dedup.buffers import thread_buffer
 from dedup.chunkers import chunker_for, chunker_of
 from dedup.errors import CorruptChunk, ShortRead
 from dedup.fingerprint import FingerprintFunction
-from dedup.formats.segmentation import segment
+from dedup.formats.segmentation import HEAD_BYTES, plain_kind, segment, segment_head
 from dedup.ingest import Cutting, Piece, ingest, ingest_whole
 from dedup.references import FileReferences, Shelf
-from dedup.values import Extent, Region
+from dedup.values import Extent, Region, Span
 from tiering.errors import IntegrityError, SourceChanged, SourceError, SourceRefused
 from tiering.hot.lease import OneLease
 from tiering.hot.refusal import Surroundings
@@ -122,7 +122,8 @@ class Reader:
             raise SourceRefused(f"{self._shown(wanted)} {reason}")
         if found.has_holes:
             return None
-        result, cut = ingest_whole(view, Cutting(_small_chunker, self.fingerprint, _Shown(self.ctx, wanted)))
+        regions = _regions_of(view, wanted.row.name)
+        result, cut = ingest_whole(view, Cutting(_small_chunker, self.fingerprint, _Shown(self.ctx, wanted), regions))
         pieces += cut
         name = chunker_for(len(view))
         return Outgoing(wanted, identity, result.parts, result.digest, found.meta, name, found.has_lease)
@@ -182,6 +183,29 @@ class Reader:
 
     def _shown(self, wanted: Wanted) -> str:
         return display_path(self.ctx.root(wanted.row.root_id), wanted.row)
+
+
+def _regions_of(data: memoryview, name: bytes) -> Sequence[Region]:
+    """Return what a small file is made of; nothing for one that is generic throughout."""
+    head = bytes(data[:HEAD_BYTES])
+    if segment_head(head, len(data), name):
+        return segment(_InMemory(data), name=name) or ()
+    kind = plain_kind(head)
+    return () if kind == "generic" or not head else (Region(Span(0, len(data)), kind),)
+
+
+@dataclass(frozen=True, slots=True)
+class _InMemory:
+    """A small file as a dedup RandomSource."""
+
+    data: memoryview
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        return bytes(self.data[offset : offset + length])
 
 
 @dataclass(frozen=True, slots=True)
