@@ -99,8 +99,8 @@ def summary(rows: list[dict[str, object]]) -> list[dict[str, object]]:
     ]  # fmt: skip
 
 
-def main() -> None:
-    """Run and print."""
+def parsed() -> argparse.Namespace:
+    """Return the command line's options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for option in ("--swim", "--downloads", "--histogram"):
         parser.add_argument(option, type=Path)
@@ -111,7 +111,12 @@ def main() -> None:
     parser.add_argument("--prices", default="aws-us-east-1")
     parser.add_argument("--no-artificial", action="store_true")
     parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Run and print."""
+    arguments = parsed()
     rows = []
     for row in measured(arguments):
         rows.append(row)

@@ -98,3 +98,16 @@ def test_a_broken_book_is_refused_by_field(tmp_path: Path, capsys: pytest.Captur
 
     assert cli.run(["prices", "check", str(own)]) == 2
     assert "hot.x.usd_per_gib_month: missing" in capsys.readouterr().err
+
+
+def test_sensitivity_sorts_assumptions_by_what_they_move(trace: Path) -> None:
+    document = answer("sensitivity", "--trace", str(trace), "--policy", "all-standard", "--class", "STANDARD")
+    factors = {row["factor"]: row for row in document["factors"]}
+    swings = [abs(row["usd_day_high"] - row["usd_day_low"]) for row in document["factors"]]
+
+    assert swings == sorted(swings, reverse=True)
+    storage = factors["storage price"]
+    assert storage["usd_day_high"] == pytest.approx(1.25 * storage["usd_day"], rel=1e-4)
+    assert factors["stall and wait per GiB"]["usd_day_high"] == pytest.approx(storage["usd_day"])
+    assert factors["reads"]["usd_day_low"] <= factors["reads"]["usd_day_high"]
+    assert cli.run(["sensitivity", "--trace", "/nowhere.csv"]) == 2

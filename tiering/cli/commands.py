@@ -41,6 +41,7 @@ COMMANDS: dict[str, Command] = {
     "doctor": Command("tiering.cli.doctor", "check the installation and say what to mend"),
     "leave": Command("tiering.cli.leave", "recall everything and remove every trace"),
     "simulate": Command("tiering.cli.simulate", "what would this have cost under each policy, against the optimum"),
+    "sensitivity": Command("tiering.cli.sensitivity", "which assumption moves the bill most"),
     "prices show": Command("tiering.cli.prices_show", "what a price book says, with dates and sources"),
     "prices check": Command("tiering.cli.prices_check", "whether price books are whole; their estimates"),
     "config show": Command("tiering.cli.config_show", "every value in force, and where it came from"),

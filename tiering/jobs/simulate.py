@@ -3,8 +3,10 @@
 Reads a trace file, touches nothing else. The strategies are those of policies.strategies.registry, by name.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from policies.offers import Offer, Terms, make_offers
 from policies.optimum import optimum
 from policies.price_fields import PriceBookError
 from policies.prices import PriceBook
+from policies.sensitivity import Swing, tornado
 from policies.simulator import Dollar, Outcome, simulate
 from policies.strategies.registry import StrategyError, baselines, make_strategy
 from policies.trace import Trace, TraceError
@@ -82,10 +85,26 @@ def simulate_file(
 
     Raises UsageError where file, classes or policies cannot be used.
     """
-    try:
+    with _said():
         return compare(read_trace(path, tick_days=tick_days), book, policies, classes=classes, terms=terms)
+
+
+def sensitivity_of_file(
+    path: Path, book: PriceBook, policy: str, *, classes: Sequence[str], terms: Terms
+) -> list[Swing]:
+    """Return what each assumption does to the bill of *policy*, the largest first. Raises as simulate_file()."""
+    with _said():
+        trace = read_trace(path)
+        return tornado(trace, make_offers(book, classes, terms), terms, partial(make_strategy, policy))
+
+
+@contextmanager
+def _said() -> Iterator[None]:
+    """Turn what cannot be used into an error of the command line."""
+    try:
+        yield
     except OSError as error:
-        raise UsageError(f"--trace: {path} cannot be read: {error.strerror}") from None
+        raise UsageError(f"--trace: {error.filename} cannot be read: {error.strerror}") from None
     except TraceError as error:
         raise UsageError(f"--trace: {error}") from None
     except PriceBookError as error:
