@@ -9,7 +9,9 @@ from policies.amounts import say_bytes
 from tiering.cli.act import acting
 from tiering.cli.session import needs_yes, session_of
 from tiering.jobs.gc import collect, preview
+from tiering.jobs.repack import repack
 
+SKIPPED = 3
 EXAMPLES = (
     "frostline gc          # what would be deleted",
     "frostline gc --yes",
@@ -17,7 +19,8 @@ EXAMPLES = (
 
 
 def run(ctx: typer.Context, yes: Annotated[bool, typer.Option("--yes", help="Do it.")] = False) -> int:
-    """End versions whose time is over, doom what nothing refers to, and delete what has been doomed for gc.grace.
+    """End versions whose time is over, doom what nothing refers to, delete what has been doomed for gc.grace, and
+    rewrite packs of which little is needed any more, where that pays within a year.
 
     Before each deletion ownership, references and the store's own listing are looked at again.
     """
@@ -36,11 +39,17 @@ def run(ctx: typer.Context, yes: Annotated[bool, typer.Option("--yes", help="Do 
         return 0
     with acting(session) as context:
         report = collect(context)
-    out.json(asdict(report))
+        repacked = repack(context)
+    out.json({**asdict(report), "repacked": asdict(repacked)})
     out.text(
         f"deleted {report.packs_deleted:,} objects, {say_bytes(report.bytes_deleted)}; doomed {report.packs_doomed:,} "
         f"and {report.orphans_doomed:,} orphans; {report.packs_waiting:,} wait out their grace"
     )
-    for note in report.notes:
+    if repacked.packs_rewritten:
+        out.text(
+            f"rewrote {repacked.packs_rewritten:,} half-dead packs as {repacked.packs_written:,}: "
+            f"{say_bytes(repacked.bytes_freed)} will be free when the old ones have waited out their grace"
+        )
+    for note in (*report.notes, *repacked.notes):
         out.text(f"note: {note}")
-    return report.exit_code
+    return SKIPPED if repacked.notes else report.exit_code

@@ -112,12 +112,12 @@ def check_pack(ctx: Context, row: PackRow) -> Fault | None:
     except DedupError as error:
         wrong.append(f"its trailer is damaged: {error}")
         found = [_as_block(held) for held in expected.values()]
-    bases = _bases(ctx, row)
+    bases = bases_behind(ctx, row)
     # A block that the catalog has forgotten is dead: what it was coded against may be gone.
     damaged = [
         block.offset
         for block in found
-        if (block.base is None or block.offset in expected) and not _is_sound(ctx, block, data, bases)
+        if (block.base is None or block.offset in expected) and not is_sound(ctx, block, data, bases)
     ]
     wrong += [f"block at {offset} does not decode to what its digests say" for offset in damaged]
     names = {(block.offset, chunk.digest) for block in found for chunk in block.chunks}
@@ -127,7 +127,8 @@ def check_pack(ctx: Context, row: PackRow) -> Fault | None:
     return _fault(ctx, row, wrong, set(damaged) | {offset for offset, _ in missing}) if wrong else None
 
 
-def _is_sound(ctx: Context, block: Block, data: memoryview, bases: Mapping[Digest, Location]) -> bool:
+def is_sound(ctx: Context, block: Block, data: memoryview, bases: Mapping[Digest, Location]) -> bool:
+    """Return whether *block*, in the pack whose bytes are *data*, decodes to what its digests say."""
     payload = data[block.offset : block.offset + block.stored_len]
     try:
         base = None if block.base is None else chunk_bytes(ctx, bases, block.base)
@@ -185,7 +186,7 @@ def _as_block(held: Sequence[Location]) -> Block:
     return Block(place.offset, place.stored_len, place.raw_len, place.codec, parts, place.base)
 
 
-def _bases(ctx: Context, row: PackRow) -> dict[Digest, Location]:
+def bases_behind(ctx: Context, row: PackRow) -> dict[Digest, Location]:
     """Return where everything is that blocks of the pack are coded against."""
     if row.kind != "data":
         return {}

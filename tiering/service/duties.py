@@ -18,6 +18,7 @@ from tiering.jobs.charges import charge
 from tiering.jobs.context import Context
 from tiering.jobs.cycle import cycle
 from tiering.jobs.release import finish_parked
+from tiering.jobs.repack import repack
 from tiering.jobs.scan import scan_root
 from tiering.logs import Log
 from tiering.notify import Notifier
@@ -87,10 +88,13 @@ def _gc(ctx: Context, log: Log) -> Outcome:
     if not ctx.config.act:
         return Outcome("done", {"acted": False})
     report = gc.collect(ctx)
-    for note in report.notes:
+    repacked = repack(ctx)
+    notes = [*report.notes, *repacked.notes]
+    for note in notes:
         log.warning("gc_note", what=note)
     facts = {"packs_doomed": report.packs_doomed, "packs_deleted": report.packs_deleted, "bytes": report.bytes_deleted}
-    return Outcome("skipped_some" if report.notes else "done", facts)
+    facts |= {"packs_rewritten": repacked.packs_rewritten, "bytes_freed": repacked.bytes_freed}
+    return Outcome("skipped_some" if notes else "done", facts)
 
 
 DUTIES: Mapping[str, Callable[[Context, Log], Outcome]] = {
