@@ -22,7 +22,13 @@ _ACLS = frozenset({b"system.posix_acl_access"})
 _REFUSED_FLAGS = syscalls.FS_IMMUTABLE_FL | syscalls.FS_APPEND_FL | syscalls.FS_VERITY_FL
 
 
-def refusal(fd: int, status: os.stat_result, *, names_known: int | None = None) -> str:
+def refusal(
+    fd: int,
+    status: os.stat_result,
+    *,
+    names_known: int | None = None,
+    surroundings: "Surroundings | None" = None,
+) -> str:
     """Return why the open file may not be tiered, as the end of a sentence ("is immutable"); "" if it may.
 
     With *names_known*, a file that has more hard links than that is refused: releasing some of its names would free
@@ -35,7 +41,7 @@ def refusal(fd: int, status: os.stat_result, *, names_known: int | None = None) 
         xattrs = read_xattrs(fd)
     except OSError as error:
         return f"has extended attributes that cannot be read ({error.strerror})"
-    return Surroundings().refusal(fd, status, xattrs)
+    return (surroundings or Surroundings()).refusal(fd, status, xattrs)
 
 
 class Surroundings:

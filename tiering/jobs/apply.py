@@ -84,6 +84,13 @@ def _dual(ctx: Context, items: Iterable[MigrateItem]) -> Iterator[MigrateItem]:
 
 
 def _dual_of(ctx: Context, batch: Sequence[MigrateItem]) -> list[MigrateItem]:
+    places: dict[int, list[tuple[bytes, bytes]]] = {}
+    for item in batch:
+        places.setdefault(item.root_id, []).append((item.dir, item.name))
+    dual: set[tuple[int, bytes, bytes, str | None]] = set()
     with ctx.catalog.read() as tx:
-        rows = [(item, files.get(tx, item.root_id, item.dir, item.name)) for item in batch]
-    return [item for item, row in rows if row is not None and row.state is FileState.DUAL and row.tier == item.tier]
+        for root_id, wanted in places.items():
+            for place, row in files.at_paths(tx, root_id, wanted).items():
+                if row.state is FileState.DUAL:
+                    dual.add((root_id, *place, row.tier))
+    return [item for item in batch if (item.root_id, item.dir, item.name, item.tier) in dual]

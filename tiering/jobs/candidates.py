@@ -4,12 +4,12 @@ Used by release alone. The catalog's facts are gathered for a batch, the file's 
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dedup.fingerprint import FileDigest
 from policies.safety import Lease, ReleaseFacts, SafetyParameters, release_verdict
-from tiering.catalog import files, packs, recipes, segments
+from tiering.catalog import files, hardlinks, packs, recipes, segments
 from tiering.catalog.transaction import Tx
 from tiering.catalog.values import FileRow, FileState, PackState, RecipeRow
 from tiering.clock import NS_PER_S
@@ -19,7 +19,7 @@ from tiering.errors import CatalogBusy, SourceBusy
 from tiering.hot import paths
 from tiering.hot.identity import Identity, from_sql_int
 from tiering.hot.lease import LeaseUnavailable, write_lease
-from tiering.hot.refusal import refusal
+from tiering.hot.refusal import Surroundings, refusal
 from tiering.jobs.context import Context
 from tiering.jobs.reports import Skip
 from tiering.jobs.segments import flush
@@ -78,10 +78,13 @@ def candidates(ctx: Context, items: Sequence[FileItem], tally: Tally) -> list[Ca
         return _candidates(ctx, tx, groups)
 
 
-def check(ctx: Context, candidate: Candidate, fd: int) -> tuple[bool, str]:
-    """Judge the open file *fd* now: return (release without a lease?, objection); an objection of "" lets it go."""
+def check(ctx: Context, candidate: Candidate, fd: int, surroundings: Surroundings) -> tuple[bool, str]:
+    """Judge the open file *fd* now: return (release without a lease?, objection); an objection of "" lets it go.
+
+    *surroundings* may be as old as the batch: a program started since holds its file against the lease.
+    """
     status = os.fstat(fd)
-    refused = refusal(fd, status, names_known=len(candidate.rows))
+    refused = refusal(fd, status, names_known=len(candidate.rows), surroundings=surroundings)
     if refused:
         return False, refused
     settings = root_settings(ctx.config, ctx.root(candidate.row.root_id).name)
@@ -117,11 +120,13 @@ def check(ctx: Context, candidate: Candidate, fd: int) -> tuple[bool, str]:
 
 def _groups(ctx: Context, tx: Tx, items: Sequence[FileItem], tally: Tally) -> list[tuple[tuple[FileRow, ...], str]]:
     found: dict[int, tuple[tuple[FileRow, ...], str]] = {}
+    known = _rows_of(tx, items)
+    links = _links_of(tx, known.values())
     for item in items:
         shown = paths.display(ctx.root(item.root_id).path, item.dir, item.name)
-        row = files.get(tx, item.root_id, item.dir, item.name)
+        row = known.get((item.root_id, item.dir, item.name))
         if row is not None and row.leader_id is not None:
-            row = files.by_ids(tx, [row.leader_id]).get(row.leader_id)
+            row = links.leaders.get(row.leader_id)
         if row is None:
             tally.skip(shown, "is not known: scan first", Skip.OTHER)
         elif row.state == FileState.OFFLINE:
@@ -131,10 +136,38 @@ def _groups(ctx: Context, tx: Tx, items: Sequence[FileItem], tally: Tally) -> li
         elif row.size < ctx.config.release.min_size_bytes:
             tally.skip(shown, "is smaller than release.min_size", Skip.OTHER)
         else:
-            links = files.links_of(tx, row.file_id)
-            rows = (row, *(link for link in links if link.state == FileState.DUAL))
+            followers = links.followers.get(row.file_id, [])
+            rows = (row, *(link for link in followers if link.state == FileState.DUAL))
             found.setdefault(row.file_id, (rows, item.reason))
     return list(found.values())
+
+
+def _rows_of(tx: Tx, items: Sequence[FileItem]) -> dict[tuple[int, bytes, bytes], FileRow]:
+    places: dict[int, list[tuple[bytes, bytes]]] = {}
+    for item in items:
+        places.setdefault(item.root_id, []).append((item.dir, item.name))
+    return {
+        (root_id, *place): row
+        for root_id, wanted in places.items()
+        for place, row in files.at_paths(tx, root_id, wanted).items()
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Links:
+    leaders: Mapping[int, FileRow]
+    followers: Mapping[int, list[FileRow]]
+    """leader's file id -> its other names, by id."""
+
+
+def _links_of(tx: Tx, rows: Iterable[FileRow]) -> _Links:
+    """Return all names of the inodes that *rows* stand on."""
+    found = files.by_ids(tx, hardlinks.with_links(tx, [row.file_id for row in rows]))
+    followers: dict[int, list[FileRow]] = {}
+    for row in sorted(found.values(), key=lambda row: row.file_id):
+        if row.leader_id is not None:
+            followers.setdefault(row.leader_id, []).append(row)
+    return _Links(found, followers)
 
 
 def _candidates(ctx: Context, tx: Tx, groups: Sequence[tuple[tuple[FileRow, ...], str]]) -> list[Candidate]:

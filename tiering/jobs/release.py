@@ -23,6 +23,7 @@ from tiering.hot import marker, names, paths
 from tiering.hot.lease import LeaseUnavailable
 from tiering.hot.parking import Parked, Slot, Undone, begin, undo
 from tiering.hot.placeholder import format_target
+from tiering.hot.refusal import Surroundings
 from tiering.jobs import spots
 from tiering.jobs.candidates import Candidate, candidates, check, root_settings
 from tiering.jobs.context import Context
@@ -31,7 +32,7 @@ from tiering.jobs.put_back import note_put_back
 from tiering.jobs.reports import JobReport, Skip
 from tiering.jobs.tally import FileItem, Tally
 
-BATCH_FILES = 256  # one transaction of intents, one fsync per folder, one commit
+BATCH_FILES = 1000  # one transaction of intents, one fsync per folder, one commit: some two seconds of swaps
 LEASE_NS = 900 * NS_PER_S  # far beyond what a batch takes; reconcile looks at the process as well
 
 
@@ -134,7 +135,8 @@ def _park_batch(ctx: Context, found: Sequence[Candidate], tally: Tally, *, wait_
     if not claims:
         return set()
     ctx.step("release.intent")
-    begun = [_swap(ctx, claim, candidate) for claim, candidate in claims]
+    surroundings = Surroundings()
+    begun = [_swap(ctx, claim, candidate, surroundings) for claim, candidate in claims]
     # Before the row says parked: from then on a crash leads forward, to the unlink.
     spots.sync_directories(ctx, [(row.root_id, row.dir) for _, candidate in claims for row in candidate.rows])
     _note(ctx, begun, tally, wait_parked=wait_parked)
@@ -178,7 +180,7 @@ def _targets(ctx: Context, candidate: Candidate) -> list[bytes | None]:
     return [format_target(ctx.store_id, candidate.recipe.recipe_id, row.name) for row in candidate.rows]
 
 
-def _swap(ctx: Context, claim: journal.Claim, candidate: Candidate) -> _Begun:
+def _swap(ctx: Context, claim: journal.Claim, candidate: Candidate, surroundings: Surroundings) -> _Begun:
     """Judge and exchange one file."""
     without_lease = False
     try:
@@ -191,7 +193,7 @@ def _swap(ctx: Context, claim: journal.Claim, candidate: Candidate) -> _Begun:
             ]
             fd = paths.open_file(dir_fds[0], candidate.row.name)
             try:
-                without_lease, objection = check(ctx, candidate, fd)
+                without_lease, objection = check(ctx, candidate, fd, surroundings)
                 if objection:
                     return _Begun(claim, candidate, objection)
                 result = _exchanged(ctx, claim, candidate, fd, slots, without_lease=without_lease)
