@@ -12,7 +12,7 @@ from dedup.codecs import Coded, encode, encode_against
 from dedup.errors import CorruptChunk
 from dedup.fingerprint import Buffer
 from dedup.ingest import Piece
-from dedup.references import Candidate, FileReferences
+from dedup.references import SMALLEST_BYTES, Candidate, FileReferences
 from dedup.values import ChunkPart
 
 # 1 MiB: what zstd gains by a longer context is nearly gained by then, and reading one small file decodes no more.
@@ -22,6 +22,10 @@ BLOCK_BYTES = 1 << 20
 _LONGER = {"text": 4 << 20, "page": 4 << 20}
 # From half a block on a chunk gains nothing from neighbours, and is read alone without them.
 SOLO_BYTES = 512 << 10
+
+
+_Sort = tuple[str, str, bool]
+"""Kind, element, and whether its tensors may once be coded against others: what is gathered together."""
 
 
 class Newcomers(Protocol):
@@ -79,7 +83,7 @@ class Gatherer:
         """Ask *newcomers* what to keep; hand full blocks to *full*, which may code them at once and may raise."""
         self._newcomers = newcomers
         self._full = full
-        self._open: dict[tuple[str, str], _Open] = {}
+        self._open: dict[_Sort, _Open] = {}
 
     def take(self, pieces: Sequence[Piece], references: FileReferences | None = None, *, again: bool = False) -> None:
         """Keep those of *pieces* that are new; on return nothing refers to their data any more.
@@ -91,7 +95,10 @@ class Gatherer:
         for piece, wanted in zip(pieces, is_new, strict=True):
             base = None
             if references is not None:
-                base = references.of(piece) if wanted or (again and references.is_alone(piece)) else None
+                if wanted:
+                    base = references.of(piece)
+                elif again:
+                    base = references.again(piece)
                 is_again = base is not None and not wanted and self._newcomers.claim_again(piece.chunk)
                 references.seen(piece, is_new=wanted or is_again, base=base)
                 if is_again:
@@ -105,27 +112,31 @@ class Gatherer:
 
     def flush(self) -> None:
         """Hand over what waits."""
-        for kind in list(self._open):
-            self._close(kind)
+        for sort in list(self._open):
+            self._close(sort)
 
     def _add(self, piece: Piece, base: Candidate | None) -> None:
-        kind = (piece.region.kind, piece.region.element)
+        kind, element = piece.region.kind, piece.region.element
         chunk = piece.chunk
         if chunk.length >= SOLO_BYTES or base is not None:
-            self._full(RawBlock(bytes(piece.data), (chunk,), *kind, piece.origin, base))
+            self._full(RawBlock(bytes(piece.data), (chunk,), kind, element, piece.origin, base))
             return
-        block = self._open.get(kind)
+        # A tensor that may once be coded against another leaves its block for good: it must not share one with those
+        # that are too small for it, which would keep the block.
+        sort = (kind, element, bool(piece.region.name) and chunk.length >= SMALLEST_BYTES)
+        block = self._open.get(sort)
         if block is None:
-            block = self._open[kind] = _Open(piece.origin)
+            block = self._open[sort] = _Open(piece.origin)
         block.chunks.append(chunk)
         block.data.append(piece.data)
         block.length += chunk.length
-        if block.length >= _LONGER.get(kind[0], BLOCK_BYTES):
-            self._close(kind)
+        if block.length >= _LONGER.get(kind, BLOCK_BYTES):
+            self._close(sort)
 
-    def _close(self, kind: tuple[str, str]) -> None:
-        block = self._open.pop(kind)
-        self._full(RawBlock(b"".join(block.data), tuple(block.chunks), *kind, block.origin))
+    def _close(self, sort: _Sort) -> None:
+        block = self._open.pop(sort)
+        kind, element, _ = sort
+        self._full(RawBlock(b"".join(block.data), tuple(block.chunks), kind, element, block.origin))
 
 
 def code(block: RawBlock, *, effort: str) -> CodedBlock | None:

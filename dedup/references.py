@@ -123,6 +123,7 @@ class Shelf:
         """Know none."""
         self._models: OrderedDict[bytes, Model] = OrderedDict()
         self._depths: dict[Digest, int] = {}
+        self._heights: dict[Digest, int] = {}
         self._lock = Lock()
 
     def put(self, model: Model) -> None:
@@ -142,6 +143,16 @@ class Shelf:
         """Return whether the model of that path is on the shelf."""
         with self._lock:
             return path in self._models
+
+    def note_heights(self, heights: Mapping[Digest, int]) -> None:
+        """Note how many links stand upon chunks that are stored: they come along when a chunk gets a base."""
+        with self._lock:
+            self._heights.update(heights)
+
+    def height_of(self, chunk: Digest) -> int:
+        """Return how many links stand upon a chunk; of an unknown one the greatest number."""
+        with self._lock:
+            return self._heights.get(chunk, MAX_BASE_DEPTH)
 
     def depth_of(self, chunk: Digest) -> int:
         """Return the depth of a chunk that was stored before; of an unknown one the greatest, so that nothing is
@@ -190,9 +201,13 @@ class FileReferences:
         found = None if tensor_there is None else self._nearest.candidate(tensor_there, piece.start)
         return found if found is not None and found.depth < DEPTH_OF_DELTAS else None
 
-    def is_alone(self, piece: Piece) -> bool:
-        """Return whether *piece* is known to be stored without a base."""
-        return self._shelf.depth_of(piece.chunk.digest) == 0
+    def again(self, piece: Piece) -> Candidate | None:
+        """Return what *piece*, stored without a base, may be coded against now, with all that stands upon it."""
+        chunk = piece.chunk.digest
+        found = self.of(piece) if self._shelf.depth_of(chunk) == 0 else None
+        if found is None or found.depth + 1 + self._shelf.height_of(chunk) > DEPTH_OF_DELTAS:
+            return None
+        return found
 
     def seen(self, piece: Piece, *, is_new: bool, base: Candidate | None) -> None:
         """Note every piece of the file; *base* is what it is to be coded against, should that pay."""

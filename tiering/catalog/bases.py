@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from sqlalchemy import and_, delete, select
 
+from dedup.values import MAX_BASE_DEPTH
 from tiering.catalog.tables import blocks, chunks, recipes, refs
 from tiering.catalog.transaction import Tx, batches
 from tiering.errors import IntegrityError
@@ -55,6 +56,27 @@ def depths(tx: Tx, chunk_nos: Iterable[int]) -> dict[int, int]:
     wanted = set(chunk_nos)
     found = chains(tx, wanted)
     return {number: len(found.get(number, ())) for number in wanted}
+
+
+def heights(tx: Tx, chunk_nos: Iterable[int]) -> dict[int, int]:
+    """Return chunk_no -> how many links the longest chain has that stands upon it, 0 where nothing is coded against
+    it.
+    """
+    roots = set(chunk_nos)
+    found = dict.fromkeys(roots, 0)
+    above = {number: {number} for number in roots}
+    level = 0
+    while above and level <= MAX_BASE_DEPTH:
+        level += 1
+        next_above: dict[int, set[int]] = {}
+        for batch in batches(above):
+            query = select(blocks.c.base_no, blocks.c.first_no).where(blocks.c.base_no.in_(batch))
+            for base_no, first_no in tx.conn.execute(query):
+                next_above.setdefault(first_no, set()).update(above[base_no])
+        for reached in next_above.values():
+            found.update(dict.fromkeys(reached, level))
+        above = next_above
+    return found
 
 
 def forget_dependants(tx: Tx, pack_nos: Iterable[int]) -> int:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import exists, func, insert, literal, select
 
-from dedup.values import Recipe, chunks_of
+from dedup.values import Digest, Recipe, chunks_of
 from tiering.catalog.bases import IN_BLOCK, chains
 from tiering.catalog.numbers import take_numbers
 from tiering.catalog.tables import blocks, chunks, codecs, packs, recipes, refs
@@ -119,6 +119,19 @@ def _refs(
 def _any_base(tx: Tx) -> bool:
     query = select(literal(1)).select_from(blocks).where(blocks.c.base_no.is_not(None)).limit(1)
     return tx.conn.execute(query).first() is not None
+
+
+def contained_chunks(tx: Tx, recipe_nos: Sequence[int]) -> dict[int, Digest]:
+    """Return chunk_no -> digest of the chunks that recipes contain."""
+    found: dict[int, Digest] = {}
+    for batch in batches(recipe_nos):
+        query = (
+            select(chunks.c.chunk_no, chunks.c.digest)
+            .join(refs, refs.c.chunk_no == chunks.c.chunk_no)
+            .where(refs.c.recipe_no.in_(batch), refs.c.times > 0)
+        )
+        found.update({row.chunk_no: Digest(row.digest) for row in tx.conn.execute(query)})
+    return found
 
 
 def packs_of(tx: Tx, recipe_nos: Sequence[int]) -> dict[int, list[int]]:
