@@ -31,11 +31,12 @@ import os, random, sys
 root, kind, size = sys.argv[1], sys.argv[2], int(sys.argv[3])
 rng = random.Random(1)
 words = [bytes(rng.choices(b"etaoinshrdlu", k=rng.randint(2, 9))) for _ in range(5000)]
+phrases = [b" ".join(rng.choices(words, k=40)) for _ in range(50_000)]
 piece = 16 << 20
 for number in range(max(1, size // (1 << 30))):
     with open(os.path.join(root, f"{kind}-{number}.bin"), "wb") as file:
         for _ in range(min(size, 1 << 30) // piece):
-            file.write(rng.randbytes(piece) if kind == "noise" else b" ".join(rng.choices(words, k=piece // 6))[:piece])
+            file.write(rng.randbytes(piece) if kind == "noise" else b" ".join(rng.choices(phrases, k=piece // 200))[:piece])
 """
 
 
