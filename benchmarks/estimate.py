@@ -36,7 +36,8 @@ piece = 16 << 20
 for number in range(max(1, size // (1 << 30))):
     with open(os.path.join(root, f"{kind}-{number}.bin"), "wb") as file:
         for _ in range(min(size, 1 << 30) // piece):
-            file.write(rng.randbytes(piece) if kind == "noise" else b" ".join(rng.choices(phrases, k=piece // 200))[:piece])
+            text = b" ".join(rng.choices(phrases, k=piece // 200)) if kind == "text" else rng.randbytes(piece)
+            file.write(text[:piece])
 """
 
 
