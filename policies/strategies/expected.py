@@ -21,6 +21,8 @@ HORIZON_DAYS = 360.0
 """The future fades with this mean: beyond a year nobody vouches for a file or a price."""
 GAIN = 0.03
 """A move must be cheaper by this part of what staying costs: facts, hysteresis against flutter."""
+DOUBT = 0.02
+"""Where a class cools by itself it needs no forecast; another must be cheaper by this part of all that is foreseen."""
 SWEEPS_FIRST, SWEEPS = 40, 4
 SOLVE_DAYS = 7.0
 WATCHED_DAYS = 100.0
@@ -33,6 +35,7 @@ class Tuning:
 
     horizon_days: float = HORIZON_DAYS
     gain: float = GAIN
+    doubt: float = DOUBT
 
 
 class ExpectedCost:
@@ -49,7 +52,7 @@ class ExpectedCost:
         model = self._learned(scene)
         model.begin(scene, ids)
         values = model.values(scene, ids) + scene.table.first()[ids] + model.caution(scene)
-        return np.asarray(values.argmin(axis=1))
+        return np.asarray((values * self._doubt(scene)).argmin(axis=1))
 
     def observe(self, scene: Scene, ids: Ints, counts: Ints, read_bytes: Ints) -> None:
         """Learn that these were read, and that they were not before."""
@@ -66,10 +69,15 @@ class ExpectedCost:
         early = scene.table.early(ids, here, scene.now - scene.since[ids])
         restart = scene.table.restart(ids, scene.idle(ids))
         once = moves + np.where(np.arange(scene.table.classes) == here[:, None], 0.0, early[:, None] + restart)
-        costs = stays + (1.0 + self._tuning.gain) * once
+        costs = stays * self._doubt(scene) + (1.0 + self._tuning.gain) * once
         best = costs.argmin(axis=1)
         better = costs[rows, best] < costs[rows, here]
         return Review(np.where(better, best, here), model.again(scene, ids))
+
+    def _doubt(self, scene: Scene) -> Floats:
+        """Return [class] what dollars of a forecast are multiplied by: a class that keeps its promise needs none."""
+        is_promise = np.array([bool(offer.ladder) for offer in scene.table.offers])
+        return np.where(is_promise | ~is_promise.any(), 1.0, 1.0 + self._tuning.doubt)
 
     def _learned(self, scene: Scene) -> "_Model":
         if self._model is None:

@@ -99,6 +99,16 @@ def test_a_site_is_found_out_within_weeks(reads: list[int], hot: bool) -> None:
     assert shares[0 if hot else 1] > 0.9
 
 
+def test_a_promise_is_left_only_for_a_clear_gain() -> None:
+    """Whatever is offered beside it, a class that cools by itself is never far from the best."""
+    reads = [list(range(start, 700, 40)) for start in range(1, 60)]
+    trace = history(reads, end=700)
+    table = table_for(trace, WITH_INT)
+    promise = simulate(trace, table, Stay("all-int", 2)).usd_total
+
+    assert simulate(trace, table, ExpectedCost(Terms())).usd_total <= 1.02 * promise
+
+
 def test_every_name_makes_a_strategy_and_baselines_follow_the_classes() -> None:
     terms = Terms(hot="gp3")
     offers = make_offers(BOOK, WITH_INT, terms)
