@@ -9,8 +9,8 @@ import gc
 # A batch of migrate is half a million objects that live for seconds and refer to one another in no cycle. Looking
 # through them after every 700 new ones took a tenth of an ingest's CPU; what cycles libraries make are found still.
 NEW_OBJECTS = 50_000
-# glibc gives every thread a heap of its own, up to eight a core, and each keeps the megabytes that blocks of chunks took
-# once: a fifth of an ingest's peak. Large pieces are asked for rarely enough that two heaps do.
+# glibc gives every thread a heap of its own, up to eight a core, and each keeps the megabytes that blocks of chunks
+# took once: a fifth of an ingest's peak. Large pieces are asked for rarely enough that two heaps do.
 HEAPS = 2
 _M_ARENA_MAX = -8  # malloc.h
 
