@@ -35,6 +35,9 @@ PAGE = "gear-1:4k-16k-64k"
 # What is compressed already changes as a whole.
 MEDIA = "gear-1:64k-256k-1m"
 
+# Arrays of data are not weights: rows come again, within a file and in the next version of it.
+ARRAY = "gear-1:16k-64k-256k"
+
 LONGEST_CHUNK = 16 * MIB
 """No chunker may make longer chunks: readers bound their buffers by it."""
 
@@ -47,6 +50,11 @@ _OF_KIND = {"text": RECORDS.name, "page": PAGE, "media": MEDIA}
 _PIECES_OF_ELEMENT = {
     **dict.fromkeys(("bf16", "f16", "i16", "u16"), "pieces-1:2m"),
     **dict.fromkeys(("i8", "u8", "f8e4m3", "f8e5m2"), "pieces-1:1m"),
+}
+WIDTHS = {
+    **dict.fromkeys(("bf16", "f16", "i16", "u16"), 2),
+    **dict.fromkeys(("f32", "i32", "u32"), 4),
+    **dict.fromkeys(("f64", "i64", "u64"), 8),
 }
 _GearCuts = Callable[[NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint64]], list[int]]
 
@@ -128,6 +136,43 @@ class PieceChunker:
         return ends
 
 
+@dataclass(frozen=True, slots=True)
+class ElementChunker:
+    """Cuts by content, each moved back to the end of a whole element: for arrays of data, whose rows come again.
+
+    Each chunk is cut as if the data began with it, so that cuts do not depend on what they are asked with.
+    """
+
+    name: str
+    inner: "GearChunker"
+    width: int
+    """Bytes of an element; min_len is a multiple."""
+
+    @property
+    def min_len(self) -> int:
+        """See Chunker."""
+        return self.inner.min_len
+
+    @property
+    def max_len(self) -> int:
+        """See Chunker."""
+        return self.inner.max_len
+
+    def cuts(self, data: memoryview, *, final: bool) -> list[int]:
+        """See Chunker."""
+        ends: list[int] = []
+        at, size = 0, len(data)
+        while at < size:
+            view = data[at : at + self.max_len]
+            found = self.inner.cuts(view, final=final and at + len(view) == size)
+            if not found:
+                break
+            is_end = at + found[0] == size and final
+            at += found[0] if is_end else found[0] // self.width * self.width
+            ends.append(at)
+        return ends
+
+
 @cache
 def resolve_chunker(name: str) -> Chunker:
     """Return the chunker of a stored *name*. Raises UnknownName for an algorithm or sizes that are not known here."""
@@ -136,6 +181,11 @@ def resolve_chunker(name: str) -> Chunker:
     piece = _PIECES.fullmatch(name)
     if piece is not None and 0 < int(piece[1]) * _UNITS[piece[2]] <= LONGEST_CHUNK:
         return PieceChunker(name, int(piece[1]) * _UNITS[piece[2]])
+    plain, colon, width = name.partition(":of-")
+    if colon and width in {"2", "4", "8"}:
+        inner = resolve_chunker(plain)
+        if isinstance(inner, GearChunker):
+            return ElementChunker(name, inner, int(width))
     match = _NAME.fullmatch(name)
     if match is None:
         raise UnknownName(f"chunker {name!r} is not known")
@@ -156,7 +206,13 @@ def chunker_for(size_bytes: int) -> str:
 
 
 def chunker_of(region: Region, size_bytes: int) -> Chunker:
-    """Return the chunker for *region* of a file of *size_bytes*: by its kind, and for generic bytes by the size."""
+    """Return the chunker for *region* of a file of *size_bytes*: by its kind, and for generic bytes by the size.
+
+    Tensors that have a name are weights, and change in place; arrays that have none are data.
+    """
+    if region.kind == "tensor" and not region.name:
+        width = WIDTHS.get(region.element, 1)
+        return resolve_chunker(ARRAY if width == 1 else f"{ARRAY}:of-{width}")
     if region.kind == "tensor":
         return resolve_chunker(_PIECES_OF_ELEMENT.get(region.element, "pieces-1:4m"))
     return resolve_chunker(_OF_KIND.get(region.kind) or chunker_for(size_bytes))

@@ -6,7 +6,7 @@ generated/numpy.lib.format.html. The literal is searched for its type string, ne
 
 import re
 
-from dedup.formats.covering import GENERIC, LONGEST_NAME, TENSOR, TEXT, cover
+from dedup.formats.covering import GENERIC, TENSOR, TEXT, cover
 from dedup.formats.elements import NUMPY, fitting
 from dedup.formats.reading import Doubt, Reader
 from dedup.values import Region, Span
@@ -19,8 +19,10 @@ _TYPE = re.compile(rb"['\"]descr['\"]\s*:\s*['\"]([<>|=]?[A-Za-z][0-9]{0,4})(?:\
 _STRUCTURE = re.compile(rb"['\"]descr['\"]\s*:\s*\[")
 
 
-def segment_npy(reader: Reader, *, name: str = "array") -> list[Region]:
-    """Return the header as text and the array as one tensor called *name*; an array of objects is a pickle: generic."""
+def segment_npy(reader: Reader) -> list[Region]:
+    """Return the header as text and the array as one tensor without a name, for it is data more often than weights; an
+    array of objects is a pickle: generic.
+    """
     prefix = reader.exact(0, 10)
     if prefix[:6] != MAGIC or prefix[6] not in {1, 2, 3}:
         raise Doubt("not npy")
@@ -32,16 +34,16 @@ def segment_npy(reader: Reader, *, name: str = "array") -> list[Region]:
     header = reader.exact(start, length)
     start += length
     body = Span(start, reader.size - start)
-    return cover([Region(Span(0, start), TEXT), _array(header, body, name)], reader.size)
+    return cover([Region(Span(0, start), TEXT), _array(header, body)], reader.size)
 
 
-def _array(header: bytes, body: Span, name: str) -> Region:
+def _array(header: bytes, body: Span) -> Region:
     match = _TYPE.search(header)
     if match is None:
         if _STRUCTURE.search(header) is None:
             raise Doubt("no type in the header")
-        return Region(body, TENSOR, "", name[:LONGEST_NAME])
+        return Region(body, TENSOR)
     described = match[1].decode("ascii")
     if described.endswith(("O", "S", "U")) or described[1:2] in {"O", "S", "U", "V"}:
         return Region(body, GENERIC)
-    return Region(body, TENSOR, fitting(NUMPY.get(described, ""), body.length), name[:LONGEST_NAME])
+    return Region(body, TENSOR, fitting(NUMPY.get(described, ""), body.length))

@@ -126,7 +126,7 @@ def _member(reader: Reader, member: zips.Member, *, depth: int) -> list[Region]:
         return [Region(Span(0, reader.size), MEDIA)]
     if member.name.endswith(".npy"):
         try:
-            return npy.segment_npy(reader, name=member.name.removesuffix(".npy"))
+            return npy.segment_npy(reader)
         except REFUSALS:
             return [Region(Span(0, reader.size), GENERIC)]
     return _segmented(reader, b"", max(0, depth - 1))

@@ -156,3 +156,27 @@ def test_an_unknown_name_is_refused(name: str) -> None:
 def pieces(chunker: GearChunker, data: bytes) -> list[bytes]:
     ends = [0, *chunker.cuts(memoryview(data), final=True)]
     return [data[start:end] for start, end in pairwise(ends)]
+
+
+@given(seed=st.integers(0, 50), width=st.sampled_from([2, 4, 8]), splits=st.lists(st.integers(1, 900_000), max_size=4))
+def test_cuts_of_elements_are_whole_and_the_same_over_any_split(seed: int, width: int, splits: list[int]) -> None:
+    data = random.Random(seed).randbytes(1_000_003)
+    chunker = resolve_chunker(f"gear-1:4k-16k-64k:of-{width}")
+    whole = chunker.cuts(memoryview(data), final=True)
+    assert whole[-1] == len(data)
+    assert all(end % width == 0 for end in whole[:-1])
+    begun, found = 0, []
+    for split in [*sorted(splits), len(data)]:
+        ends = chunker.cuts(memoryview(data)[begun:split], final=split == len(data)) if split > begun else []
+        found += [begun + end for end in ends]
+        begun = found[-1] if found else 0
+    assert found == whole
+
+
+def test_rows_that_come_again_are_found_again() -> None:
+    rows = random.Random(1).randbytes(400_000)
+    chunker = resolve_chunker("gear-1:4k-16k-64k:of-4")
+    data = memoryview(rows + rows)
+    ends = chunker.cuts(data, final=True)
+    pieces = [bytes(data[start:end]) for start, end in pairwise([0, *ends])]
+    assert len(set(pieces)) < 0.7 * len(pieces)

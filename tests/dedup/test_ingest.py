@@ -182,7 +182,7 @@ def test_a_file_of_one_chunk_has_the_chunks_digest() -> None:
 def test_tensors_are_cut_into_pieces_from_their_start(element: str, length: int) -> None:
     data = os.urandom(9_000_000)
 
-    result = whole(data, Region(Span(0, 1000), "generic"), Region(Span(1000, len(data) - 1000), "tensor", element))
+    result = whole(data, Region(Span(0, 1000), "generic"), Region(Span(1000, len(data) - 1000), "tensor", element, "w"))
 
     lengths = [part.length for part in result.parts]
     rest = (len(data) - 1000) % length
