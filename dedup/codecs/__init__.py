@@ -14,7 +14,21 @@ from dedup.codecs.elements import ELEMENTS, SORTED
 from dedup.errors import CorruptChunk, UnknownName
 from dedup.fingerprint import Buffer
 
-__all__ = ["EFFORTS", "RAW", "Coded", "decode", "encode", "encode_against", "is_known", "needs_base"]
+GIVEN = "given"
+"""Kind of bytes whose codec is prescribed, not chosen."""
+
+__all__ = [
+    "EFFORTS",
+    "GIVEN",
+    "RAW",
+    "Coded",
+    "decode",
+    "encode",
+    "encode_against",
+    "is_known",
+    "level_given",
+    "needs_base",
+]
 
 _Decoder = Callable[[Buffer, int], bytes]
 _BaseDecoder = Callable[[Buffer, int, Buffer], bytes]
@@ -24,11 +38,15 @@ def encode(data: Buffer, *, kind: str = "generic", element: str = "", effort: st
     """Return *data* coded on its own, or raw where coding does not make it smaller; decoded again and compared first.
 
     *kind* and *element* are those of dedup.values.Region; they steer the choice and are never trusted: data that is not
-    what they say is coded no worse than raw. *effort* is a key of EFFORTS (ValueError). Raises CorruptChunk if a codec
-    does not give the same bytes back (a fault of memory or library: nothing may be stored then).
+    what they say is coded no worse than raw. Of kind GIVEN *element* is the name of the codec, raw or zstd:<level>,
+    that somebody prescribed. *effort* is a key of EFFORTS (ValueError). Raises CorruptChunk if a codec does not give
+    the same bytes back (a fault of memory or library: nothing may be stored then), UnknownName for what cannot be
+    prescribed.
     """
-    level = level_of(effort, kind)
     raw = bytes(data)
+    if kind == GIVEN:
+        return _proven(choice.prescribed(raw, level_given(element)), raw, None)
+    level = level_of(effort, kind)
     return _proven(choice.solo(raw, kind=kind, element=element, level=level), raw, None)
 
 
@@ -47,6 +65,18 @@ def encode_against(
     if coded is None or len(coded.payload) >= len(raw):
         return None
     return _proven(coded, raw, base)
+
+
+def level_given(codec: str) -> int | None:
+    """Return the zstd level of a codec that may be prescribed, None for raw. Raises UnknownName for any other."""
+    if codec == RAW:
+        return None
+    name, _, level = codec.partition(":")
+    if name != "zstd" or not level.isdecimal() or int(level) not in frames.LEVELS:
+        raise UnknownName(
+            f'codec {codec!r} cannot be prescribed: only "raw" and "zstd:1" to "zstd:{max(frames.LEVELS)}"'
+        )
+    return int(level)
 
 
 def decode(codec: str, payload: Buffer, raw_len: int, base: Buffer | None = None) -> bytes:

@@ -49,6 +49,14 @@ def solo(raw: bytes, *, kind: str, element: str, level: int) -> Coded:
     )
 
 
+def prescribed(raw: bytes, level: int | None) -> Coded:
+    """Return *raw* in one zstd frame of *level*; raw for None, and where that is not smaller."""
+    if level is None:
+        return Coded(RAW, raw, "as prescribed")
+    coded = Coded(f"zstd:{level}", frames.compress(raw, level), "as prescribed")
+    return coded if len(coded.payload) < len(raw) else Coded(RAW, raw, "does not shrink")
+
+
 def against(raw: bytes, base: Buffer, *, elements: tuple[str, str], level: int, rival: Coded | None) -> Coded | None:
     """Return *raw* coded against *base*, or None where that does not pay. *elements* are raw's and the base's."""
     element, base_element = elements

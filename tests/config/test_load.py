@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from dedup.codecs import level_given
+from dedup.errors import UnknownName
 from tiering.config import find_config, load_config, parse_config
+from tiering.config.sections import ChunkingConfig
 from tiering.errors import ConfigError
 
 SMALLEST = """
@@ -117,3 +120,17 @@ def test_every_value_knows_where_it_came_from() -> None:
     assert loaded.origins["roots[0].path"] == "file"
     assert "gc.grace" not in loaded.origins
     assert loaded.config.catalog.url == "postgresql://u:secret@h/db"
+
+
+@pytest.mark.parametrize("codec", ["raw", "zstd:1", "zstd:22"])
+def test_a_codec_may_be_prescribed_by_pattern_and_dedup_knows_it(codec: str) -> None:
+    assert ChunkingConfig(codecs={"*.log": codec}).codecs == {"*.log": codec}
+    level_given(codec)
+
+
+@pytest.mark.parametrize("codec", ["", "zstd", "zstd:0", "zstd:23", "lz4", "delta-1:bf16", "planes-1"])
+def test_p8_what_cannot_be_prescribed_gets_a_sentence(codec: str) -> None:
+    with pytest.raises(ValueError, match="cannot be prescribed"):
+        ChunkingConfig(codecs={"*.log": codec})
+    with pytest.raises(UnknownName):
+        level_given(codec)

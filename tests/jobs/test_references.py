@@ -3,13 +3,14 @@
 import json
 import os
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 from sqlalchemy import text
 
-from tests.jobs.lab import Lab
+from tests.jobs.lab import Lab, open_lab
 from tests.jobs.outbound import items, learn, states, stored_bytes
 from tiering.catalog import sums
 from tiering.catalog.values import FileState
@@ -134,3 +135,14 @@ def test_the_best_and_the_final_one_need_nothing_else(lab: Lab, name: str) -> No
     lab.write(f"run/{name}", step(2))
     store_all(lab)
     assert codecs(lab)["delta-1:bf16"] == 0
+
+
+def test_a_prescribed_codec_is_what_a_file_gets(tmp_path: Path) -> None:
+    with open_lab(tmp_path / "lab", chunking={"codecs": {"*.safetensors": "zstd:2", "raw/": "raw"}}) as lab:
+        lab.write("run/model_00001.safetensors", step(1))
+        lab.write("run/model_00002.safetensors", step(2))
+        lab.write("raw/text.txt", b"the same words again and again " * 9_000)
+        store_all(lab)
+        assert set(codecs(lab)) == {"zstd:2", "raw"}
+        for number in (1, 2):
+            assert stored_bytes(lab, b"run/model_%05d.safetensors" % number) == step(number)

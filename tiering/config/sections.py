@@ -5,11 +5,13 @@ value does. Python names carry units; the key in the file is the alias where the
 """
 
 import os
+import re
 from enum import StrEnum
 from typing import Literal
 
 from pydantic import Field, field_validator
 
+from policies.globs import compile_glob
 from tiering.clock import NS_PER_DAY, NS_PER_S
 from tiering.config.quantities import Duration, OptionalDuration, Schedule, Size
 from tiering.config.section import Section, absolute_path, known_timezone, plain_name
@@ -19,6 +21,8 @@ MIB = 2**20
 ARCHIVE_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 """Classes whose objects must be restored before they can be read."""
 MAX_TAGS = 10
+_PRESCRIBED = re.compile(r"raw|zstd:([1-9]|1[0-9]|2[0-2])")
+"""What dedup.codecs.level_given takes; importing it would cost every command a fifth of a second."""
 LOCAL_SCHEMES = ("file://", "memory://")
 
 
@@ -227,6 +231,20 @@ class ChunkingConfig(Section):
     effort: Literal["fast", "balanced", "small"] = Field(
         "balanced", description="Compression effort: fast, balanced or small. Only what is stored from now on changes."
     )
+    codecs: dict[str, str] = Field(
+        {},
+        description='Codec by pattern, instead of what content suggests: { "*.log" = "zstd:19", "raw/**" = "raw" }. '
+        "The first pattern that matches the path below its root decides; such files are coded against nothing.",
+    )
+
+    @field_validator("codecs")
+    @classmethod
+    def _known_codecs(cls, value: dict[str, str]) -> dict[str, str]:
+        for pattern, codec in value.items():
+            compile_glob(pattern)
+            if not _PRESCRIBED.fullmatch(codec):
+                raise ValueError(f'codec "{codec}" cannot be prescribed: only "raw" and "zstd:1" to "zstd:22"')
+        return value
 
 
 class ReleaseConfig(Section):
@@ -268,6 +286,12 @@ class RecallConfig(Section):
     )
     restore_days: int = Field(
         7, ge=1, le=90, description="Days a restored copy of an archived object stays readable, and billed."
+    )
+    budget_usd_per_day: float | None = Field(
+        None, ge=0, description="Archive restores that would cost more in 24 hours are refused, with the quote."
+    )
+    budget_usd_per_month: float | None = Field(
+        None, ge=0, description="The same for 730 hours. Without either there is no limit."
     )
 
 

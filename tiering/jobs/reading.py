@@ -13,12 +13,14 @@ from typing import Self
 from dedup.blocks import Gatherer, Newcomers, RawBlock, code
 from dedup.buffers import thread_buffer
 from dedup.chunkers import chunker_for, chunker_of
+from dedup.codecs import GIVEN
 from dedup.errors import CorruptChunk, ShortRead
 from dedup.fingerprint import FingerprintFunction
 from dedup.formats.segmentation import HEAD_BYTES, plain_kind, segment, segment_head
 from dedup.ingest import Cutting, Piece, ingest, ingest_whole
 from dedup.references import FileReferences, Shelf
 from dedup.values import Extent, Region, Span
+from policies.globs import matches
 from tiering.errors import IntegrityError, SourceChanged, SourceError, SourceRefused
 from tiering.hot.lease import OneLease
 from tiering.hot.refusal import Surroundings
@@ -122,7 +124,7 @@ class Reader:
             raise SourceRefused(f"{self._shown(wanted)} {reason}")
         if found.has_holes:
             return None
-        regions = _regions_of(view, wanted.row.name)
+        regions = self._given(wanted) or _regions_of(view, wanted.row.name)
         result, cut = ingest_whole(view, Cutting(_small_chunker, self.fingerprint, _Shown(self.ctx, wanted), regions))
         pieces += cut
         name = chunker_for(len(view))
@@ -158,7 +160,7 @@ class Reader:
                     raise Stopped(f"{source.path} was being read when the job was asked to stop")
                 source.check()
 
-            regions = segment(SourceBytes(source), name=row.name) or ()
+            regions = self._given(wanted) or segment(SourceBytes(source), name=row.name) or ()
             references = self._references(wanted, regions)
             chunkers = partial(chunker_of, size_bytes=source.size)
             cutting = Cutting(chunkers, self.fingerprint, source.path, regions)
@@ -173,6 +175,15 @@ class Reader:
             source.drop_cache()
             name = chunker_for(source.size)
             return Outgoing(wanted, source.identity, result.parts, result.digest, meta, name, source.has_lease)
+
+    def _given(self, wanted: Wanted) -> Sequence[Region]:
+        """Return the whole of a file whose codec is prescribed as one region; nothing for any other."""
+        codecs = self.ctx.config.chunking.codecs
+        if not codecs or not wanted.row.size:
+            return ()
+        path = os.fsdecode(wanted.row.path)
+        codec = next((codec for pattern, codec in codecs.items() if matches(pattern, path)), "")
+        return (Region(Span(0, wanted.row.size), GIVEN, codec),) if codec else ()
 
     def _references(self, wanted: Wanted, regions: Sequence[Region]) -> FileReferences | None:
         """Return what the tensors of a file may be coded against; None for one without named tensors."""
