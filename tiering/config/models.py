@@ -4,6 +4,7 @@ import os
 
 from pydantic import Field, field_validator, model_validator
 
+from tiering.config.bucket import BucketConfig
 from tiering.config.rule import RuleConfig
 from tiering.config.section import Section, plain_name
 from tiering.config.sections import (
@@ -51,6 +52,7 @@ class Config(Section):
     logs: LogsConfig = LogsConfig()
     notify: NotifyConfig = NotifyConfig()
     rules: tuple[RuleConfig, ...] = Field((), description="In order; none at all means the built-in rules.")
+    buckets: tuple[BucketConfig, ...] = Field((), description="Buckets under care, apart from roots and tiers.")
 
     @field_validator("tiers")
     @classmethod
@@ -72,6 +74,7 @@ class Config(Section):
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f'roots: two roots are called "{name}"')
+        self._check_buckets()
         if self.metadata.tier and self.metadata.tier not in self.tiers:
             raise ValueError(
                 f'metadata.tier: there is no tier "{self.metadata.tier}" (there are {", ".join(self.tiers)})'
@@ -81,6 +84,16 @@ class Config(Section):
                 known = ", ".join(["hot", *self.tiers])
                 raise ValueError(f'rules[{number}].tier: there is no tier "{rule.tier}" (there are {known})')
         return self
+
+    def _check_buckets(self) -> None:
+        names = [bucket.name for bucket in self.buckets]
+        for number, bucket in enumerate(self.buckets):
+            if names.count(bucket.name) > 1:
+                raise ValueError(f'buckets: two buckets are called "{bucket.name}"')
+            for name, tier in self.tiers.items():
+                ours, theirs = tier.store.rstrip("/") + "/", bucket.url.rstrip("/") + "/"
+                if ours.startswith(theirs) or theirs.startswith(ours):
+                    raise ValueError(f"buckets[{number}].url: {bucket.url} holds the store of tiers.{name}")
 
     @property
     def metadata_tier(self) -> str:

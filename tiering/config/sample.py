@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
+from tiering.config.bucket import BucketConfig, BucketRuleConfig
 from tiering.config.models import Config
 from tiering.config.quantities import say_duration, say_size
 from tiering.config.rule import RuleConfig
@@ -56,6 +57,10 @@ def render_config(config: Config) -> str:
     blocks += ["", RULES.format(tier=next(iter(config.tiers))).rstrip()]
     for rule in config.rules:
         blocks += ["", "[[rules]]", *_set_fields(rule)]
+    for bucket in config.buckets:
+        blocks += ["", "[[buckets]]", *_set_fields(bucket)]
+        for choice in bucket.rules:
+            blocks += ["", "[[buckets.rules]]", *_set_fields(choice)]
     return "\n".join(blocks) + "\n"
 
 
@@ -109,10 +114,15 @@ def _all_sections() -> Iterator[tuple[str, type[Section]]]:
             assert issubclass(annotation, Section)
             yield f"[{name}]", annotation
     yield "[[rules]]", RuleConfig
+    yield "[[buckets]]", BucketConfig
+    yield "[[buckets.rules]]", BucketRuleConfig
 
 
 def _is_section(info: FieldInfo) -> bool:
-    return info.annotation in {tuple[RootConfig, ...], dict[str, TierConfig], tuple[RuleConfig, ...]}
+    return info.annotation in {
+        tuple[RootConfig, ...], dict[str, TierConfig], tuple[RuleConfig, ...],
+        tuple[BucketConfig, ...], tuple[BucketRuleConfig, ...],
+    }  # fmt: skip
 
 
 def _summary(section: type[Section]) -> str:
@@ -137,7 +147,7 @@ def _fields(kind: type[Section], section: Section, *, only: Iterable[str] = ()) 
 def _set_fields(section: Section) -> Iterator[str]:
     for name, info in type(section).model_fields.items():
         value = getattr(section, name)
-        if value != info.default:
+        if value != info.default and not _is_section(info):
             yield f"{info.alias or name} = {spelled(name, value)}"
 
 

@@ -94,21 +94,7 @@ class RetryingStore(Wrapper):
         return found if held == checksum else None
 
     def _retrying(self) -> Retrying:
-        started = self._clock.monotonic_s()
-
-        def is_over(state: RetryCallState) -> bool:
-            error = state.outcome.exception() if state.outcome else None
-            if isinstance(error, ChecksumRefused) and state.attempt_number >= _DAMAGED_ATTEMPTS:
-                return True
-            return self._clock.monotonic_s() + state.upcoming_sleep > started + self._deadline_s
-
-        return Retrying(
-            sleep=self._clock.sleep,
-            stop=is_over,
-            wait=wait_random_exponential(multiplier=_FIRST_WAIT_S, max=_LONGEST_WAIT_S),
-            retry=retry_if_exception(_is_transient),
-            reraise=True,
-        )
+        return retries(self._clock, self._deadline_s)
 
 
 class RetryingArchive(RestoreOperations, RetryingStore):
@@ -119,6 +105,25 @@ def retrying(store: Store, *, clock: Clock, deadline_s: float) -> Store:
     """Return *store* with retries; see the module docstring."""
     kind = RetryingArchive if isinstance(store, ArchiveStore) else RetryingStore
     return kind(store, clock=clock, deadline_s=deadline_s)
+
+
+def retries(clock: Clock, deadline_s: float) -> Retrying:
+    """Return what calls a function until it succeeds, fails for good, or *deadline_s* seconds from now are over."""
+    started = clock.monotonic_s()
+
+    def is_over(state: RetryCallState) -> bool:
+        error = state.outcome.exception() if state.outcome else None
+        if isinstance(error, ChecksumRefused) and state.attempt_number >= _DAMAGED_ATTEMPTS:
+            return True
+        return clock.monotonic_s() + state.upcoming_sleep > started + deadline_s
+
+    return Retrying(
+        sleep=clock.sleep,
+        stop=is_over,
+        wait=wait_random_exponential(multiplier=_FIRST_WAIT_S, max=_LONGEST_WAIT_S),
+        retry=retry_if_exception(_is_transient),
+        reraise=True,
+    )
 
 
 def _is_transient(error: BaseException) -> bool:

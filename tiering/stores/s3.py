@@ -221,11 +221,16 @@ def open_s3(bucket: str, prefix: str, options: StoreOptions) -> S3Store:
 
     Credentials come from the environment, the profile, or the machine's role; never from the configuration or the URL.
     """
-    where = options.endpoint_url or "AWS"
-    with translated(Call(f"s3://{bucket}/{prefix}".rstrip("/"), bucket, "", "open", where)):
+    client = connect(options, url=f"s3://{bucket}/{prefix}".rstrip("/"), bucket=bucket)
+    return S3Store(client, bucket=bucket, prefix=prefix, options=options)
+
+
+def connect(options: StoreOptions, *, url: str, bucket: str) -> Any:
+    """Return the client that *options* describe, with botocore's own retries off. Sends nothing."""
+    with translated(Call(url, bucket, "", "open", options.endpoint_url or "AWS")):
         session = boto3.Session(profile_name=options.profile or None, region_name=options.region or None)
         region = session.region_name or ("us-east-1" if options.endpoint_url else None)
-        client = session.client(
+        return session.client(
             "s3",
             endpoint_url=options.endpoint_url or None,
             region_name=region,
@@ -243,7 +248,6 @@ def open_s3(bucket: str, prefix: str, options: StoreOptions) -> S3Store:
                 user_agent_appid="frostline",
             ),
         )
-    return S3Store(client, bucket=bucket, prefix=prefix, options=options)
 
 
 def _signs_payload(options: StoreOptions) -> bool:

@@ -40,6 +40,9 @@ class Call:
 PROVIDER_ERRORS = (boto.BotoCoreError, boto.ClientError, OSError)
 """What a call through boto3 raises when it fails."""
 
+ProviderAnswer = boto.ClientError
+"""An error that the provider answered, as boto3 raises it."""
+
 _MISSING = frozenset({"NoSuchKey", "404", "NotFound", "NoSuchVersion"})
 _NO_BUCKET = frozenset({"NoSuchBucket", "InvalidBucketName"})
 _TAKEN = frozenset({"PreconditionFailed", "412"})

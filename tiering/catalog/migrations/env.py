@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from tiering.catalog.tables import metadata
+from tiering.catalog.bucket_tables import metadata
 
 connection = context.config.attributes["connection"]
 context.configure(connection=connection, target_metadata=metadata)

@@ -6,6 +6,7 @@ Step of the catalog's schema, run by alembic.
 import sqlalchemy as sa
 from alembic import op
 
+from tiering.catalog.migrations import bucket_schema
 from tiering.catalog.schema import guards
 
 revision = "0001"
@@ -26,6 +27,7 @@ def upgrade() -> None:
     _tickets()
     _ledger()
     _segments()
+    bucket_schema.create()
     for statement in guards(op.get_bind().dialect.name):
         op.execute(statement)
 

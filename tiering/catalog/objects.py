@@ -1,0 +1,200 @@
+"""Rows of buckets under care and of the objects in them: written by scans a page at a time, read in key order.
+
+An object's row is what the last scan saw, and what we did since; a scan that looks at an older snapshot (S3 Inventory)
+does not undo the latter. Nothing here weighs in the books of bytes.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import delete, func, insert, select, update
+
+from tiering.catalog.bucket_tables import buckets, objects
+from tiering.catalog.transaction import Tx, fetch_raw
+from tiering.clock import NS_PER_S
+
+CLASSES = (
+    "STANDARD", "REDUCED_REDUNDANCY", "INTELLIGENT_TIERING", "STANDARD_IA", "ONEZONE_IA", "GLACIER_IR", "GLACIER",
+    "DEEP_ARCHIVE", "OTHER",
+)  # fmt: skip
+"""Stored as their place here: only ever append. OTHER is what frostline does not know and leaves alone."""
+CLASS_NO = {name: number for number, name in enumerate(CLASSES)}
+ARCHIVED = 1
+"""Flag: INTELLIGENT_TIERING keeps it in an archive access tier, where it cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class BucketRow:
+    """One bucket under care."""
+
+    bucket_id: int
+    name: str
+    url: str
+    scan_no: int
+    scanned_ns: int | None
+    accrued_ns: int | None
+    evidence_s: int | None
+    logs_after: str
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a scan saw of one object."""
+
+    key: bytes
+    size: int
+    class_no: int
+    etag: bytes
+    """As packed_etag() has it."""
+    modified_s: int
+    access_s: int | None = None
+    flags: int = 0
+
+
+ObjectFacts = tuple[bytes, int, int, bytes, int, int, int | None, int]
+"""(key, size, class_no, etag, modified_s, since_s, access_s, flags): a tuple, because there are millions."""
+
+_FACTS = "key, size, class_no, etag, modified_s, since_s, access_s, flags"
+
+
+def packed_etag(etag: str) -> bytes:
+    """Return an ETag as stored: 16 bytes of a plain MD5 (half of all bytes a row has), else its text in quotes (never 16 bytes)."""
+    text = etag.strip('"')
+    if len(text) == 32:
+        try:
+            return bytes.fromhex(text)
+        except ValueError:
+            pass  # not an MD5: servers may put anything there
+    spelled = f'"{text}"'.encode()
+    return spelled if len(spelled) != 16 else b'"' + spelled
+
+
+def etag_text(etag: bytes) -> str:
+    """Return the ETag as S3 spells it, with its quotes."""
+    text = etag.hex() if len(etag) == 16 else etag.strip(b'"').decode()
+    return f'"{text}"'
+
+
+def ensure(tx: Tx, name: str, url: str) -> BucketRow:
+    """Return the row of a bucket, made if there is none; under another URL than before it starts anew."""
+    row = tx.conn.execute(select(buckets).where(buckets.c.name == name)).one_or_none()
+    if row is None:
+        values = {"name": name, "url": url, "scan_no": 0, "logs_after": ""}
+        tx.conn.execute(insert(buckets), values)
+    elif row.url != url:
+        tx.conn.execute(delete(objects).where(objects.c.bucket_id == row.bucket_id))
+        fresh = {"url": url, "scanned_ns": None, "accrued_ns": None, "evidence_s": None, "logs_after": ""}
+        tx.conn.execute(update(buckets).where(buckets.c.bucket_id == row.bucket_id).values(fresh))
+    return BucketRow(*tx.conn.execute(select(buckets).where(buckets.c.name == name)).one())
+
+
+def find(tx: Tx, name: str) -> BucketRow | None:
+    """Return the row of a bucket; None before its first scan."""
+    row = tx.conn.execute(select(buckets).where(buckets.c.name == name)).one_or_none()
+    return None if row is None else BucketRow(*row)
+
+
+def begin_scan(tx: Tx, bucket_id: int) -> int:
+    """Return the number of a new scan."""
+    counted = update(buckets).where(buckets.c.bucket_id == bucket_id).values(scan_no=buckets.c.scan_no + 1)
+    return int(tx.conn.execute(counted.returning(buckets.c.scan_no)).scalar_one())
+
+
+def write_page(tx: Tx, bucket_id: int, page: Iterable[Seen], *, scan_no: int, as_of_s: int) -> None:
+    """Insert or refresh rows; what is known from after *as_of_s*, the time of what is read, stays as it is.
+
+    An object whose class changed and whose bytes did not has been in it since now, as far as anybody can tell.
+    """
+    now_s = tx.now_ns // NS_PER_S
+    marks = "%s" if not tx.is_sqlite else "?"
+    values = ", ".join([marks] * 10)
+    changed = "objects.class_no <> excluded.class_no"
+    text = (
+        f"INSERT INTO objects (bucket_id, key, size, class_no, etag, modified_s, since_s, access_s, flags, seen) "  # noqa: S608  # our names and numbers
+        f"VALUES ({values}) ON CONFLICT (bucket_id, key) DO UPDATE SET "
+        f"since_s = CASE WHEN objects.modified_s <> excluded.modified_s THEN excluded.since_s "
+        f"WHEN {changed} THEN {now_s:d} ELSE objects.since_s END, "
+        f"was_no = CASE WHEN {changed} OR objects.etag <> excluded.etag THEN NULL ELSE objects.was_no END, "
+        f"access_s = CASE WHEN excluded.access_s IS NULL OR excluded.access_s < objects.access_s "
+        f"THEN objects.access_s ELSE excluded.access_s END, "
+        f"size = excluded.size, class_no = excluded.class_no, etag = excluded.etag, "
+        f"modified_s = excluded.modified_s, flags = excluded.flags, seen = excluded.seen "
+        f"WHERE objects.modified_s <= {as_of_s:d}"
+    )
+    rows = [
+        (bucket_id, it.key, it.size, it.class_no, it.etag, it.modified_s, it.modified_s, it.access_s, it.flags, scan_no)
+        for it in page
+    ]
+    if rows:
+        tx.conn.exec_driver_sql(text, rows)
+
+
+def forget_unseen(tx: Tx, bucket_id: int, *, scan_no: int, as_of_s: int, limit: int) -> int:
+    """Drop at most *limit* rows that a whole scan did not see and that are not newer than it; return how many."""
+    text = "SELECT key FROM objects WHERE bucket_id = ? AND seen < ? AND modified_s <= ? LIMIT ?"
+    gone = fetch_raw(tx, text, (bucket_id, scan_no, as_of_s, limit))
+    if gone:
+        mark = "?" if tx.is_sqlite else "%s"
+        dropping = f"DELETE FROM objects WHERE bucket_id = {mark} AND key = {mark}"  # noqa: S608  # placeholders
+        tx.conn.exec_driver_sql(dropping, [(bucket_id, key) for (key,) in gone])
+    return len(gone)
+
+
+def end_scan(tx: Tx, bucket_id: int) -> None:
+    """Note that a scan saw everything."""
+    tx.conn.execute(update(buckets).where(buckets.c.bucket_id == bucket_id).values(scanned_ns=tx.now_ns))
+
+
+def note_access(tx: Tx, bucket_id: int, reads: Iterable[tuple[bytes, int]]) -> None:
+    """Note (key, second) of reads; keys that are not known are left out."""
+    mark = "?" if tx.is_sqlite else "%s"
+    text = (
+        f"UPDATE objects SET access_s = {mark} WHERE bucket_id = {mark} AND key = {mark} "  # noqa: S608  # placeholders
+        f"AND (access_s IS NULL OR access_s < {mark})"
+    )
+    rows = [(at_s, bucket_id, key, at_s) for key, at_s in reads]
+    if rows:
+        tx.conn.exec_driver_sql(text, rows)
+
+
+def note_logs(tx: Tx, bucket_id: int, *, after: str, evidence_s: int | None) -> None:
+    """Note the last access log read, and since when reads are known."""
+    values = {"logs_after": after, "evidence_s": evidence_s}
+    tx.conn.execute(update(buckets).where(buckets.c.bucket_id == bucket_id).values(values))
+
+
+def note_accrued(tx: Tx, bucket_id: int, until_ns: int) -> None:
+    """Note up to when savings are booked."""
+    tx.conn.execute(update(buckets).where(buckets.c.bucket_id == bucket_id).values(accrued_ns=until_ns))
+
+
+def pages(tx: Tx, bucket_id: int, *, after: bytes = b"", rows: int) -> Iterator[Sequence[ObjectFacts]]:
+    """Yield the objects after a key in key order, at most *rows* at a time."""
+    text = f"SELECT {_FACTS} FROM objects WHERE bucket_id = ? AND key > ? ORDER BY key LIMIT ?"  # noqa: S608  # our names
+    while True:
+        page: list[ObjectFacts] = fetch_raw(tx, text, (bucket_id, after, rows))
+        if not page:
+            return
+        yield page
+        after = page[-1][0]
+
+
+def get(tx: Tx, bucket_id: int, key: bytes) -> ObjectFacts | None:
+    """Return what is known of one object."""
+    found: list[ObjectFacts] = fetch_raw(
+        tx,
+        f"SELECT {_FACTS} FROM objects WHERE bucket_id = ? AND key = ?",  # noqa: S608  # our names
+        (bucket_id, key),
+    )
+    return found[0] if found else None
+
+
+def by_class(tx: Tx, bucket_id: int) -> dict[str, tuple[int, int]]:
+    """Return class -> (objects, bytes)."""
+    query = (
+        select(objects.c.class_no, func.count(), func.coalesce(func.sum(objects.c.size), 0))
+        .where(objects.c.bucket_id == bucket_id)
+        .group_by(objects.c.class_no)
+        .order_by(objects.c.class_no)
+    )
+    return {CLASSES[number]: (int(count), int(size)) for number, count, size in tx.conn.execute(query)}
