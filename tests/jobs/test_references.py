@@ -10,11 +10,14 @@ import numpy.typing as npt
 import pytest
 from sqlalchemy import text
 
+from dedup.codecs import is_known
+from dedup.codecs.words import in_words
 from tests.jobs.lab import Lab, open_lab
-from tests.jobs.outbound import items, learn, states, stored_bytes
+from tests.jobs.outbound import items, learn, rows, states, stored_bytes
 from tiering.catalog import sums
 from tiering.catalog.values import FileState
 from tiering.jobs.audit import audit
+from tiering.jobs.coding import coding_of
 from tiering.jobs.gc import collect
 from tiering.jobs.migrate import migrate
 
@@ -87,6 +90,18 @@ def test_a_series_is_coded_against_its_newest_and_reads_back(lab: Lab) -> None:
     for name, data in steps.items():
         assert stored_bytes(lab, os.fsencode(name)) == data
     assert audit(lab.context).ok
+    older = coding_of(lab.context, rows(lab)[b"run/model_00001.safetensors"].recipe_no or 0)
+    assert (older[0].codec, older[0].leans_on > 0) == ("delta-1:bf16", True)
+    assert "difference" in older[0].why
+    assert sum(item.raw_bytes for item in older) == len(step(1))
+
+
+@pytest.mark.parametrize(
+    "name", ["raw", "zstd:3", "planes-1", "planes-1:f32", "sections-1", "delta-1:f16", "cast-1:bf16"]
+)
+def test_every_codec_is_said_in_words(name: str) -> None:
+    assert is_known(name)
+    assert in_words(name) != name
 
 
 def test_a_cast_of_stored_master_weights_costs_nearly_nothing(lab: Lab) -> None:

@@ -6,9 +6,12 @@ from typing import Annotated
 
 import typer
 
+from policies.amounts import say_bytes
 from tiering.app.targets import find_targets
+from tiering.catalog import files
 from tiering.cli.session import session_of
 from tiering.errors import UsageError
+from tiering.jobs.coding import coding_of
 from tiering.jobs.plan import explain_file
 from tiering.report.residency import residency
 
@@ -29,7 +32,11 @@ def run(
             raise UsageError(f"{path} is a folder; explain is about one file", hint="frostline ls, frostline plan")
         why = explain_file(context, target.root, target.dir, target.name)
         where = next(residency(context, [target]))
-    session.out.json({**asdict(why), "residency": where.as_json()})
+        with context.catalog.read() as tx:
+            row = files.get(tx, target.root.root_id, target.dir, target.name)
+        coded = coding_of(context, row.recipe_no) if row is not None and row.recipe_no is not None else []
+    coding = [asdict(item) for item in coded]
+    session.out.json({**asdict(why), "residency": where.as_json(), "coding": coding})
     out = session.out
     out.text(f"{os.path.abspath(path)}: {where.state} on {where.tier}")
     for fact in why.facts:
@@ -40,4 +47,8 @@ def run(
     out.text(f"  sums     {why.arithmetic}")
     for reason in why.verdict.reasons:
         out.text(f"  {'verdict' if why.verdict.ok else 'refused'}  {reason}")
+    for item in coded:
+        size = f"{say_bytes(item.raw_bytes)} as {say_bytes(item.stored_bytes)}"
+        leans = f"; leans on {item.leans_on:,} chunks of other files" if item.leans_on else ""
+        out.text(f"  kept     {size} by {item.codec}: {item.why}{leans}")
     return 0
