@@ -1,4 +1,4 @@
-"""Our S3 client under a server that pushes back: 503s, torn connections, lost answers. Nothing is lost or done twice."""
+"""Our S3 client under a server that pushes back: 503s, torn connections, lost answers. Nothing is lost."""
 
 import io
 import json
