@@ -9,23 +9,17 @@ from dataclasses import dataclass
 
 from policies.amounts import say_bytes, say_time, say_usd
 from policies.cost import accrue_at, break_even_days, hold_usd_month, packed_put_usd
+from policies.judging import Judgement, Wishes, judge, passed_over
 from policies.kinds import kind_of
+from policies.limits import NO_LIMITS, Limits, allowed_tier
 from policies.plan import Action, ActionKind, Refusal
 from policies.prices import MONTH_HOURS, PriceBook
-from policies.rules import Rule, is_met, misses, newest_of_folder
+from policies.rules import Rule
 from policies.values import HOT, FileFacts, Residency, TierFacts, Verdict, text
 
+NO_WISHES: Wishes = {}
 PACK_BYTES = 64 * 2**20  # the default pack; only the share of its put request depends on it
 SPECIAL_MODE = 0o6000  # setuid, setgid: what they grant must not be recreated by a copy
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """Which rule decided for one file."""
-
-    target: str
-    rule: Rule | None
-    """None: no rule matched, the file stays hot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,47 +34,46 @@ class Explanation:
     arithmetic: str
     verdict: Verdict
     """ok: it would move, or is where it belongs."""
+    weighed: str = ""
+    """What a strategy reckoned, or what its unit changed; "" where neither was asked."""
 
 
 def decide(
-    folder: Sequence[FileFacts],
+    files: Sequence[FileFacts],
     rules: Sequence[Rule],
     tiers: Mapping[str, TierFacts],
     prices: PriceBook,
     now_ns: int,
+    *,
+    wishes: Wishes = NO_WISHES,
+    limits: Limits = NO_LIMITS,
 ) -> Iterator[Action | Refusal]:
-    """Yield what should be done with the files of one folder, in the order given.
+    """Yield what should be done with *files*, in the order given: whole folders and whole units (policies.units).
 
-    *folder* holds every file of it that the catalog knows, offline ones too (they count among the newest); of an inode
-    with several names the leader only. *tiers* holds "hot" and every cold tier. Files that stay yield nothing.
+    They hold every file that the catalog knows there, offline ones too (they count among the newest); of an inode with
+    several names the leader only. *tiers* holds "hot" and every cold tier. Files that stay yield nothing.
     """
-    for facts, judgement in judge_folder(folder, rules, now_ns):
-        decision = _decision(facts, judgement, tiers, prices, now_ns)
+    for facts, judgement in judge(files, rules, now_ns, tiers=tiers, wishes=wishes):
+        decision = _decision(facts, judgement, _World(tiers, prices, limits), now_ns)
         if decision is not None:
             yield decision
 
 
-def judge_folder(
-    folder: Sequence[FileFacts], rules: Sequence[Rule], now_ns: int
-) -> Iterator[tuple[FileFacts, Judgement]]:
-    """Yield each file of one folder with the rule that decides for it."""
-    kept = {rule.name: newest_of_folder(folder, rule) for rule in rules if rule.keep_newest is not None}
-    for facts in folder:
-        yield facts, _judge(facts, rules, kept, now_ns)
-
-
 def explain(
     facts: FileFacts,
-    folder: Sequence[FileFacts],
+    files: Sequence[FileFacts],
     rules: Sequence[Rule],
     tiers: Mapping[str, TierFacts],
     *,
     prices: PriceBook,
     now_ns: int,
+    wishes: Wishes = NO_WISHES,
+    limits: Limits = NO_LIMITS,
 ) -> Explanation:
-    """Return why *facts*, one of *folder*, is decided as decide() decides it."""
-    judgement = next(judged for other, judged in judge_folder(folder, rules, now_ns) if other == facts)
-    decision = _decision(facts, judgement, tiers, prices, now_ns)
+    """Return why *facts*, one of *files*, is decided as decide() decides it."""
+    judged = judge(files, rules, now_ns, tiers=tiers, wishes=wishes)
+    judgement = next(judged for other, judged in judged if other == facts)
+    decision = _decision(facts, judgement, _World(tiers, prices, limits), now_ns)
     cold = judgement.target if judgement.target != HOT else facts.tier
     arithmetic = (
         "it stays hot: nothing to reckon" if cold is None else _reckon(facts, _tier(cold, tiers), tiers, prices).said
@@ -91,55 +84,35 @@ def explain(
         verdict = Verdict(True, (_staying(facts, judgement, now_ns),))
     return Explanation(
         facts=tuple(_facts(facts, now_ns)),
-        passed_over=tuple(_passed_over(facts, rules, judgement.rule, now_ns)),
+        passed_over=tuple(passed_over(facts, rules, judgement.rule, now_ns)),
         rule=_rule_said(judgement.rule),
         target=judgement.target,
         arithmetic=arithmetic,
         verdict=verdict,
+        weighed=judgement.said,
     )
 
 
-def _judge(facts: FileFacts, rules: Sequence[Rule], kept: Mapping[str, frozenset[bytes]], now_ns: int) -> Judgement:
-    for rule in rules:
-        if rule.keep_newest is not None:
-            if facts.name in kept[rule.name]:
-                return Judgement(HOT, rule)
-            if rule.target == HOT:
-                continue
-        if is_met(facts, rule, now_ns):
-            return Judgement(rule.target, rule)
-    return Judgement(HOT, None)
-
-
-def _passed_over(
-    facts: FileFacts, rules: Sequence[Rule], decided: Rule | None, now_ns: int
-) -> Iterator[tuple[str, str]]:
-    """Yield (rule name, what did not hold) of the rules before the one that decided."""
-    for rule in rules:
-        if rule == decided:
-            return
-        missed = list(misses(facts, rule, now_ns))
-        if rule.keep_newest is not None and rule.target == HOT:
-            missed.append(f"not among the newest {rule.keep_newest} of its folder")
-        yield rule.name, "; ".join(missed)
-
-
-def _decision(
-    facts: FileFacts, judgement: Judgement, tiers: Mapping[str, TierFacts], prices: PriceBook, now_ns: int
-) -> Action | Refusal | None:
+def _decision(facts: FileFacts, judgement: Judgement, world: "_World", now_ns: int) -> Action | Refusal | None:
+    tiers, prices, limits = world.tiers, world.prices, world.limits
     rule = judgement.rule
     if rule is None or judgement.target == HOT or facts.residency in {Residency.OFFLINE, Residency.BUSY}:
         return None
     is_stored = facts.residency is Residency.DUAL and facts.tier is not None
-    target = _tier(facts.tier, tiers) if is_stored and facts.tier is not None else tiers[judgement.target]
+    allowed, instead = tiers[judgement.target], ""
+    if not is_stored:
+        allowed, instead = allowed_tier(tiers[judgement.target], tiers, prices, limits)
+    target = _tier(facts.tier, tiers) if is_stored and facts.tier is not None else allowed
     sums = _reckon(facts, target, tiers, prices)
-    objection = _objection(facts, rule, sums)
-    said = f"{', '.join(_facts(facts, now_ns))} -> {_rule_said(rule)} -> {sums.said}{_not_there(facts, judgement)}"
+    objection = ("not-allowed", instead) if target.name == HOT else _objection(facts, rule, sums, limits)
+    weighed = "".join(f" [{said}]" for said in (judgement.said, instead) if said)
+    said = f"{', '.join(_facts(facts, now_ns))} -> {_rule_said(rule)}{weighed} -> {sums.said}"
+    said += _not_there(facts, judgement)
     if objection is not None:
         cause, sentence = objection
         return Refusal(
             root=facts.root, dir=facts.dir, name=facts.name, size_bytes=facts.size_bytes,
-            target=target.name, rule=rule.name, cause=cause, reason=f"{sentence} ({said})",
+            target=judgement.target, rule=rule.name, cause=cause, reason=f"{sentence} ({said})",
         )  # fmt: skip
     return Action(
         kind=ActionKind.RELEASE if is_stored else ActionKind.MIGRATE,
@@ -149,12 +122,19 @@ def _decision(
     )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class _World:
+    tiers: Mapping[str, TierFacts]
+    prices: PriceBook
+    limits: Limits
+
+
 def _tier(name: str, tiers: Mapping[str, TierFacts]) -> TierFacts:
     """Return a tier; one that is no longer configured still holds what was stored on it, at a price unknown here."""
     return tiers.get(name) or TierFacts(name, max(tier.rank for tier in tiers.values()), price_class="")
 
 
-def _objection(facts: FileFacts, rule: Rule, sums: "_Sums") -> tuple[str, str] | None:
+def _objection(facts: FileFacts, rule: Rule, sums: "_Sums", limits: Limits) -> tuple[str, str] | None:
     if facts.known_names < facts.nlink:
         return "hard-links", (
             f"the file has {facts.nlink} names and only {facts.known_names} are known under the roots: "
@@ -164,11 +144,17 @@ def _objection(facts: FileFacts, rule: Rule, sums: "_Sums") -> tuple[str, str] |
         return "special-mode", f"setuid or setgid file (mode {facts.mode & 0o7777:04o})"
     if rule.must_save and sums.saved_nano_month < 0:
         return "no-saving", f"holding it there would cost {say_usd(-sums.saved_nano_month)} a month more"
+    if limits.min_gain and sums.saved_nano_month < limits.min_gain * sums.hot_nano_month:
+        return "min-gain", (
+            f"it saves {say_usd(sums.saved_nano_month)} a month of {say_usd(sums.hot_nano_month)}, "
+            f"less than the {limits.min_gain:.0%} that a move must"
+        )
     return None
 
 
 @dataclass(frozen=True, slots=True)
 class _Sums:
+    hot_nano_month: int
     saved_nano_month: int
     once_nano: int
     said: str
@@ -180,7 +166,7 @@ def _reckon(facts: FileFacts, target: TierFacts, tiers: Mapping[str, TierFacts],
     size = say_bytes(facts.size_bytes)
     if facts.residency in {Residency.DUAL, Residency.OFFLINE}:
         said = f"{size}: {say_usd(hot_nano)} a month hot, and the copy on {target.name} is paid for already"
-        return _Sums(hot_nano, 0, said)
+        return _Sums(hot_nano, hot_nano, 0, said)
     cold_nano = month_nano(target, facts.size_bytes, prices)
     once_nano = packed_put_usd(prices, target.price_class, facts.size_bytes, pack_bytes=PACK_BYTES)
     saved_nano = hot_nano - cold_nano
@@ -192,7 +178,7 @@ def _reckon(facts: FileFacts, target: TierFacts, tiers: Mapping[str, TierFacts],
         f"{say_usd(saved_nano)} saved, {say_usd(once_nano)} once, {repaid}"
         + (f", minimum stay {min_days} d" if min_days else "")
     )
-    return _Sums(saved_nano, once_nano, said)
+    return _Sums(hot_nano, saved_nano, once_nano, said)
 
 
 def month_nano(tier: TierFacts, size_bytes: int, prices: PriceBook) -> int:
@@ -236,4 +222,5 @@ def _staying(facts: FileFacts, judgement: Judgement, now_ns: int) -> str:
         where = f"it stays on {facts.tier}{_not_there(facts, judgement)}"
     elif facts.residency is Residency.BUSY:
         where = "an operation is under way on it"
-    return f"{', '.join(_facts(facts, now_ns))} -> {_rule_said(judgement.rule)} -> {where}"
+    weighed = f" [{judgement.said}]" if judgement.said else ""
+    return f"{', '.join(_facts(facts, now_ns))} -> {_rule_said(judgement.rule)}{weighed} -> {where}"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from policies.amounts import say_bytes, say_time
 from policies.globs import compile_glob, matches
 from policies.kinds import Kind, checkpoint_group, kind_of
+from policies.units import is_final, part_of, step_of
 from policies.values import HOT, NS_PER_DAY, FileFacts
 
 MIN_SIZE_BYTES = 4096
@@ -28,6 +29,21 @@ class RuleError(ValueError):
     """A rule cannot be meant. The message names the rule and the field."""
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A strategy that a rule leaves the tier to."""
+
+    name: str
+    """age, idle, frequency, break_even, expected_cost, ewma or intelligent_tiering."""
+    steps: tuple[tuple[float, str], ...] = ()
+    """Of age and idle (days, tier) rising from 0; of frequency (reads a day at least, tier) falling to 0."""
+
+    @property
+    def needs_evidence(self) -> bool:
+        """Whether it asks about reading: then it never decides where reading is unknown."""
+        return self.name != "age"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     """Conditions that must all hold, and the tier that follows. A condition left at its default asks nothing."""
@@ -37,6 +53,12 @@ class Rule:
     """A tier's name, or "hot"."""
     reason: str = ""
     """A sentence for people, shown wherever the rule decided."""
+    strategy: Choice | None = None
+    """Whom the tier is left to once the conditions hold; *target* is then of no account."""
+    roots: tuple[str, ...] = ()
+    """Names of roots, any of which; empty: all."""
+    parts: tuple[str, ...] = ()
+    """Parts of a checkpoint (policies.units.PARTS), any of which."""
     match: tuple[str, ...] = ()
     """Globs, any of which matches (policies.globs)."""
     kinds: tuple[Kind, ...] = ()
@@ -60,6 +82,15 @@ class Rule:
     """Of the files of one folder that meet the conditions on name, kind, size and owner, the newest N (shards of one
     checkpoint count once) are held hot by this rule; the others go on to its remaining conditions. In a rule whose
     target is hot, the others are none of its business."""
+    keep_every: int | None = None
+    """Checkpoints whose step is a multiple of this are held hot, like those of keep_newest."""
+    keep_best: int | None = None
+    """The best N steps of a run by its metrics file are held hot."""
+    keep_final: bool = False
+    """What is called final or last is held hot."""
+    metric: str = ""
+    """Which metric keep_best goes by; "" takes what the run's own record calls best."""
+    higher_is_better: bool = False
     pinned: bool = False
     """Only pinned files."""
     link_target: bool = False
@@ -68,6 +99,18 @@ class Rule:
     """Only files in a Hugging Face cache."""
     must_save: bool = False
     """Refuse moves that would cost more per month than they save."""
+
+    @property
+    def keeps(self) -> bool:
+        """Whether it holds some checkpoints of a run hot."""
+        return self.keep_newest is not None or self.keep_every is not None or bool(self.keep_best) or self.keep_final
+
+    @property
+    def is_by_name(self) -> bool:
+        """Whether it asks about names, sizes and owners alone: such a rule keeps a file and nobody beside it."""
+        asks = (self.idle_ns, self.age_ns, self.written_within_ns, self.recalled_within_ns, self.active_days_at_most)
+        standing = self.pinned or self.link_target or self.model_cache or self.keeps or self.strategy is not None
+        return not standing and all(asked is None for asked in asks)
 
 
 def default_rules(
@@ -133,6 +176,9 @@ def check_rules(rules: Sequence[Rule], tier_names: Iterable[str]) -> None:
             )
         for pattern in rule.match:
             compile_glob(pattern)
+        for _, tier in rule.strategy.steps if rule.strategy is not None else ():
+            if tier not in known:
+                raise RuleError(f'rule "{rule.name}": steps: there is no tier "{tier}"')
         _check_limits(rule)
 
 
@@ -146,6 +192,7 @@ def _check_limits(rule: Rule) -> None:
         "recalled_within_ns": rule.recalled_within_ns,
         "active_days_at_most": rule.active_days_at_most,
         "keep_newest": rule.keep_newest,
+        "keep_best": rule.keep_best,
         "window_days": rule.window_days,
     }
     for field, value in limits.items():
@@ -178,6 +225,23 @@ def newest_of_folder(folder: Sequence[FileFacts], rule: Rule) -> frozenset[bytes
     return frozenset(name for group in kept for name in names[group])
 
 
+def is_kept(facts: FileFacts, rule: Rule) -> bool:
+    """Return whether keep_every, keep_best or keep_final of *rule* holds the file hot; newest_of_folder() is apart."""
+    if not _none(_static_misses(facts, rule)):
+        return False
+    step = step_of(facts.dir, facts.name)
+    return (
+        (bool(rule.keep_every) and step is not None and step % (rule.keep_every or 1) == 0)
+        or (rule.keep_best is not None and facts.best_rank is not None and facts.best_rank < rule.keep_best)
+        or (rule.keep_final and is_final(facts.dir, facts.name))
+    )
+
+
+def is_eligible(facts: FileFacts, rule: Rule) -> bool:
+    """Return whether the conditions of *rule* on name, kind, size, owner and root hold."""
+    return _none(_static_misses(facts, rule))
+
+
 def misses(facts: FileFacts, rule: Rule, now_ns: int) -> Iterator[str]:
     """Yield, as phrases, the conditions of *rule* that *facts* does not meet; none at all means it matches.
 
@@ -203,6 +267,10 @@ def _name(facts: FileFacts) -> str:
 
 
 def _static_misses(facts: FileFacts, rule: Rule) -> Iterator[str]:
+    if rule.roots and facts.root not in rule.roots:
+        yield f"root is {facts.root}, not {' or '.join(rule.roots)}"
+    if rule.parts and (part := part_of(facts.dir, facts.name)) not in rule.parts:
+        yield f"it is {part or 'no'} part of a checkpoint, not {' or '.join(rule.parts)}"
     if rule.match and not any(matches(pattern, facts.path) for pattern in rule.match):
         yield f"path matches none of {', '.join(rule.match)}"
     if rule.kinds and (kind := kind_of(_name(facts))) not in rule.kinds:
@@ -238,6 +306,8 @@ def _time_misses(facts: FileFacts, rule: Rule, now_ns: int) -> Iterator[str]:
 
 
 def _reading_misses(facts: FileFacts, rule: Rule, now_ns: int) -> Iterator[str]:
+    if rule.strategy is not None and rule.strategy.needs_evidence and facts.idle_ns(now_ns) is None:
+        yield f"reading is unknown ({facts.access_quality}), and {rule.strategy.name} goes by it"
     if rule.idle_ns is not None:
         idle_ns = facts.idle_ns(now_ns)
         if idle_ns is None:

@@ -94,6 +94,10 @@ class FileFacts:
     """Lies in a Hugging Face cache (blobs/, refs/, snapshots/), whose links and locks break when files vanish."""
     step_rank: int | None = None
     """Where its folder is itself one checkpoint of a run (checkpoint-500): how many later steps stand beside it."""
+    best_rank: int | None = None
+    """Place of its step among its run's by the metric that a rule names, 0 the best; None where nothing tells."""
+    stored_ns: int | None = None
+    """When the current version was stored."""
     recalled_ns: int | None = None
     nlink: int = 1
     known_names: int = 1

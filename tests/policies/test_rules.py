@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policies.globs import GlobError
+from policies.judging import judge
 from policies.kinds import Kind, checkpoint_group, kind_of, step_of_folder, step_ranks
-from policies.planner import judge_folder
 from policies.rules import Rule, RuleError, check_rules, default_rules, is_met, newest_of_folder
 from policies.values import AccessQuality, FileFacts, Residency
-from tests.policies.facts import GIB, NOW_NS, days, fact
+from tests.policies.facts import GIB, NOW_NS, TIERS, days, fact
 
 DEFAULTS = default_rules(standard="standard", archive="archive")
 QUALITIES = st.sampled_from(list(AccessQuality))
@@ -19,7 +19,9 @@ QUALITIES = st.sampled_from(list(AccessQuality))
 
 def target(facts: FileFacts, *others: FileFacts, rules: tuple[Rule, ...] = DEFAULTS) -> tuple[str, str]:
     """Return (target, rule) of the first file of a folder."""
-    judgement = next(judged for found, judged in judge_folder([facts, *others], rules, NOW_NS) if found == facts)
+    judgement = next(
+        judged for found, judged in judge([facts, *others], rules, NOW_NS, tiers=TIERS, wishes={}) if found == facts
+    )
     return judgement.target, judgement.rule.name if judgement.rule else ""
 
 
@@ -141,7 +143,7 @@ def test_keep_newest_in_a_rule_that_moves_keeps_so_many_and_moves_the_rest() -> 
     rule = Rule(name="two", target="standard", match=("*.ckpt",), age_ns=days(100), keep_newest=2)
     folder = [fact(f"r/{i}.ckpt", written=i, read=None) for i in (50, 150, 250, 350)]
 
-    assert [judged.target for _, judged in judge_folder(folder, (rule,), NOW_NS)] == [
+    assert [judged.target for _, judged in judge(folder, (rule,), NOW_NS, tiers=TIERS, wishes={})] == [
         "hot",
         "hot",
         "standard",
