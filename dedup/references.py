@@ -52,6 +52,15 @@ class Candidate(NamedTuple):
     """Gives its raw bytes, verified; None if they cannot be had any more."""
 
 
+class Dependants(NamedTuple):
+    """What is coded against a stored chunk, at however many removes."""
+
+    height: int
+    """Links of the longest chain that stands upon it."""
+    digests: frozenset[Digest]
+    """Of all the chunks in such chains."""
+
+
 class TensorKey(NamedTuple):
     """What pairs two tensors."""
 
@@ -123,7 +132,7 @@ class Shelf:
         """Know none."""
         self._models: OrderedDict[bytes, Model] = OrderedDict()
         self._depths: dict[Digest, int] = {}
-        self._heights: dict[Digest, int] = {}
+        self._dependants: dict[Digest, Dependants] = {}
         self._lock = Lock()
 
     def put(self, model: Model) -> None:
@@ -144,15 +153,15 @@ class Shelf:
         with self._lock:
             return path in self._models
 
-    def note_heights(self, heights: Mapping[Digest, int]) -> None:
-        """Note how many links stand upon chunks that are stored: they come along when a chunk gets a base."""
+    def note_dependants(self, dependants: Mapping[Digest, Dependants]) -> None:
+        """Note what stands upon chunks that are stored: it comes along when a chunk gets a base."""
         with self._lock:
-            self._heights.update(heights)
+            self._dependants.update(dependants)
 
-    def height_of(self, chunk: Digest) -> int:
-        """Return how many links stand upon a chunk; of an unknown one the greatest number."""
+    def dependants_of(self, chunk: Digest) -> Dependants | None:
+        """Return what stands upon a chunk; None for an unknown one."""
         with self._lock:
-            return self._heights.get(chunk, MAX_BASE_DEPTH)
+            return self._dependants.get(chunk)
 
     def depth_of(self, chunk: Digest) -> int:
         """Return the depth of a chunk that was stored before; of an unknown one the greatest, so that nothing is
@@ -202,12 +211,16 @@ class FileReferences:
         return found if found is not None and found.depth < DEPTH_OF_DELTAS else None
 
     def again(self, piece: Piece) -> Candidate | None:
-        """Return what *piece*, stored without a base, may be coded against now, with all that stands upon it."""
+        """Return what *piece*, stored without a base, may be coded against now, with all that stands upon it.
+
+        Nothing that has the bytes of one of those: a run that went back to earlier weights would close the chain.
+        """
         chunk = piece.chunk.digest
         found = self.of(piece) if self._shelf.depth_of(chunk) == 0 else None
-        if found is None or found.depth + 1 + self._shelf.height_of(chunk) > DEPTH_OF_DELTAS:
+        above = self._shelf.dependants_of(chunk)
+        if found is None or above is None or found.digest in above.digests:
             return None
-        return found
+        return found if found.depth + 1 + above.height <= DEPTH_OF_DELTAS else None
 
     def seen(self, piece: Piece, *, is_new: bool, base: Candidate | None) -> None:
         """Note every piece of the file; *base* is what it is to be coded against, should that pay."""

@@ -9,7 +9,8 @@ from collections.abc import Iterable
 
 from sqlalchemy import and_, delete, select
 
-from dedup.values import MAX_BASE_DEPTH
+from dedup.references import Dependants
+from dedup.values import MAX_BASE_DEPTH, Digest
 from tiering.catalog.tables import blocks, chunks, recipes, refs
 from tiering.catalog.transaction import Tx, batches
 from tiering.errors import IntegrityError
@@ -58,24 +59,31 @@ def depths(tx: Tx, chunk_nos: Iterable[int]) -> dict[int, int]:
     return {number: len(found.get(number, ())) for number in wanted}
 
 
-def heights(tx: Tx, chunk_nos: Iterable[int]) -> dict[int, int]:
-    """Return chunk_no -> how many links the longest chain has that stands upon it, 0 where nothing is coded against
-    it.
-    """
-    roots = set(chunk_nos)
-    found = dict.fromkeys(roots, 0)
-    above = {number: {number} for number in roots}
-    level = 0
-    while above and level <= MAX_BASE_DEPTH:
-        level += 1
+def dependants(tx: Tx, chunk_nos: Iterable[int]) -> dict[int, Dependants]:
+    """Return chunk_no -> what is coded against it, at however many removes."""
+    found = {number: (0, set[int]()) for number in chunk_nos}
+    above = {number: {number} for number in found}
+    for level in range(1, MAX_BASE_DEPTH + 1):
         next_above: dict[int, set[int]] = {}
         for batch in batches(above):
             query = select(blocks.c.base_no, blocks.c.first_no).where(blocks.c.base_no.in_(batch))
             for base_no, first_no in tx.conn.execute(query):
                 next_above.setdefault(first_no, set()).update(above[base_no])
-        for reached in next_above.values():
-            found.update(dict.fromkeys(reached, level))
+        for number, below in next_above.items():
+            found |= {root: (level, found[root][1] | {number}) for root in below}
         above = next_above
+    digests = _digests(tx, {number for _, numbers in found.values() for number in numbers})
+    return {
+        root: Dependants(height, frozenset(digests[number] for number in numbers))
+        for root, (height, numbers) in found.items()
+    }
+
+
+def _digests(tx: Tx, chunk_nos: Iterable[int]) -> dict[int, Digest]:
+    found: dict[int, Digest] = {}
+    for batch in batches(chunk_nos):
+        query = select(chunks.c.chunk_no, chunks.c.digest).where(chunks.c.chunk_no.in_(batch))
+        found.update({row.chunk_no: Digest(row.digest) for row in tx.conn.execute(query)})
     return found
 
 

@@ -17,6 +17,7 @@ from tiering.catalog import accounts, outbox, records
 from tiering.catalog.accounts import Amounts
 from tiering.catalog.bases import IN_BLOCK, chains, forget_contents, forget_dependants
 from tiering.catalog.booking import book
+from tiering.catalog.copies import by_digest
 from tiering.catalog.tables import blocks, chunks, codecs, packs, recipes, refs
 from tiering.catalog.transaction import Tx, batches
 from tiering.catalog.values import BlockPlace, Location, PackRow, PackState, PendingPack, RecipePlace, RecipeRow
@@ -118,15 +119,14 @@ def locate(tx: Tx, recipe_no: int) -> dict[Digest, Location]:
 
 def locate_all(tx: Tx, recipe_nos: Iterable[int]) -> dict[int, dict[Digest, Location]]:
     """Return recipe_no -> what locate() returns. Chunks of one block share its place."""
-    found: dict[int, dict[Digest, Location]] = {recipe_no: {} for recipe_no in recipe_nos}
+    found: dict[int, list[Location]] = {recipe_no: [] for recipe_no in recipe_nos}
     places: dict[int, BlockPlace] = {}
     for batch in batches(found):
         rows = tx.conn.execute(_OF_RECIPES, {"recipes": batch}).all()
         places |= block_places(tx, {row[1] for row in rows} - places.keys())
         for recipe_no, block_no, *rest in rows:
-            location = _location(places[block_no], *rest)
-            found[recipe_no][location.digest] = location
-    return found
+            found[recipe_no].append(_location(places[block_no], *rest))
+    return {recipe_no: by_digest(locations) for recipe_no, locations in found.items()}
 
 
 def locate_recipes(tx: Tx, rows: Sequence[RecipeRow]) -> dict[int, RecipePlace]:
@@ -175,8 +175,7 @@ def locate_chunks(tx: Tx, chunk_nos: Iterable[int]) -> dict[Digest, Location]:
     for batch in batches(numbers):
         rows += tx.conn.execute(select(*_IN_BLOCK_COLUMNS).where(chunks.c.chunk_no.in_(batch))).all()
     places = block_places(tx, {row.block_no for row in rows})
-    found = [_location(places[block_no], *rest) for block_no, *rest in rows]
-    return {location.digest: location for location in found}
+    return by_digest([_location(places[block_no], *rest) for block_no, *rest in rows])
 
 
 def _location(  # noqa: PLR0917  # column for column

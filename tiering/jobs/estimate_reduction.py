@@ -102,6 +102,10 @@ class ReductionMeter:
         """Tell the gatherer which of the pieces in hand are to be coded."""
         return self._is_coded
 
+    def claim_again(self, chunk: ChunkPart) -> bool:
+        """Never: an estimate codes nothing twice."""
+        return False
+
     def result(self) -> Reduction:
         """Return what holds for all chunks taken so far."""
         self._gatherer.flush()

@@ -10,7 +10,7 @@ from itertools import islice
 
 from dedup.formats.segmentation import segment
 from dedup.formats.series import is_kept_whole, series_key, step_of
-from dedup.references import CAST_ELEMENTS, Model, Shelf, StoredPiece
+from dedup.references import CAST_ELEMENTS, Dependants, Model, Shelf, StoredPiece
 from dedup.values import MAX_BASE_DEPTH, ChunkPart, Digest, Recipe, Region
 from tiering.catalog import bases, files, packs, recipes
 from tiering.catalog.values import FileRow, FileState, Location
@@ -54,15 +54,15 @@ def prime(ctx: Context, shelf: Shelf, tiers: Sequence[str], wanted: Sequence[Wan
             shelf.put(model)
             primed.append(row)
     overtaken = list(_overtaken(primed, wanted, tiers[-1]))
-    shelf.note_heights(_heights(ctx, overtaken))
+    shelf.note_dependants(_dependants(ctx, overtaken))
     return [Wanted(row, (), "a newer checkpoint came", is_again=True) for row in overtaken]
 
 
-def _heights(ctx: Context, rows: Iterable[FileRow]) -> dict[Digest, int]:
-    """Return how much is coded against each chunk of stored files, by digest."""
+def _dependants(ctx: Context, rows: Iterable[FileRow]) -> dict[Digest, Dependants]:
+    """Return what is coded against each chunk of stored files, by digest."""
     with ctx.catalog.read() as tx:
         numbers = recipes.contained_chunks(tx, [row.recipe_no for row in rows if row.recipe_no is not None])
-        found = bases.heights(tx, numbers)
+        found = bases.dependants(tx, numbers)
     return {digest: found[number] for number, digest in numbers.items()}
 
 

@@ -85,7 +85,8 @@ def index_chunks(ctx: Context, problems: list[str]) -> int:
             after = page[-1].pack_no
             ctx.progress.advance(files=len(page))
     with ctx.catalog.write() as tx:
-        unresolved.resolve(tx, {name: tiers_for(ctx, name) for name in ctx.tiers})
+        # What a damaged pack may be the base of waits until that one has been looked through.
+        unresolved.resolve(tx, {name: tiers_for(ctx, name) for name in ctx.tiers}, is_final=not damaged)
     return read + _index_damaged(ctx, damaged, problems)
 
 
@@ -97,17 +98,17 @@ def _index_damaged(ctx: Context, rows: Sequence[PackRow], problems: list[str]) -
         outcomes = [(row, _recovered(ctx, row)) for row in todo]
         # Those first whose blocks wait for none of another damaged pack; where all do, what there is.
         ready = [item for item in outcomes if not item[1].waiting] or outcomes
+        done = {row.pack_no for row, _ in ready}
+        todo = [row for row in todo if row.pack_no not in done]
         for row, found in ready:
             with ctx.catalog.write() as tx:
                 unresolved.insert_blocks(tx, [NewBlock(row.pack_no, block) for block in found.blocks])
-                unresolved.resolve(tx, tiers_of)
+                unresolved.resolve(tx, tiers_of, is_final=not todo and row is ready[-1][0])
             problems.append(
                 f"{row.key}: its trailer is damaged; {len(found.blocks)} blocks were found by their headers"
             )
             if found.waiting:
                 problems.append(f"{row.key}: what {len(found.waiting)} of its blocks are coded against is nowhere")
-        done = {row.pack_no for row, _ in ready}
-        todo = [row for row in todo if row.pack_no not in done]
     return len(rows)
 
 
