@@ -1,0 +1,201 @@
+"""The model of the whole (tests/whole/test_model.py) with what is coded against something else: checkpoints saved,
+saved again and rolled back, casts, tables; collected, rewritten, rebuilt from the bucket alone; jobs killed within it.
+
+P3: at the end of each story, the catalog rebuilt from the bucket and tools/restore.py both yield every stored file.
+P4: a kill in coding again, gc and repack loses nothing. P6, P7: as in the base class, after every step.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, assume, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import rule, run_state_machine_as_test
+
+from tests.jobs.outbound import items, rows
+from tests.jobs.rebuilding import lose_catalog, rebuilt
+from tests.whole import models
+from tests.whole.test_model import DEAD, Installation, Killed, countdown
+from tiering.catalog.values import FileState
+from tiering.jobs.audit import audit
+from tiering.jobs.gc import collect
+from tiering.jobs.migrate import migrate
+from tiering.jobs.reconcile import reconcile
+from tiering.jobs.repack import repack
+from tiering.jobs.segments import flush
+from tiering.stores.memory import shelf
+
+SCRIPT = Path(__file__).resolve().parents[2] / "tools" / "restore.py"
+STEPS = st.integers(1, 7)
+CONTENT: dict[str, Callable[[int], bytes]] = {
+    "run/master.pt.safetensors": lambda seed: models.master(1, seed),
+    "run/export.safetensors": lambda seed: models.checkpoint(1, seed),
+    "tune/model.safetensors": lambda seed: models.checkpoint(1, 4 + seed % 2),
+    "data/table.parquet": models.table,
+    "data/lines.jsonl": models.lines,
+}
+
+
+class Series(Installation):
+    """Models among the files; upkeep among the jobs."""
+
+    def put(self, name: bytes, data: bytes) -> None:
+        """Write a file as careful programs do."""
+        os.makedirs(os.path.dirname(self.path(name)), exist_ok=True)
+        with open(self.path(name) + b".new", "wb") as out:
+            out.write(data)
+        os.rename(self.path(name) + b".new", self.path(name))
+        self.model[name] = data
+        self.tick()
+
+    @rule(number=STEPS, moves=st.integers(0, 6))
+    def save(self, number: int, moves: int) -> None:
+        """A training run saves a checkpoint, a new one or one again, perhaps with the weights of another one."""
+        self.put(b"run/model_%05d.safetensors" % number, models.checkpoint(1, moves))
+
+    @rule(number=STEPS, moves=st.integers(0, 2))
+    def reshape(self, number: int, moves: int) -> None:
+        """A checkpoint is replaced by one with the same names and other shapes."""
+        self.put(b"run/model_%05d.safetensors" % number, models.reshaped(1, moves))
+
+    @rule(name=st.sampled_from(sorted(CONTENT)), seed=st.integers(0, 3))
+    def save_other(self, name: str, seed: int) -> None:
+        """A user writes what belongs to a run, or a table."""
+        self.put(name.encode(), CONTENT[name](seed))
+
+    @rule(number=STEPS)
+    def drop(self, number: int) -> None:
+        """A user deletes a checkpoint, or its placeholder."""
+        name = b"run/model_%05d.safetensors" % number
+        assume(name in self.model)
+        os.unlink(self.path(name))
+        del self.model[name]
+        self.tick()
+
+    @rule(number=STEPS, to=STEPS)
+    def renumber(self, number: int, to: int) -> None:
+        """A user renames a checkpoint or its placeholder."""
+        source, name = b"run/model_%05d.safetensors" % number, b"run/model_%05d.safetensors" % to
+        assume(source in self.model and source != name)
+        os.rename(self.path(source), self.path(name))
+        self.model[name] = self.model.pop(source)
+        self.tick()
+
+    @rule()
+    def store(self) -> None:
+        """Migrate everything: what newer checkpoints overtake is coded again."""
+        self.send("standard")
+
+    @rule()
+    def keep_house(self) -> None:
+        """Collect, rewrite, collect."""
+        self.scan()
+        for _ in range(2):
+            collect(self.lab.context)
+            self.lab.clock.advance(1)
+            repack(self.lab.context)
+            self.check_books()
+        collect(self.lab.context)
+        self.check_books()
+
+    @rule(job=st.sampled_from(["collect", "repack", "migrate"]), number=st.integers(1, 12))
+    def die_in_upkeep(self, job: str, number: int) -> None:
+        """Upkeep dies before its n-th durable step."""
+        self.scan()
+        context = replace(self.lab.context, owner=DEAD, step=countdown(number))
+        jobs: dict[str, Callable[[], object]] = {
+            "collect": lambda: collect(context),
+            "repack": lambda: repack(context),
+            "migrate": lambda: migrate(context, items(self.lab)),
+        }
+        try:
+            jobs[job]()
+        except Killed:
+            pass
+        self.lab.clock.advance(24 * 3600)  # what the dead one held has run out
+        reconcile(self.lab.context)
+        self.check_books()
+
+    @rule()
+    def lose_everything(self) -> None:
+        """The catalog is lost and comes back from the bucket."""
+        self.scan()
+        flush(self.lab.context)
+        before = self.held()
+        self.stack.enter_context(self.replaced())
+        self.scan()
+        assert self.held() == before
+        self.check_books()
+
+    def replaced(self) -> ExitStack:
+        """Rebuild into another catalog, and go on with that one."""
+        stack = ExitStack()
+        url = f"sqlite:///{self.lab.base}/state/{os.urandom(4).hex()}.db"
+        self.lab, catalog = stack.enter_context(lose_catalog(self.lab, url))
+        rebuilt(self.lab, catalog)
+        return stack
+
+    def held(self) -> dict[bytes, FileState]:
+        """Stored files and their states."""
+        wanted = (FileState.DUAL, FileState.OFFLINE)
+        return {path: row.state for path, row in rows(self.lab).items() if row.state in wanted}
+
+    def teardown(self) -> None:
+        """What the story left behind can be had from the bucket alone, by two ways."""
+        try:
+            if hasattr(self, "lab") and sys.exc_info()[0] is None:
+                self.end()
+        finally:
+            super().teardown()
+
+    def end(self) -> None:
+        """Audit; restore by the script; rebuild and read."""
+        self.scan()
+        flush(self.lab.context)
+        assert audit(self.lab.context).ok
+        out = self.restored_by_script()
+        for path in self.held():
+            assert out.joinpath(os.fsdecode(path)).read_bytes() == self.model[path], path
+        with self.replaced():
+            for path in self.held():
+                assert self.stored(path) in {self.model[path], None}, path
+
+    def restored_by_script(self) -> Path:
+        """Copy the objects of all tiers into a folder, run tools/restore.py on it, and return where it put the root."""
+        folder, out = self.folder / "objects", self.folder / "out"
+        for tier in self.lab.context.tiers.values():
+            for info in tier.store.list():
+                place = folder / info.key
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(shelf(tier.store.url.removeprefix("memory://")).held[info.key].body)
+        (folder / "packs").mkdir(parents=True, exist_ok=True)
+        done = subprocess.run([sys.executable, str(SCRIPT), str(folder), str(out)], capture_output=True, check=False)
+        assert done.returncode == 0 or not self.held(), done.stderr.decode()
+        return out / "root"
+
+
+TestSeries = Series.TestCase
+TestSeries.settings = settings(
+    max_examples=6, stateful_step_count=14, deadline=None, suppress_health_check=list(HealthCheck)
+)
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(1800)
+def test_p3_p4_p6_p7_the_series_hold_for_longer() -> None:
+    run_state_machine_as_test(
+        Series,
+        settings=settings(
+            max_examples=60,
+            stateful_step_count=40,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            print_blob=True,
+        ),
+    )
