@@ -97,6 +97,8 @@ class Rule:
     """Only files that a symlink under the roots points at."""
     model_cache: bool = False
     """Only files in a Hugging Face cache."""
+    is_hint: bool = False
+    """From a drop-in file: it stands in front of pins, and a saved plan asks again for it."""
     must_save: bool = False
     """Refuse moves that would cost more per month than they save."""
 
@@ -109,7 +111,14 @@ class Rule:
     def is_by_name(self) -> bool:
         """Whether it asks about names, sizes and owners alone: such a rule keeps a file and nobody beside it."""
         asks = (self.idle_ns, self.age_ns, self.written_within_ns, self.recalled_within_ns, self.active_days_at_most)
-        standing = self.pinned or self.link_target or self.model_cache or self.keeps or self.strategy is not None
+        standing = (
+            self.pinned
+            or self.is_hint
+            or self.link_target
+            or self.model_cache
+            or self.keeps
+            or self.strategy is not None
+        )
         return not standing and all(asked is None for asked in asks)
 
 

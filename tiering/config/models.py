@@ -5,6 +5,7 @@ import os
 from pydantic import Field, field_validator, model_validator
 
 from tiering.config.bucket import BucketConfig
+from tiering.config.placing import BudgetConfig, PlanningConfig
 from tiering.config.rule import RuleConfig
 from tiering.config.section import Section, plain_name
 from tiering.config.sections import (
@@ -12,9 +13,7 @@ from tiering.config.sections import (
     ChunkingConfig,
     GcConfig,
     HotConfig,
-    LogsConfig,
     MetadataConfig,
-    NotifyConfig,
     PricesConfig,
     RecallConfig,
     ReleaseConfig,
@@ -25,6 +24,7 @@ from tiering.config.sections import (
     TierConfig,
     VersionsConfig,
 )
+from tiering.config.telling import LogsConfig, NotifyConfig
 
 
 class Config(Section):
@@ -42,6 +42,8 @@ class Config(Section):
     metadata: MetadataConfig = MetadataConfig()
     prices: PricesConfig = PricesConfig()
     chunking: ChunkingConfig = ChunkingConfig()
+    planning: PlanningConfig = PlanningConfig()
+    budget: BudgetConfig = BudgetConfig()
     release: ReleaseConfig = ReleaseConfig()
     recall: RecallConfig = RecallConfig()
     versions: VersionsConfig = VersionsConfig()
@@ -79,6 +81,10 @@ class Config(Section):
             raise ValueError(
                 f'metadata.tier: there is no tier "{self.metadata.tier}" (there are {", ".join(self.tiers)})'
             )
+        for root in self.roots:
+            for tier in root.tiers:
+                if tier not in self.tiers:
+                    raise ValueError(f'roots: {root.name}: tiers: there is no tier "{tier}"')
         for number, rule in enumerate(self.rules):
             if rule.tier != "hot" and rule.tier not in self.tiers:
                 known = ", ".join(["hot", *self.tiers])

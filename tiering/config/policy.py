@@ -4,21 +4,28 @@ The only place where configuration turns into policies' values; asks the user da
 """
 
 import pwd
+from collections.abc import Sequence
 
+from policies.limits import Limits
+from policies.offers import Terms
 from policies.price_fields import PriceBookError
 from policies.prices import LOCAL, PriceBook
 from policies.rules import Rule, RuleError, check_rules, default_rules
-from policies.values import HOT, NS_PER_DAY, TierFacts
+from policies.values import HOT, NS_PER_DAY, NS_PER_HOUR, TierFacts
+from tiering.config.hints import Hint
 from tiering.config.models import Config
 from tiering.config.price_books import load_book
 from tiering.config.rule import RuleConfig
 from tiering.errors import ConfigError
 
+LONGEST_WAIT_H = 48.0
+"""Bulk restores of the deepest archive: slower ones do not exist."""
 
-def policy_rules(config: Config) -> tuple[Rule, ...]:
-    """Return the rules that decide: the operator's behind the pin rule, or the built-in ones where there are none.
 
-    Raises ConfigError naming the rule and the field.
+def policy_rules(config: Config, *, hints: Sequence[Hint] = ()) -> tuple[Rule, ...]:
+    """Return the rules that decide: the operator's behind pins and cool-off, or the built-in ones where there are none.
+
+    *hints* come first of all. Raises ConfigError naming the rule and the field.
     """
     tiers = list(config.tiers)
     archives = [name for name, tier in config.tiers.items() if tier.is_archive]
@@ -28,15 +35,43 @@ def policy_rules(config: Config) -> tuple[Rule, ...]:
         min_size_bytes=config.release.min_size_bytes,
         cool_off_ns=config.recall.cool_off_ns,
     )
+    hinted = tuple(
+        Rule(name=hint.name, target=HOT, match=hint.match, roots=hint.roots, reason=hint.reason, is_hint=True)
+        for hint in hints
+    )
     if not config.rules:
-        return built_in
-    pinned = tuple(rule for rule in built_in if rule.pinned)
-    rules = (*pinned, *(_rule(number, rule) for number, rule in enumerate(config.rules)))
+        return (*hinted, *built_in)
+    always = tuple(rule for rule in built_in if rule.pinned or rule.recalled_within_ns is not None)
+    rules = (*hinted, *always, *(_rule(number, rule) for number, rule in enumerate(config.rules)))
     try:
         check_rules(rules, config.tiers)
     except RuleError as error:
         raise ConfigError(f"rules: {error}") from None
     return rules
+
+
+def site_terms(config: Config) -> Terms:
+    """Return what strategies weigh beside prices."""
+    planning = config.planning
+    return Terms(
+        stall_usd_gib=planning.stall_usd_per_gib,
+        wait_usd_gib=planning.wait_usd_per_gib,
+        longest_wait_h=LONGEST_WAIT_H,
+        pack_bytes=config.chunking.pack_bytes,
+        warm_days=float(config.recall.restore_days),
+    )
+
+
+def root_limits(config: Config, root: str) -> Limits:
+    """Return what is allowed under a root; one that is not configured has no limits of its own."""
+    settings = next((known for known in config.roots if known.name == root), None)
+    within = None if settings is None else settings.recall_within_ns
+    return Limits(
+        tiers=frozenset(settings.tiers) if settings is not None and settings.tiers else None,
+        recall_within_h=None if within is None else within / NS_PER_HOUR,
+        speed=config.recall.speed,
+        min_gain=config.planning.min_gain,
+    )
 
 
 def tier_facts(config: Config) -> tuple[TierFacts, ...]:
@@ -90,6 +125,14 @@ def _rule(number: int, rule: RuleConfig) -> Rule:
         window_days=rule.window_ns // NS_PER_DAY,
         uids=tuple(_uid(number, owner) for owner in rule.owner),
         keep_newest=rule.keep_newest,
+        keep_every=rule.keep_every,
+        keep_best=rule.keep_best,
+        keep_final=rule.keep_final,
+        metric=rule.metric,
+        higher_is_better=rule.higher_is_better,
+        parts=rule.part,
+        roots=rule.root,
+        strategy=rule.choice(),
         must_save=rule.must_save,
     )
 

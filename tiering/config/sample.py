@@ -19,8 +19,8 @@ from tiering.config.sections import RootConfig, TierConfig
 
 COMMENT_WIDTH = 100
 SECTIONS = (
-    "catalog", "hot", "metadata", "prices", "chunking", "release", "recall", "versions", "scan", "gc", "segments",
-    "schedule", "logs", "notify",
+    "catalog", "hot", "metadata", "prices", "chunking", "planning", "budget", "release", "recall", "versions", "scan",
+    "gc", "segments", "schedule", "logs", "notify",
 )  # fmt: skip
 HEAD = """\
 # frostline: the configuration. Every key is here; each comment says what changing it does.

@@ -9,7 +9,7 @@ import re
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from policies.globs import compile_glob
 from tiering.clock import NS_PER_DAY, NS_PER_S
@@ -79,6 +79,31 @@ class RootConfig(Section):
         description="Count opens with fanotify (needs CAP_SYS_ADMIN): better evidence of reading than atime, and a "
         "small cost for every open on that mount.",
     )
+    tiers: tuple[str, ...] = Field(
+        (),
+        description="Cold tiers that files of this root may go to; empty: all. A rule's tier that is not among them "
+        "gives way to the next warmer one that is.",
+    )
+    recall_within_ns: OptionalDuration = Field(
+        None,
+        alias="recall_within",
+        description='Files must be back within this time: tiers whose restores may take longer are not used. "": any.',
+    )
+    high_water: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Fill of the hot capacity from which files that no rule moves leave too, the least valuable per "
+        "byte first. 1: never.",
+    )
+    low_water: float = Field(
+        0.85, gt=0, le=1, description="Fill down to which they leave. Lower: more room, more recalls."
+    )
+    capacity_bytes: Size = Field(
+        0,
+        alias="capacity",
+        description="Hot bytes this root may take; 0: the size of its file system, whoever fills it.",
+    )
     read_only: bool = Field(
         False, description="Only scan, plan and report: no marker is written and nothing is ever moved here."
     )
@@ -92,6 +117,12 @@ class RootConfig(Section):
     @classmethod
     def _plain(cls, value: str) -> str:
         return plain_name(value)
+
+    @model_validator(mode="after")
+    def _marks_in_order(self) -> "RootConfig":
+        if self.low_water > self.high_water:
+            raise ValueError(f"low_water ({self.low_water:g}) must not be above high_water ({self.high_water:g})")
+        return self
 
     @property
     def path_bytes(self) -> bytes:
@@ -352,20 +383,3 @@ class ScheduleConfig(Section):
     @classmethod
     def _known(cls, value: str) -> str:
         return known_timezone(value)
-
-
-class LogsConfig(Section):
-    """What the daemon tells the journal."""
-
-    level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least that is logged.")
-    format: Literal["text", "json"] = Field("text", description="text is key=value; json is one object a line.")
-
-
-class NotifyConfig(Section):
-    """Who is told when the daemon needs a person."""
-
-    command: tuple[str, ...] = Field(
-        (),
-        description="Program and arguments run on trouble, with one JSON object on its standard input; empty: nobody. "
-        "It has 30 seconds and the daemon's rights.",
-    )
