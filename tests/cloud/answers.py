@@ -15,6 +15,7 @@ ERRORS = {
     "ObjectNotInActiveTierError": (403, "The source object of the COPY action is not in the active tier"),
     "RestoreAlreadyInProgress": (409, "Object restore is already in progress"),
     "GlacierExpeditedRetrievalNotAvailable": (503, "Glacier expedited retrievals are currently not available"),
+    "PreconditionFailed": (412, "At least one of the pre-conditions you specified did not hold"),
     "InvalidArgument": (400, "Invalid argument"),
     "BadDigest": (400, "The checksum you specified did not match what we received"),
     "SlowDown": (503, "Please reduce your request rate."),

@@ -53,6 +53,8 @@ class StoredObject:
     billed_to_ns: int
     """Until when its storage has been billed."""
     restore: Restore | None = field(default=None)
+    etag: str = ""
+    """With its quotes."""
 
     def look(self, now_ns: int) -> str:
         """Return instant, cold, warming or warm."""

@@ -32,6 +32,8 @@ class _Upload:
     place: Place
     storage_class: str
     parts: dict[int, bytes] = field(default_factory=dict)
+    copied: dict[int, int] = field(default_factory=dict)
+    """Part -> bytes, of those copied from another object."""
 
 
 class Cloud:
@@ -105,16 +107,17 @@ class Cloud:
         check_body(request, request.body)
         answer = self._pass(request, environ)
         if answer.is_ok:
-            self._store((request.bucket, request.key), len(request.body), storage_class)
+            self._store((request.bucket, request.key), len(request.body), storage_class, answer.headers.get("etag", ""))
         return answer
 
     def _on_copy(self, request: Request, environ: Environ) -> Answer:
         storage_class = request.header("x-amz-storage-class", "STANDARD")
         self.bill.request("copy", storage_class)
+        self._check_versions(request)
         size = self._readable_source(request)
         answer = self._pass(request, environ)
         if answer.is_ok:
-            self._store((request.bucket, request.key), size, storage_class)
+            self._store((request.bucket, request.key), size, storage_class, answers.text_of(answer.body, "ETag"))
         return answer
 
     def _on_create(self, request: Request, environ: Environ) -> Answer:
@@ -130,13 +133,16 @@ class Cloud:
         upload = self._uploads.get(request.query["uploadId"])
         self.bill.request("put", part_class(upload.storage_class if upload else "STANDARD"))
         body = request.body
+        copied = 0
         if request.is_copy:
-            self._readable_source(request)
+            self._check_versions(request)
+            copied = self._readable_source(request)
         else:
             check_body(request, body)
         answer = self._pass(request, environ)
         if answer.is_ok and upload is not None:
             upload.parts[int(request.query["partNumber"])] = body
+            upload.copied[int(request.query["partNumber"])] = copied
         return answer
 
     def _on_complete(self, request: Request, environ: Environ) -> Answer:
@@ -144,10 +150,12 @@ class Cloud:
         self.bill.request("put", upload.storage_class if upload else "STANDARD")
         whole = b"".join(upload.parts[number] for number in sorted(upload.parts)) if upload else b""
         check_body(request, whole)
+        self._check_versions(request)
         answer = self._pass(request, environ)
         if answer.is_ok and upload is not None:
             del self._uploads[request.query["uploadId"]]
-            self._store(upload.place, len(whole), upload.storage_class)
+            size = len(whole) + sum(upload.copied.values())
+            self._store(upload.place, size, upload.storage_class, answers.text_of(answer.body, "ETag"))
         return answer
 
     def _on_abort(self, request: Request, environ: Environ) -> Answer:
@@ -230,20 +238,34 @@ class Cloud:
         return Answer(200, {"content-length": "0"}, b"")
 
     def _readable_source(self, request: Request) -> int:
-        """Return the size of a copy's source, billing its reading; an archived one is refused."""
+        """Return the size of a copy's source, or of its range, billing its reading; an archived one is refused."""
         stored = self.objects.get(request.source)
         if stored is None:
             return 0
         if stored.look(self.clock.now_ns()) in {"cold", "warming"}:
             raise Refused("ObjectNotInActiveTierError")
+        size = stored.size
+        if span := request.header("x-amz-copy-source-range").removeprefix("bytes="):
+            first, _, last = span.partition("-")
+            size = int(last) - int(first) + 1
         if stored.storage_class not in ARCHIVED:
-            self.bill.retrieval(stored.storage_class, stored.size)
-        return stored.size
+            self.bill.retrieval(stored.storage_class, size)
+        return size
 
-    def _store(self, place: Place, size: int, storage_class: str) -> None:
+    def _check_versions(self, request: Request) -> None:
+        """Refuse where source or destination is not the version that the request names; moto does not look."""
+        named = [("if-match", (request.bucket, request.key))]
+        if request.is_copy:
+            named.append(("x-amz-copy-source-if-match", request.source))
+        for header, place in named:
+            stored = self.objects.get(place)
+            if request.header(header) and (stored is None or request.header(header) != stored.etag):
+                raise Refused("PreconditionFailed")
+
+    def _store(self, place: Place, size: int, storage_class: str, etag: str) -> None:
         self._end(place)
         now = self.clock.now_ns()
-        self.objects[place] = StoredObject(size, storage_class, now, now)
+        self.objects[place] = StoredObject(size, storage_class, now, now, etag=etag)
 
     def _end(self, place: Place) -> None:
         stored = self.objects.pop(place, None)
@@ -259,6 +281,9 @@ class Cloud:
             answer.headers["x-amz-restore"] = header
 
 
+_OF_THE_BUCKET = {"location", "uploads", "versioning", "policy", "ownershipControls"}
+
+
 def part_class(storage_class: str) -> str:
     """Return the class at whose price parts and the beginning of an upload are billed."""
     return "STANDARD" if storage_class in ARCHIVED else storage_class
@@ -268,7 +293,7 @@ def kind_of(request: Request) -> str:
     """Return what a request is, in the words of plan()."""
     query = request.query
     if not request.key:
-        is_listing = request.method == "GET" and not {"location", "uploads", "versioning", "policy"} & query.keys()
+        is_listing = request.method == "GET" and not _OF_THE_BUCKET & query.keys()
         return "list" if is_listing or "uploads" in query else "bucket"
     if request.method == "PUT":
         if "partNumber" in query:

@@ -37,6 +37,9 @@ PAYABLE = "payable"
 BASELINE_STORAGE = "baseline.storage"
 BASELINE = "baseline"
 
+CARE = "bucket:"
+"""Begins what stands in place of a tier on the dollars of a bucket under care, which are no part of the tiers' sums."""
+
 BOOKS: dict[str, tuple[str, frozenset[str]]] = {
     "files": (BYTE, frozenset({FILES_HOT_ONLY, FILES_DUAL, FILES_OFFLINE, FILES_LOGICAL})),
     "store": (

@@ -6,7 +6,11 @@ of objects: those are whole seconds, as S3 gives them, and there are many.
 
 from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, Table, Text, UniqueConstraint
 
-from tiering.catalog.tables import Bytes, Key, Prose, metadata
+from tiering.catalog import tables
+from tiering.catalog.tables import Bytes, Key, Prose
+
+metadata = tables.metadata
+"""With all tables of the catalog, now that this module is loaded."""
 
 buckets = Table(
     "buckets",

@@ -89,16 +89,19 @@ def settle(tx: Tx, bucket_id: int, keys: Sequence[bytes], moved: Sequence[Moved]
         was = tx.conn.execute(select(objects.c.was_no).where(where)).scalar()
         origin = it.source_no if was is None else int(was)
         values = {
-            "class_no": it.target_no, "etag": it.etag, "modified_s": it.modified_s, "since_s": it.modified_s,
+            "class_no": it.target_no, "etag": it.etag, "modified_s": it.modified_s, "since_s": tx.now_ns // NS_PER_S,
             "was_no": None if origin == it.target_no else origin,
         }  # fmt: skip
         tx.conn.execute(update(objects).where(where).values(values))
 
 
-def refresh(tx: Tx, bucket_id: int, key: bytes, *, class_no: int, etag: bytes, modified_s: int) -> None:
+def refresh(tx: Tx, bucket_id: int, key: bytes, *, size: int, class_no: int, etag: bytes, modified_s: int) -> None:
     """Note what an object turned out to be, when somebody else changed it."""
     where = (objects.c.bucket_id == bucket_id) & (objects.c.key == key)
-    values = {"class_no": class_no, "etag": etag, "modified_s": modified_s, "since_s": modified_s, "was_no": None}
+    values = {
+        "size": size, "class_no": class_no, "etag": etag, "modified_s": modified_s, "since_s": modified_s,
+        "was_no": None,
+    }  # fmt: skip
     tx.conn.execute(update(objects).where(where).values(values))
 
 

@@ -37,28 +37,19 @@ class BucketRow:
     logs_after: str
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What a scan saw of one object."""
-
-    key: bytes
-    size: int
-    class_no: int
-    etag: bytes
-    """As packed_etag() has it."""
-    modified_s: int
-    access_s: int | None = None
-    flags: int = 0
-
+Seen = tuple[bytes, int, int, bytes, int, int | None, int]
+"""What a scan saw: (key, size, class_no, packed etag, modified_s, access_s, flags). A tuple: there are millions."""
 
 ObjectFacts = tuple[bytes, int, int, bytes, int, int, int | None, int]
-"""(key, size, class_no, etag, modified_s, since_s, access_s, flags): a tuple, because there are millions."""
+"""(key, size, class_no, etag, modified_s, since_s, access_s, flags) as the catalog has them."""
 
 _FACTS = "key, size, class_no, etag, modified_s, since_s, access_s, flags"
 
 
 def packed_etag(etag: str) -> bytes:
-    """Return an ETag as stored: 16 bytes of a plain MD5 (half of all bytes a row has), else its text in quotes (never 16 bytes)."""
+    """Return an ETag as stored: 16 bytes of a plain MD5 (half of all bytes a row has), else its text in quotes (never
+    16 bytes).
+    """
     text = etag.strip('"')
     if len(text) == 32:
         try:
@@ -122,8 +113,8 @@ def write_page(tx: Tx, bucket_id: int, page: Iterable[Seen], *, scan_no: int, as
         f"WHERE objects.modified_s <= {as_of_s:d}"
     )
     rows = [
-        (bucket_id, it.key, it.size, it.class_no, it.etag, it.modified_s, it.modified_s, it.access_s, it.flags, scan_no)
-        for it in page
+        (bucket_id, key, size, class_no, etag, modified_s, modified_s, access_s, flags, scan_no)
+        for key, size, class_no, etag, modified_s, access_s, flags in page
     ]
     if rows:
         tx.conn.exec_driver_sql(text, rows)

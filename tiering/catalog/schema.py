@@ -7,7 +7,7 @@ there.
 
 from sqlalchemy import Connection, inspect, text
 
-from tiering.catalog.bucket_tables import metadata  # with all tables: this module defines the last of them
+from tiering.catalog.bucket_tables import metadata
 from tiering.errors import SchemaError
 
 REVISION = "0001"

@@ -118,7 +118,9 @@ def _dollars(tx: Tx, ctx: Context, *, since_ns: int, until_ns: int | None) -> Do
     cold = sum(
         amount
         for (account, tier), amount in booked.items()
-        if account.startswith("cost.") and (account, tier) != (accounts.COST_STORAGE, HOT)
+        if account.startswith("cost.")
+        and (account, tier) != (accounts.COST_STORAGE, HOT)
+        and not tier.startswith(accounts.CARE)
     )
     saved = {flag: baseline[flag] - hot[flag] for flag in (REALISED, AVOIDED)}
     # The cold tiers' bill is set against the saving it made possible: of the kind that the hot tier gives now.

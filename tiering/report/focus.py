@@ -91,8 +91,11 @@ def _row(key: _Key, nano: int, tier: TierConfig | None, installation: str) -> di
 
 
 def _of_tier(name: str, tier: TierConfig | None) -> dict[str, str]:
-    """Return who provides what; a tier that is not configured is the hot one."""
-    if tier is None:
+    """Return who provides what; a tier that is not configured is a bucket under care, or the hot one."""
+    if name.startswith(accounts.CARE):
+        provider, region, resource, storage_class = "AWS", "", name, ""
+        kind = ("Bucket", "Object storage", "Object Storage")
+    elif tier is None:
         provider, region, resource, storage_class = "Self", "", name, ""
         kind = ("Disk", "Hot tier", "Block Storage")
     else:

@@ -1,0 +1,139 @@
+"""A bucket under care, opened: its configuration, its row, the way to it, and what was asked of it, for the ledger.
+
+Used by the jobs on buckets (object_scan, object_plan, object_apply). Look-ups of a bucket's own settings are not
+counted: they cost less than a thousandth of a cent.
+"""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from policies.prices import PriceBook
+from tiering.catalog import accounts, ledger, objects
+from tiering.catalog.accounts import Amounts
+from tiering.catalog.objects import BucketRow
+from tiering.catalog.transaction import Tx
+from tiering.config.bucket import BucketConfig
+from tiering.config.policy import price_book
+from tiering.errors import UsageError
+from tiering.jobs.context import Context
+from tiering.stores.metered import Meter, Usage
+from tiering.stores.options import StoreOptions
+from tiering.stores.s3_bucket import ForeignBucket, open_bucket
+
+
+@dataclass(frozen=True, slots=True)
+class Care:
+    """One bucket, ready for use."""
+
+    config: BucketConfig
+    row: BucketRow
+    remote: ForeignBucket
+    meter: Meter
+    book: PriceBook
+    _others: dict[str, ForeignBucket] = field(default_factory=dict)
+
+    @property
+    def account(self) -> str:
+        """The ledger's word for it, in place of a tier."""
+        return accounts.CARE + self.config.name
+
+    def bucket(self, name: str, options: StoreOptions, ctx: Context) -> ForeignBucket:
+        """Return the bucket of that name, reached in the same way: inventories and logs stand in another one."""
+        if name == self.config.bucket:
+            return self.remote
+        if name not in self._others:
+            self._others[name] = open_bucket(name, options, clock=ctx.clock, meter=self.meter)
+        return self._others[name]
+
+
+def bucket_config(ctx: Context, name: str) -> BucketConfig:
+    """Return the configuration of a bucket; raises UsageError naming those there are."""
+    for config in ctx.config.buckets:
+        if config.name == name:
+            return config
+    known = ", ".join(config.name for config in ctx.config.buckets) or "none is configured"
+    raise UsageError(f'there is no bucket "{name}" under care', hint=f"choose one of [[buckets]]: {known}")
+
+
+def bucket_options(config: BucketConfig) -> StoreOptions:
+    """Return how a bucket is reached."""
+    return StoreOptions(
+        endpoint_url=config.endpoint_url,
+        region=config.region,
+        profile=config.profile,
+        path_style=config.path_style,
+        max_concurrency=config.max_concurrency,
+    )
+
+
+@contextmanager
+def caring(ctx: Context, name: str, *, reason: str) -> Iterator[Care]:
+    """Open a bucket; what it was asked and nobody has booked goes into the ledger at the end, with *reason*."""
+    config = bucket_config(ctx, name)
+    with ctx.catalog.write() as tx:
+        row = objects.ensure(tx, name, config.url)
+    meter = Meter()
+    remote = open_bucket(config.bucket, bucket_options(config), clock=ctx.clock, meter=meter)
+    care = Care(config, row, remote, meter, price_book(ctx.config))
+    try:
+        yield care
+    finally:
+        with ctx.catalog.write() as tx:
+            book_usage(tx, care, care.meter.take(), reason=reason)
+
+
+def book_usage(
+    tx: Tx, care: Care, usage: Usage, *, reason: str, retrieval: int = 0, early: int = 0, op_id: str = ""
+) -> int:
+    """Book requests, and the nano-dollars of reading objects out of their class and of leaving it early; return all.
+
+    One entry, none where nothing costs. With the same *op_id* again nothing is booked twice.
+    """
+    requests, transitions = request_nano(care.book, usage)
+    total = requests + transitions + retrieval + early
+    if not total:
+        return 0
+    amounts = Amounts()
+    amounts.add(accounts.COST_REQUESTS, requests, care.account)
+    amounts.add(accounts.COST_TRANSITION, transitions, care.account)
+    amounts.add(accounts.COST_RETRIEVAL, retrieval, care.account)
+    amounts.add(accounts.COST_EARLY_DELETE, early, care.account)
+    amounts.add(accounts.PAYABLE, -total)
+    asked = ", ".join(f"{times} {kind} {name}" for (kind, name), times in sorted(usage.requests.items()))
+    ledger.post(
+        tx,
+        ledger.Entry(
+            op_id=op_id or f"bucket:{care.config.name}:{secrets.token_hex(8)}",
+            kind="bucket",
+            reason=f"{reason}: {asked}",
+            lines=amounts.lines(),
+            price_book=care.book.book_id,
+        ),
+    )
+    return total
+
+
+def request_nano(book: PriceBook, usage: Usage) -> tuple[int, int]:
+    """Return nano-dollars of (requests, class changes). A list is billed as a PUT of class STANDARD."""
+    requests = transitions = 0
+    for (kind, storage_class), times in usage.requests.items():
+        price = book.price(storage_class if storage_class in book.classes else "STANDARD")
+        if kind == "list":
+            requests += book.price("STANDARD").put_nano * times
+        elif kind in {"get", "head"}:
+            requests += price.get_nano * times
+        elif kind in {"put", "copy"}:
+            transitions += price.put_nano * times
+    return requests, transitions
+
+
+def refuse_report_only(config: BucketConfig) -> None:
+    """Raise UsageError unless the operator lets objects of this bucket change class."""
+    if config.mode != "transition":
+        raise UsageError(
+            f"bucket {config.name} is looked at only (mode = {config.mode})",
+            now="nothing was changed in it",
+            hint='set mode = "transition" in its [[buckets]] table',
+        )
