@@ -95,7 +95,10 @@ def early_delete_usd(book: PriceBook, storage_class: str, size_bytes: int, *, he
     _refuse_negative(size_bytes=size_bytes, held_hours=held_hours)
     price = book.price(storage_class)
     rest = max(0, price.min_days * HOURS_PER_DAY - held_hours)
-    return accrue(book, storage_class, size_bytes, hours=rest, objects=1) if rest else 0
+    # Of an archived object's overhead the part that is billed as STANDARD has no minimum stay.
+    own = sum(overhead_bytes for other, overhead_bytes in price.overhead if other == storage_class)
+    billed_bytes = max(size_bytes, price.min_billed_bytes) + own
+    return price.storage[0].nano_per_gib * billed_bytes * rest // (GIB * MONTH_HOURS)
 
 
 def egress_usd(book: PriceBook, size_bytes: int) -> int:

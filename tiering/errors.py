@@ -18,6 +18,7 @@ anything that is *not* from here and reaches the command line's main is a bug an
     ├─ NotOwner                    1   the store belongs to another catalog
     ├─ RootMissing                 1   a root is not mounted, or another tree is mounted there
     ├─ NoSpace                     1   a disk or quota is full, or the reserve would be touched
+    ├─ OverBudget                  1   it would cost more than the operator allows; carries the quote
     └─ StoreError                  1   the object store said no
        ├─ StoreUnavailable        75   unreachable, throttled, timed out: try again later
        ├─ StoreDenied              1   credentials or permissions
@@ -140,6 +141,12 @@ class RootMissing(FrostlineError):
 
 class NoSpace(FrostlineError):
     """No room: the disk, the quota, or the reserve that recall must leave free."""
+
+    retry = Retry.LATER
+
+
+class OverBudget(FrostlineError):
+    """It would cost more than the configuration allows. Nothing was asked for."""
 
     retry = Retry.LATER
 

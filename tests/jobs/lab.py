@@ -102,21 +102,33 @@ def claim(store: Store, catalog: Catalog, *, tier_name: str, now_ns: int) -> str
     return owned.store_id
 
 
+def new_clock() -> FakeClock:
+    """Return a clock at the time at which every laboratory begins: a whole hour."""
+    return FakeClock(1_800_000_000 * 10**9)
+
+
 @contextmanager
-def open_lab(base: Path, **changes: Any) -> Iterator[Lab]:
-    """Build and open an installation in the empty folder *base*."""
+def open_lab(base: Path, *, clock: FakeClock | None = None, **changes: Any) -> Iterator[Lab]:
+    """Build and open an installation in the folder *base*; one that stands there already is opened as it is, by
+    another process than before: a restart.
+    """
     ignore_sigio()
-    (base / "root").mkdir(parents=True)
-    (base / "state" / "spool").mkdir(parents=True)
-    clock = FakeClock(1_800_000_000 * 10**9)
+    is_new = not (base / "root").exists()
+    (base / "root").mkdir(parents=True, exist_ok=True)
+    (base / "state" / "spool").mkdir(parents=True, exist_ok=True)
+    clock = clock or new_clock()
     config = settings(base, **changes)
-    catalog = open_catalog(config.catalog.url, clock=clock, create=True)
+    catalog = open_catalog(config.catalog.url, clock=clock, create=is_new)
     try:
         tiers = open_tiers(config, catalog, clock)
         path = os.fsencode(base / "root")
-        marker = write_marker(path)
-        with catalog.write() as tx:
-            root_id = roots.add(tx, name="root", path=path, marker=marker)
+        if is_new:
+            marker = write_marker(path)
+            with catalog.write() as tx:
+                root_id = roots.add(tx, name="root", path=path, marker=marker)
+        else:
+            with catalog.read() as tx:
+                ((root_id, marker),) = [(row.root_id, row.marker) for row in roots.all_roots(tx)]
         metadata = replace(tiers[config.metadata_tier], storage_class=config.metadata.storage_class)
         context = Context(
             config=config,

@@ -71,7 +71,10 @@ def test_p6_an_hour_is_what_the_formulas_say(tmp_path: Path, refundable: bool) -
             (accounts.BUCKET_LIVE, "standard"): 4 * GIB,
         })  # fmt: skip
         amounts, _ = hour_amounts(
-            lab.context, price_book(lab.context.config), held=held, objects=accruals.Held({("standard", "STANDARD"): 9})
+            *(lab.context, price_book(lab.context.config)),
+            held=held,
+            stock={("standard", "STANDARD"): accruals.Standing(9, 4 * GIB)},
+            hour_no=500_000,
         )
     found = {(line.account, line.tier): line.amount for line in amounts.lines()}
     # 0.073 $/GiB-month over 730 h is 100,000 nano-dollars per GiB-hour; 0.0365 is 50,000

@@ -18,6 +18,7 @@ from tiering.config.policy import price_book
 from tiering.errors import CatalogBusy, StoreUnavailable
 from tiering.jobs.charges import charge, charging
 from tiering.jobs.migrate import migrate
+from tiering.stores.metered import METADATA
 
 pytestmark = pytest.mark.s3
 
@@ -80,12 +81,13 @@ def test_reading_from_a_rare_class_is_priced_by_the_gigabyte(lab: Lab) -> None:
     meter.add("list", times=7)
     meter.add("delete", times=100)
     meter.add("copy", storage_class="GLACIER", times=1)
+    meter.add("get", storage_class=METADATA, times=4, down=9 * GIB)
     meter.add("restore", times=1)
 
     total = charge(lab.context, reason="by hand")
 
     rare, standard = (price_book(lab.context.config).price(name) for name in ("STANDARD_IA", "STANDARD"))
-    requests = 3 * rare.get_nano + 2 * standard.put_nano + 7 * standard.put_nano
+    requests = 3 * rare.get_nano + 4 * standard.get_nano + 2 * standard.put_nano + 7 * standard.put_nano
     transition = price_book(lab.context.config).price("GLACIER").put_nano
     retrieval = 5 * rare.retrieval_nano_per_gib
     (entry,) = entries(lab)

@@ -5,11 +5,14 @@ auditor can recompute each of them from the ledger alone.
 """
 
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import Integer, and_, case, false, func, literal, or_, select
+from sqlalchemy.sql.elements import ColumnElement
 
 from tiering.catalog import ledger
-from tiering.catalog.accounts import BYTE, UNIT_OF
+from tiering.catalog.accounts import BYTE, PAYABLE, UNIT_OF
 from tiering.catalog.tables import ledger_entries, ledger_lines, packs
 from tiering.catalog.transaction import Tx
 from tiering.catalog.values import PackState
@@ -19,6 +22,28 @@ _STANDING = (PackState.LIVE, PackState.DOOMED, PackState.DELETING)
 
 Held = Counter[tuple[str, str]]
 """(account, tier) -> bytes."""
+
+
+@dataclass(slots=True)
+class Standing:
+    """Data packs of one tier and class that stand in a store."""
+
+    objects: int = 0
+    size_bytes: int = 0
+    small_objects: int = 0
+    """Of them: smaller than the size that was asked about."""
+    small_bytes: int = 0
+
+    def add(self, other: "Standing") -> None:
+        """Count *other* in."""
+        self.objects += other.objects
+        self.size_bytes += other.size_bytes
+        self.small_objects += other.small_objects
+        self.small_bytes += other.small_bytes
+
+
+Stock = dict[tuple[str, str], Standing]
+"""(tier, storage class) -> what stands there."""
 
 
 def held(tx: Tx, *, since_ns: int = 0, until_ns: int) -> Held:
@@ -62,14 +87,53 @@ def first_entry_ns(tx: Tx) -> int | None:
     return None if found is None else int(found)
 
 
-def objects(tx: Tx) -> Counter[tuple[str, str]]:
-    """Return how many packs stand in the stores now, by (tier, storage class)."""
+def stock(tx: Tx, *, before_ns: int, small: Mapping[str, int]) -> Stock:
+    """Return the data packs of before that time that stand in the stores now; *small* is class -> size, of which
+    smaller ones are counted apart.
+    """
+    is_small = _is_small(small)
     query = (
-        select(packs.c.tier, packs.c.storage_class, func.count())
-        .where(packs.c.state.in_([str(state) for state in _STANDING]))
+        select(
+            *(packs.c.tier, packs.c.storage_class, func.count(), func.sum(packs.c.size)),
+            func.sum(case((is_small, 1), else_=0)),
+            func.sum(case((is_small, packs.c.size), else_=0)),
+        )
+        .where(_stands(), packs.c.created_ns < before_ns)
         .group_by(packs.c.tier, packs.c.storage_class)
     )
-    return Counter({(tier, storage_class): int(number) for tier, storage_class, number in tx.conn.execute(query)})
+    return {(row[0], row[1]): Standing(*(int(number) for number in row[2:])) for row in tx.conn.execute(query)}
+
+
+def came(tx: Tx, *, since_ns: int, small: Mapping[str, int]) -> list[tuple[int, str, str, Standing]]:
+    """Return (when, tier, class, itself) of every data pack that came since then and stands now, in that order."""
+    query = (
+        select(packs.c.created_ns, packs.c.tier, packs.c.storage_class, packs.c.size, _is_small(small).cast(Integer))
+        .where(_stands(), packs.c.created_ns >= since_ns)
+        .order_by(packs.c.created_ns)
+    )
+    return [
+        (at_ns, tier, storage_class, Standing(1, int(size), int(is_small), int(size) * int(is_small)))
+        for at_ns, tier, storage_class, size, is_small in tx.conn.execute(query)
+    ]
+
+
+def _stands() -> ColumnElement[bool]:
+    return and_(packs.c.kind == literal("data"), packs.c.state.in_([str(state) for state in _STANDING]))
+
+
+def _is_small(small: Mapping[str, int]) -> ColumnElement[bool]:
+    each = [and_(packs.c.storage_class == name, packs.c.size < size) for name, size in small.items() if size]
+    return or_(false(), *each)
+
+
+def spent(tx: Tx, kind: str, *, since_ns: int) -> int:
+    """Return the nano-dollars that entries of a kind have cost since then."""
+    query = (
+        select(func.coalesce(func.sum(ledger_lines.c.amount), 0))
+        .join(ledger_entries, ledger_entries.c.entry_no == ledger_lines.c.entry_no)
+        .where(ledger_entries.c.at_ns >= since_ns, ledger_entries.c.kind == kind, ledger_lines.c.account == PAYABLE)
+    )
+    return -int(tx.conn.execute(query).scalar_one())
 
 
 def dollars(tx: Tx, *, since_ns: int = 0, until_ns: int | None = None) -> dict[tuple[str, str], int]:

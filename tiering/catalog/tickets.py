@@ -3,7 +3,7 @@
 A ticket has files; its files need packs; one restores row per pack is shared by all tickets that want it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,10 +73,14 @@ class RestoreRow:
     warm_until_ns: int | None
     key: str
     tier: str
+    storage_class: str
 
 
-def open_ticket(tx: Tx, new: NewTicket) -> int:
-    """Write a ticket with its files and packs; packs already on the way are shared. Return its number."""
+def open_ticket(tx: Tx, new: NewTicket, *, running: Collection[int] = ()) -> int:
+    """Write a ticket with its files and packs; packs already on the way are shared. Return its number.
+
+    *running* are packs that the provider was seen to restore already: they need not be asked for.
+    """
     values = {
         "state": "open",
         "speed": new.speed,
@@ -93,7 +97,8 @@ def open_ticket(tx: Tx, new: NewTicket) -> int:
         tx.conn.execute(insert(ticket_files), rows)
     for batch in batches(new.pack_nos):
         tx.conn.execute(insert(ticket_packs), [{"ticket_no": ticket_no, "pack_no": pack_no} for pack_no in batch])
-        _want(tx, batch, new.speed)
+        _want(tx, [pack_no for pack_no in batch if pack_no not in running], new.speed)
+        _follow(tx, [pack_no for pack_no in batch if pack_no in running], new.speed)
     _record(tx, ticket_no)
     return ticket_no
 
@@ -142,6 +147,22 @@ def restores_in(tx: Tx, states: Sequence[str], *, limit: int = 10_000) -> list[R
     return [RestoreRow(*row) for row in tx.conn.execute(query)]
 
 
+def unseen(tx: Tx) -> list[RestoreRow]:
+    """Return packs that were asked for, whom nobody wants any more, and whose readable copy nobody saw yet."""
+    is_unseen = restores.c.requested_ns.is_not(None) & restores.c.warm_until_ns.is_(None)
+    query = _restores().where(restores.c.state == "done", is_unseen).order_by(restores.c.pack_no)
+    return [RestoreRow(*row) for row in tx.conn.execute(query)]
+
+
+def restores_of(tx: Tx, pack_nos: Sequence[int]) -> dict[int, RestoreRow]:
+    """Return pack_no -> how far its restore is, in any state, for those that ever were wanted."""
+    found: dict[int, RestoreRow] = {}
+    for batch in batches(pack_nos):
+        rows = tx.conn.execute(_restores().where(restores.c.pack_no.in_(batch)))
+        found.update((row.pack_no, RestoreRow(*row)) for row in rows)
+    return found
+
+
 def note_restore(
     tx: Tx, pack_no: int, *, state: str, requested_ns: int | None = None, warm_until_ns: int | None = None
 ) -> None:
@@ -152,6 +173,12 @@ def note_restore(
     if warm_until_ns is not None:
         values["warm_until_ns"] = warm_until_ns
     tx.conn.execute(update(restores).where(restores.c.pack_no == pack_no).values(values))
+
+
+def forget_restore(tx: Tx, pack_no: int, *, state: str) -> None:
+    """Note that no readable copy of a pack is there, nor under way."""
+    nothing = {"state": state, "requested_ns": None, "warm_until_ns": None}
+    tx.conn.execute(update(restores).where(restores.c.pack_no == pack_no).values(nothing))
 
 
 def raise_speed(tx: Tx, pack_nos: Sequence[int], speed: str) -> None:
@@ -197,7 +224,21 @@ def count_waiting(tx: Tx, ticket_no: int) -> int:
     return int(tx.conn.execute(query).scalar_one())
 
 
+def _follow(tx: Tx, pack_nos: Sequence[int], speed: str) -> None:
+    """Wait for packs that are being restored, at whatever speed that is; *speed* where it is not known."""
+    if not pack_nos:
+        return
+    dialect = sqlite if tx.is_sqlite else postgresql
+    statement = dialect.insert(restores)
+    statement = statement.on_conflict_do_update(
+        index_elements=["pack_no"], set_={"state": "warming"}, where=restores.c.state == "done"
+    )
+    tx.conn.execute(statement, [{"pack_no": pack_no, "state": "warming", "speed": speed} for pack_no in pack_nos])
+
+
 def _want(tx: Tx, pack_nos: Sequence[int], speed: str) -> None:
+    if not pack_nos:
+        return
     dialect = sqlite if tx.is_sqlite else postgresql
     statement = dialect.insert(restores)
     statement = statement.on_conflict_do_update(
@@ -217,6 +258,7 @@ def _restores() -> Select[*tuple[Any, ...]]:
         restores.c.warm_until_ns,
         packs.c.key,
         packs.c.tier,
+        packs.c.storage_class,
     ).join(packs, packs.c.pack_no == restores.c.pack_no)
 
 

@@ -5,26 +5,30 @@ ticket survives restarts because all there is to know is in the catalog, and the
 """
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from tiering.catalog import files, recipes
+from tiering.catalog import files, packs, recipes
 from tiering.catalog import tickets as ticket_rows
 from tiering.catalog.tickets import RestoreRow, TicketRow
-from tiering.catalog.values import FileRow, FileState
-from tiering.clock import NS_PER_DAY
+from tiering.catalog.transaction import Tx
+from tiering.catalog.values import FileRow, FileState, PackRow
+from tiering.clock import NS_PER_DAY, NS_PER_S
 from tiering.errors import IntegrityError, NoSpace, ObjectMissing, RootMissing, StoreError
 from tiering.hot import paths
 from tiering.jobs.charges import charge
 from tiering.jobs.context import Context
 from tiering.jobs.recall import recall
 from tiering.jobs.reports import JobReport, Skip, Skipped
+from tiering.jobs.restore_cost import became_ready_ns, book_copy, promised_ns
+from tiering.jobs.restore_looks import looks
 from tiering.jobs.tally import NamedFile
 from tiering.jobs.tickets import ask, extend
 from tiering.stores.base import ObjectInfo, Readability
 
-LOOKERS = 8  # HEAD requests at once
-EXTEND_BEFORE_NS = NS_PER_DAY  # copies expire at midnight UTC: one that has less than a day may go during a long recall
+# Copies expire at midnight UTC. One that is used now must outlast the recall; one that still waits for others (space,
+# a busy file) is kept when it has less than a day.
+EXTEND_NOW_NS = 3600 * NS_PER_S
+EXTEND_BEFORE_NS = NS_PER_DAY
 
 # A skip of one of these kinds may go away on its own: the file stays on the ticket.
 _PASSING = frozenset({Skip.BUSY, Skip.NO_SPACE, Skip.WAITING})
@@ -52,6 +56,7 @@ def advance(ctx: Context) -> JobReport:
             report = report.merged(_serve(ctx, row))
         except IntegrityError as error:
             damaged.append(error)
+    notes += _keep(ctx)
     charge(ctx, reason="tickets")
     if damaged:
         raise damaged[0]
@@ -59,44 +64,71 @@ def advance(ctx: Context) -> JobReport:
 
 
 def _look(ctx: Context) -> list[str]:
-    """Note how readable each pack on its way is now; keep those from expiring that are still needed."""
+    """Note how readable each pack on its way is now; keep those that expire within the hour."""
     with ctx.catalog.read() as tx:
-        on_the_way = ticket_rows.restores_in(tx, ("warming", "warm"))
+        on_the_way = [*ticket_rows.restores_in(tx, ("warming", "warm")), *ticket_rows.unseen(tx)]
     trouble: list[str] = []
-    with ThreadPoolExecutor(LOOKERS, thread_name_prefix="frostline-head") as pool:
-        for row, seen in zip(on_the_way, pool.map(lambda row: _seen(ctx, row), on_the_way), strict=True):
-            try:
-                if isinstance(seen, StoreError):
-                    raise seen
-                _note(ctx, row, seen)
-            except ObjectMissing as error:
-                trouble.append(f"{error.what}: the files that need it cannot be recalled")
-            except StoreError as error:
-                trouble.append(error.what)
+    for row, seen in looks(ctx, on_the_way):
+        try:
+            if isinstance(seen, StoreError):
+                raise seen
+            until_ns = _note(ctx, row, seen)
+            if until_ns and row.state != "done" and until_ns - ctx.clock.now_ns() < EXTEND_NOW_NS:
+                extend(ctx, replace(row, warm_until_ns=until_ns))
+        except ObjectMissing as error:
+            trouble.append(f"{error.what}: the files that need it cannot be recalled")
+        except StoreError as error:
+            trouble.append(error.what)
     return trouble
 
 
-def _seen(ctx: Context, row: RestoreRow) -> ObjectInfo | StoreError:
-    try:
-        return ctx.tier(row.tier).store.head(row.key)
-    except StoreError as error:
-        return error
-
-
-def _note(ctx: Context, row: RestoreRow, seen: ObjectInfo) -> None:
+def _note(ctx: Context, row: RestoreRow, seen: ObjectInfo) -> int:
+    """Note what was seen of one pack, and book its readable copy the first time; return until when it is readable,
+    0 where it is not, or for ever.
+    """
     archives = ctx.tier(row.tier).capabilities.archives
     readability = seen.readability if archives else Readability.INSTANT
     if readability is Readability.WARMING:
-        return
-    if readability is Readability.COLD:
-        # Expired before it was used, or the request never took effect: asked for (and paid for) again.
-        state, until_ns = "wanted", None
-    else:
-        state, until_ns = "warm", seen.warm_until_ns or None
+        return 0
     with ctx.catalog.write() as tx:
-        ticket_rows.note_restore(tx, row.pack_no, state=state, warm_until_ns=until_ns)
-    if state == "warm" and until_ns is not None and until_ns - ctx.clock.now_ns() < EXTEND_BEFORE_NS:
-        extend(ctx, row)
+        pack = packs.by_numbers(tx, [row.pack_no])[row.pack_no]
+        if readability is Readability.COLD:
+            _note_cold(ctx, tx, row, pack)
+            return 0
+        until_ns = seen.warm_until_ns
+        if until_ns and row.requested_ns is not None:
+            ready_ns = row.warm_until_ns or became_ready_ns(ctx, row, until_ns=until_ns, now_ns=tx.now_ns)
+            book_copy(ctx, tx, pack, from_ns=ready_ns, until_ns=until_ns)
+        state = "done" if row.state == "done" else "warm"
+        ticket_rows.note_restore(tx, row.pack_no, state=state, warm_until_ns=until_ns or None)
+    return until_ns
+
+
+def _note_cold(ctx: Context, tx: Tx, row: RestoreRow, pack: PackRow) -> None:
+    """The copy expired before it was used, or the request never took effect: asked for (and paid for) again, if anybody
+    still wants it.
+    """
+    ready_ns = promised_ns(row)
+    if row.requested_ns is not None and row.warm_until_ns is None and ready_ns < tx.now_ns:
+        # It came and went while nobody looked.
+        until_ns = -(-(ready_ns + ctx.config.recall.restore_days * NS_PER_DAY) // NS_PER_DAY) * NS_PER_DAY
+        if until_ns <= tx.now_ns:
+            book_copy(ctx, tx, pack, from_ns=ready_ns, until_ns=until_ns)
+    ticket_rows.forget_restore(tx, row.pack_no, state="done" if row.state == "done" else "wanted")
+
+
+def _keep(ctx: Context) -> list[str]:
+    """Extend the copies that are still wanted after everything that could be was recalled, and have less than a day."""
+    with ctx.catalog.read() as tx:
+        warm = ticket_rows.restores_in(tx, ("warm",))
+    trouble: list[str] = []
+    for row in warm:
+        if row.warm_until_ns is not None and row.warm_until_ns - ctx.clock.now_ns() < EXTEND_BEFORE_NS:
+            try:
+                extend(ctx, row)
+            except StoreError as error:
+                trouble.append(error.what)
+    return trouble
 
 
 def _serve(ctx: Context, ticket: TicketRow) -> JobReport:

@@ -18,7 +18,7 @@ from tiering.config import Config
 from tiering.config.policy import price_book
 from tiering.errors import FrostlineError
 from tiering.jobs.context import Context, OpenTier
-from tiering.stores.metered import Meter, Usage
+from tiering.stores.metered import METADATA, Meter, Usage
 
 # What AWS bills at the price of a PUT, a GET, or not at all. A LIST counts as a PUT of class STANDARD, whatever the
 # class of what it lists (aws.amazon.com/s3/pricing, "Requests & data retrievals").
@@ -87,6 +87,8 @@ def _price_class(config: Config, tier: str, storage_class: str = "") -> str:
     configured = config.tiers[tier]
     if configured.is_local or configured.usd_per_gib_month is not None:
         return LOCAL
+    if storage_class == METADATA:
+        return config.metadata.storage_class
     return storage_class or configured.storage_class
 
 
@@ -110,8 +112,10 @@ def _priced(config: Config, book: PriceBook, tier: str, usage: Usage) -> tuple[A
             requests += book.price(_price_class(config, tier, "STANDARD")).put_nano * times
         elif kind == _AS_TRANSITION:
             transitions += price.put_nano * times
-    # Recipes and segments of this store are STANDARD and read for nothing; they are small, and counted as the tier's.
-    retrieval = book.price(_price_class(config, tier)).retrieval_nano_per_gib * usage.bytes_down // GIB
+    retrieval = sum(
+        book.price(_price_class(config, tier, name)).retrieval_nano_per_gib * size_bytes // GIB
+        for name, size_bytes in usage.down.items()
+    )
     amounts = Amounts()
     amounts.add(accounts.COST_REQUESTS, requests, tier)
     amounts.add(accounts.COST_TRANSITION, transitions, tier)

@@ -20,9 +20,9 @@ from dedup.values import ChunkPart, Digest, HolePart, Recipe, Span, WrappedPart
 from tiering.catalog import packs
 from tiering.catalog.values import BlockPlace, Location, PackRow, RecipePlace, RecipeRow
 from tiering.errors import FrostlineError, IntegrityError, ObjectArchived, ObjectMissing
-from tiering.jobs.context import Context, OpenTier
+from tiering.jobs.context import Context
 from tiering.jobs.fetch_plan import BlockWork, Buffer, Page, Plan, Target, Task, location_of, plan
-from tiering.stores.archive import ARCHIVE_CLASSES, is_readable
+from tiering.jobs.restore_looks import cold_looks
 
 WORKERS = 8  # requests at once: an object store answers one in 20-100 ms; the limit wrapper may allow fewer
 READ_AHEAD = 4  # ranges of one file that are read ahead of what is written
@@ -185,17 +185,12 @@ def read_recipes(ctx: Context, rows: Sequence[RecipeRow]) -> dict[int, Recipe | 
 
 
 def cold_packs(ctx: Context, rows: Iterable[PackRow]) -> list[PackRow]:
-    """Return those of the packs that cannot be read before the provider has restored them: one HEAD for each in an
-    archive class.
+    """Return those of the packs that cannot be read before the provider has restored them: those in archive classes
+    are looked at.
 
     Raises what head() raises.
     """
-    archived = [row for row in rows if _may_be_cold(ctx.tier(row.tier), row)]
-    if not archived:
-        return []
-    with ThreadPoolExecutor(WORKERS, thread_name_prefix="frostline-head") as pool:
-        readable = pool.map(lambda row: _is_readable_now(ctx.tier(row.tier), row.key), archived)
-        return [row for row, is_ready in zip(archived, readable, strict=True) if not is_ready]
+    return [row for row, _ in cold_looks(ctx, rows)]
 
 
 def read_in_order(
@@ -268,14 +263,6 @@ def _fail(work: BlockWork, error: Exception) -> None:
         for _, sinks in other.wants.values():
             for sink, _ in sinks:
                 sink.fail(error)
-
-
-def _may_be_cold(tier: OpenTier, row: PackRow) -> bool:
-    return tier.capabilities.archives and row.storage_class in ARCHIVE_CLASSES
-
-
-def _is_readable_now(tier: OpenTier, key: str) -> bool:
-    return is_readable(tier.store.head(key), tier.capabilities)
 
 
 @dataclass(frozen=True, slots=True)

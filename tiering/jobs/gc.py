@@ -19,6 +19,7 @@ from tiering.errors import CatalogBusy, FrostlineError
 from tiering.hot.marker import check_marker
 from tiering.jobs import segments as segment_job
 from tiering.jobs import store_debris
+from tiering.jobs.accrue import accrue
 from tiering.jobs.charges import charge
 from tiering.jobs.context import Context, OpenTier
 from tiering.jobs.early_delete import charge_early_deletion
@@ -203,6 +204,8 @@ def _delete_doomed(ctx: Context, run: str, report: GcReport) -> None:
     for number, batch in enumerate(batches(_due(ctx, before_ns, report), DELETE_BATCH)):
         if ctx.stop.is_set():
             return
+        if number == 0:
+            accrue(ctx)  # what goes now stood there until now
         _check_owner(ctx)  # again before each batch: a rebuild elsewhere may have taken over meanwhile
         with ctx.catalog.write() as tx:
             claimed = packs.claim_for_deletion(tx, [row.pack_no for row in batch], doomed_before_ns=before_ns)

@@ -133,6 +133,6 @@ def _wait(
     ticket = tickets.request(ctx, rows, speed=speed, deadline_ns=deadline_ns, by=ctx.owner, reason=reason)
     tally.tickets.append(ticket.number)
     told = tickets.waiting(ticket)
-    tally.notes += [told.what, told.now]
+    tally.notes += [told.what, told.now, *ticket.remarks]
     for item in waiting:
         tally.skip(item.shown, f"waits for archived packs, ticket {ticket.number}", Skip.WAITING)

@@ -2,47 +2,32 @@
 
 recall opens one when packs are cold; tiering.jobs.advance completes it. All is in the catalog before the provider
 is asked, nothing waits in memory, and every step may run twice: a provider's "already under way" is as good as a yes.
-Packs are shared: one that two tickets want is restored and paid for once.
+Packs are shared: one that two tickets want is restored and paid for once, and one that was asked for is followed until
+its copy was seen, also when its ticket was cancelled.
 """
 
 import json
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
-from policies.amounts import GIB, say_bytes, say_usd
-from policies.cost import accrue
-from policies.prices import PriceBook
-from tiering.catalog import accounts, ledger, packs, recipes
+from policies.amounts import say_bytes, say_usd
+from tiering.catalog import packs, recipes
 from tiering.catalog import tickets as ticket_rows
-from tiering.catalog.accounts import Amounts
 from tiering.catalog.tickets import NewTicket, RestoreRow, TicketRow
-from tiering.catalog.transaction import Tx
+from tiering.catalog.transaction import Tx, batches
 from tiering.catalog.values import FileRow, PackRow
 from tiering.clock import NS_PER_DAY, NS_PER_S
-from tiering.config.policy import price_book
 from tiering.errors import StoreError, UsageError, WaitingOnRestore
-from tiering.jobs.charges import price_class
 from tiering.jobs.context import Context
-from tiering.jobs.fetch import cold_packs
+from tiering.jobs.recall_budget import check_budget
+from tiering.jobs.restore_cost import Quote, book_copy, book_request, promised_ns, quote, quotes
+from tiering.jobs.restore_looks import cold_looks
 from tiering.stores.archive import SPEEDS, offered_speed, restore_hours
 from tiering.stores.base import ArchiveStore, Readability
 
 ASKERS = 8  # restore requests at once; S3 takes 1,000 a second, the limit wrapper may allow fewer
-
-
-@dataclass(frozen=True, slots=True)
-class Quote:
-    """What a restore will take, before it is asked for."""
-
-    bytes: int
-    """Of the packs that have to be restored, whole."""
-    objects: int
-    """How many packs; those already on the way for another ticket are not paid for again and not counted."""
-    usd_nano: int
-    """Requests, retrieval, and the readable copies for recall.restore_days."""
-    hours: float
-    """The longest it should take, as the provider documents it."""
+NOTED_AT_ONCE = 50  # answers booked in one transaction: what a crash has to ask again, which costs nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +46,14 @@ class Ticket:
     files: int
     files_waiting: int
     note: str = ""
+    packs: int = 0
+    packs_ready: int = 0
+    ready_ns: int = 0
+    """By when its packs should be readable, as the provider documents it; 0 when nothing is known yet."""
     trouble: tuple[str, ...] = field(default=())
     """What went wrong while asking; the daemon asks again."""
+    remarks: tuple[str, ...] = field(default=())
+    """What is not as it was asked for."""
 
 
 def request(
@@ -80,19 +71,20 @@ def request(
     *recipe_nos* are further versions whose packs are wanted though no file is to be recalled (cat, restore). *speed*
     "" takes the cheapest that meets *deadline_ns*, or recall.speed without one. Files that all wait on one open ticket
     already get that ticket: asking again is free. On return the ticket is durable, and each pack was asked for or is
-    named in `trouble`. Raises UsageError for an unknown speed; store errors of the look at the packs.
+    named in `trouble`. Raises UsageError for an unknown speed, OverBudget (nothing was asked for), store errors of the
+    look at the packs.
     """
     if speed and speed not in SPEEDS:
         raise UsageError(f'there is no restore speed "{speed}"', hint=f"choose one of: {', '.join(SPEEDS)}")
     earlier = _already_waiting(ctx, files, recipe_nos, speed)
     if earlier is not None:
         return earlier
-    cold = _cold(ctx, [*(row.recipe_no for row in files if row.recipe_no is not None), *recipe_nos])
+    cold, running = _cold(ctx, [*(row.recipe_no for row in files if row.recipe_no is not None), *recipe_nos])
     chosen = speed or _speed_for(ctx, cold, deadline_ns)
     with ctx.catalog.write() as tx:
-        on_the_way = {row.pack_no for row in ticket_rows.restores_in(tx, ("wanted", "warming", "warm"))}
-        new = [row for row in cold if row.pack_no not in on_the_way]
-        made = quote(ctx, new, speed=chosen, hours_of=cold)
+        on_the_way = {row.pack_no for row in ticket_rows.restores_in(tx, ("wanted", "warming", "warm"))} | running
+        made = quote(ctx, [row for row in cold if row.pack_no not in on_the_way], speed=chosen, hours_of=cold)
+        check_budget(ctx, tx, made, quotes(ctx, [row for row in cold if row.pack_no not in on_the_way]))
         number = ticket_rows.open_ticket(
             tx,
             NewTicket(
@@ -104,20 +96,14 @@ def request(
                 file_ids=tuple(row.file_id for row in files),
                 pack_nos=tuple(row.pack_no for row in cold),
             ),
+            running=running,
         )
         ticket_rows.raise_speed(tx, [row.pack_no for row in cold], chosen)
     ctx.step("tickets.opened")
     trouble = ask(ctx)
     with ctx.catalog.read() as tx:
-        return _loaded(tx, number, trouble)
-
-
-def quote(ctx: Context, cold: Sequence[PackRow], *, speed: str, hours_of: Sequence[PackRow] = ()) -> Quote:
-    """Return what restoring the packs *cold* costs and takes; *hours_of* are further packs that must be waited for."""
-    book = price_book(ctx.config)
-    usd_nano = sum(_restore_nano(ctx, book, row, speed, days=ctx.config.recall.restore_days) for row in cold)
-    hours = max((restore_hours(row.storage_class, speed) for row in (*cold, *hours_of)), default=0.0)
-    return Quote(sum(row.size for row in cold), len(cold), usd_nano, hours)
+        ticket = _loaded(tx, number, trouble)
+    return replace(ticket, remarks=_remarks(cold, running, speed))
 
 
 def waiting(ticket: Ticket) -> WaitingOnRestore:
@@ -169,11 +155,10 @@ def ask(ctx: Context) -> tuple[str, ...]:
         wanted = ticket_rows.restores_in(tx, ("wanted",))
     trouble: list[str] = []
     with ThreadPoolExecutor(ASKERS, thread_name_prefix="frostline-restore") as pool:
-        for row, answer in zip(wanted, pool.map(lambda row: _ask_one(ctx, row), wanted), strict=True):
-            if isinstance(answer, StoreError):
-                trouble.append(answer.what)
-                continue
-            _note_asked(ctx, row, answer)
+        for batch in batches(wanted, NOTED_AT_ONCE):
+            answers = list(zip(batch, pool.map(lambda row: _ask_one(ctx, row), batch), strict=True))
+            trouble += [answer.what for _, answer in answers if isinstance(answer, StoreError)]
+            _note_asked(ctx, [(row, answer) for row, answer in answers if isinstance(answer, Readability)])
             ctx.step("tickets.asked")
     return tuple(trouble)
 
@@ -186,12 +171,9 @@ def extend(ctx: Context, row: RestoreRow) -> None:
         return
     until_ns = store.head(row.key).warm_until_ns or ctx.clock.now_ns() + days * NS_PER_DAY
     with ctx.catalog.write() as tx:
-        book = price_book(ctx.config)
         pack = packs.by_numbers(tx, [row.pack_no])[row.pack_no]
-        added_ns = max(0, until_ns - max(row.warm_until_ns or 0, tx.now_ns))
-        nano = _copy_nano(ctx, book, pack, hours=added_ns // (3600 * NS_PER_S))
+        book_copy(ctx, tx, pack, from_ns=max(row.warm_until_ns or 0, tx.now_ns), until_ns=until_ns)
         ticket_rows.note_restore(tx, row.pack_no, state="warm", warm_until_ns=until_ns)
-        _book(tx, book, pack, nano, op_id=f"extend:{pack.pack_no}:{until_ns}", reason=f"keep {pack.key} readable")
 
 
 def _already_waiting(ctx: Context, files: Sequence[FileRow], recipe_nos: Sequence[int], speed: str) -> Ticket | None:
@@ -206,11 +188,28 @@ def _already_waiting(ctx: Context, files: Sequence[FileRow], recipe_nos: Sequenc
     return fast_enough[0] if fast_enough else None
 
 
-def _cold(ctx: Context, recipe_nos: Iterable[int]) -> list[PackRow]:
+def _cold(ctx: Context, recipe_nos: Iterable[int]) -> tuple[list[PackRow], frozenset[int]]:
+    """Return the packs that must be restored first, and the numbers of those that are being restored already."""
     with ctx.catalog.read() as tx:
         needed = recipes.packs_of(tx, list(dict.fromkeys(recipe_nos)))
         rows = packs.by_numbers(tx, {pack_no for numbers in needed.values() for pack_no in numbers})
-    return cold_packs(ctx, [rows[number] for number in sorted(rows)])
+    seen = cold_looks(ctx, [rows[number] for number in sorted(rows)])
+    running = [row.pack_no for row, info in seen if info.readability is Readability.WARMING]
+    return [row for row, _ in seen], frozenset(running)
+
+
+def _remarks(cold: Sequence[PackRow], running: frozenset[int], speed: str) -> tuple[str, ...]:
+    """Return what is not as it was asked for."""
+    remarks = []
+    slower = sum(bool(speed) and offered_speed(row.storage_class, speed) != speed for row in cold)
+    if slower:
+        remarks.append(
+            f"DEEP_ARCHIVE offers no {speed} retrieval: {slower} packs are asked for at standard, up to "
+            f"{restore_hours('DEEP_ARCHIVE', 'standard'):g} h"
+        )
+    if running:
+        remarks.append(f"{len(running)} packs are being restored already: they are waited for, and not paid for again")
+    return tuple(remarks)
 
 
 def _speed_for(ctx: Context, cold: Sequence[PackRow], deadline_ns: int | None) -> str:
@@ -242,53 +241,25 @@ def _archive(ctx: Context, row: RestoreRow) -> ArchiveStore | None:
     return tier.store if tier.capabilities.archives and isinstance(tier.store, ArchiveStore) else None
 
 
-def _note_asked(ctx: Context, row: RestoreRow, answer: Readability) -> None:
+def _note_asked(ctx: Context, answers: Sequence[tuple[RestoreRow, Readability]]) -> None:
     with ctx.catalog.write() as tx:
-        now = {found.pack_no for found in ticket_rows.restores_in(tx, ("wanted",))}
-        if row.pack_no not in now:
-            return  # another process noted and booked it
-        if answer is Readability.INSTANT:
-            ticket_rows.note_restore(tx, row.pack_no, state="warm")
-            return
-        # Also an answer of WARM is noted as warming: the next look finds out until when.
-        ticket_rows.note_restore(tx, row.pack_no, state="warming", requested_ns=tx.now_ns)
-        book = price_book(ctx.config)
-        pack = packs.by_numbers(tx, [row.pack_no])[row.pack_no]
-        nano = _restore_nano(ctx, book, pack, row.speed, days=ctx.config.recall.restore_days)
-        reason = f"restore {pack.key} at speed {row.speed}"
-        _book(tx, book, pack, nano, op_id=f"restore:{pack.pack_no}:{tx.now_ns}", reason=reason)
-
-
-def _restore_nano(ctx: Context, book: PriceBook, pack: PackRow, speed: str, *, days: int) -> int:
-    name = price_class(ctx, pack.tier, pack.storage_class)
-    price = book.price(name)
-    if price.restore is None:
-        return 0
-    offered = price.restore[offered_speed(pack.storage_class, speed)]
-    nano = offered.nano_per_request + offered.nano_per_gib * pack.size // GIB
-    return nano + _copy_nano(ctx, book, pack, hours=days * 24)
-
-
-def _copy_nano(ctx: Context, book: PriceBook, pack: PackRow, *, hours: int) -> int:
-    """Return what the temporary readable copy costs: storage of the book's class for such copies."""
-    if book.price(price_class(ctx, pack.tier, pack.storage_class)).restore is None:
-        return 0
-    return accrue(book, book.restored_copy_class, pack.size, hours=hours)
-
-
-def _book(tx: Tx, book: PriceBook, pack: PackRow, nano: int, *, op_id: str, reason: str) -> None:
-    if not nano:
-        return
-    amounts = Amounts()
-    amounts.add(accounts.COST_RETRIEVAL, nano, pack.tier)
-    amounts.add(accounts.PAYABLE, -nano)
-    entry = ledger.Entry(op_id=op_id, kind="restore", reason=reason, lines=amounts.lines(), price_book=book.book_id)
-    ledger.post(tx, entry)
+        still = {found.pack_no for found in ticket_rows.restores_in(tx, ("wanted",))}
+        rows = packs.by_numbers(tx, [row.pack_no for row, _ in answers])
+        for row, answer in answers:
+            if row.pack_no not in still:
+                continue  # another process noted and booked it
+            if answer is Readability.INSTANT:
+                ticket_rows.note_restore(tx, row.pack_no, state="warm")
+                continue
+            # Also an answer of WARM is noted as warming: the next look finds out until when.
+            ticket_rows.note_restore(tx, row.pack_no, state="warming", requested_ns=tx.now_ns)
+            book_request(ctx, tx, rows[row.pack_no], row.speed)
 
 
 def _loaded(tx: Tx, number: int, trouble: tuple[str, ...] = ()) -> Ticket:
     row = ticket_rows.get(tx, number)
     assert row is not None, f"ticket {number} was just read or written"
+    restores = ticket_rows.packs_of(tx, number)
     return Ticket(
         number=number,
         state=row.state,
@@ -301,6 +272,9 @@ def _loaded(tx: Tx, number: int, trouble: tuple[str, ...] = ()) -> Ticket:
         files=len(ticket_rows.files_of(tx, number)),
         files_waiting=ticket_rows.count_waiting(tx, number),
         note=row.note,
+        packs=len(restores),
+        packs_ready=sum(restore.state == "warm" for restore in restores),
+        ready_ns=max((promised_ns(restore) for restore in restores if restore.state == "warming"), default=0),
         trouble=trouble,
     )
 

@@ -22,8 +22,12 @@ _PAGE = 1000  # objects in one answer of ListObjectsV2
 # What a provider bills each operation as. Deletes and aborts are free on S3 and counted all the same.
 _BILLED_AS = {"list_uploads": "list", "abort_upload": "delete"}
 
-# An S3 store looks at the object before it requests a restore, and before and after a class change.
-_HEADS_WITH = {"restore": 1, "copy": 2}
+# An S3 store looks at the object before it requests a restore or changes a class (and after that once more).
+_HEADS_WITH = frozenset({"restore", "copy"})
+
+METADATA = "metadata"
+"""Stands for a class: that of recipes, segments and the ownership file, whatever the tier's own is."""
+_PACKS = "packs/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +36,16 @@ class Usage:
 
     requests: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """(kind, storage class) -> how many; kinds are put, get, head, list, delete, restore, copy. The class is "" where
-    the operation does not name one: then it is that of the tier.
+    the operation does not name one: then it is that of the tier, or METADATA.
     """
     bytes_up: int = 0
-    bytes_down: int = 0
+    down: Mapping[str, int] = field(default_factory=dict)
+    """Storage class -> bytes; the same two names."""
+
+    @property
+    def bytes_down(self) -> int:
+        """Return the bytes that came down, of all classes."""
+        return sum(self.down.values())
 
     def count(self, kind: str) -> int:
         """Return the requests of one kind, of all classes."""
@@ -55,7 +65,7 @@ class Meter:
         self._lock = Lock()
         self._requests: Counter[tuple[str, str]] = Counter()
         self._up = 0
-        self._down = 0
+        self._down: Counter[str] = Counter()
 
     def add(self, kind: str, *, storage_class: str = "", times: int = 1, up: int = 0, down: int = 0) -> None:
         """Count *times* requests of *kind* and the bytes they moved."""
@@ -63,26 +73,30 @@ class Meter:
             if times:
                 self._requests[_BILLED_AS.get(kind, kind), storage_class] += times
             self._up += up
-            self._down += down
+            if down:
+                self._down[storage_class] += down
 
     def snapshot(self) -> Usage:
         """Return what was counted so far, and go on."""
         with self._lock:
-            return Usage(dict(self._requests), self._up, self._down)
+            return Usage(dict(self._requests), self._up, dict(self._down))
 
     def take(self) -> Usage:
         """Return what was counted since the last take() and start again at zero, in one step."""
         with self._lock:
-            usage = Usage(dict(self._requests), self._up, self._down)
+            usage = Usage(dict(self._requests), self._up, dict(self._down))
             self._requests.clear()
-            self._up = self._down = 0
+            self._down.clear()
+            self._up = 0
             return usage
 
     def give_back(self, usage: Usage) -> None:
         """Add *usage* again: it was taken, but could not be booked."""
         for (kind, storage_class), times in usage.requests.items():
             self.add(kind, storage_class=storage_class, times=times)
-        self.add("", times=0, up=usage.bytes_up, down=usage.bytes_down)
+        self.add("", times=0, up=usage.bytes_up)
+        for storage_class, down in usage.down.items():
+            self.add("", storage_class=storage_class, times=0, down=down)
 
 
 class MeteredStore(Wrapper):
@@ -98,8 +112,10 @@ class MeteredStore(Wrapper):
 
     def run(self, operation: Operation, call: Callable[[], T]) -> T:
         """See Wrapper."""
-        self._meter.add(operation.kind, storage_class=operation.storage_class)
-        self._meter.add("head", times=_HEADS_WITH.get(operation.kind, 0))
+        storage_class = operation.storage_class or _class_of(operation.kind, operation.key)
+        self._meter.add(operation.kind, storage_class=storage_class)
+        if operation.kind in _HEADS_WITH:
+            self._meter.add("head")
         return call()
 
     def put(
@@ -119,7 +135,7 @@ class MeteredStore(Wrapper):
     def get(self, key: str, span: Span | None = None) -> bytes:
         """See Store."""
         data = super().get(key, span)
-        self._meter.add("get", times=0, down=len(data))
+        self._meter.add("get", storage_class=_class_of("get", key), times=0, down=len(data))
         return data
 
     def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[ObjectInfo]:
@@ -153,10 +169,17 @@ class MeteredArchive(RestoreOperations, MeteredStore):
     def change_class(self, key: str, storage_class: str) -> ObjectInfo:
         """See ArchiveStore."""
         info = super().change_class(key, storage_class)
+        self._meter.add("head", storage_class=storage_class)
+        self._meter.add("copy", times=0, down=info.size_bytes)  # read in its old class, and billed like a get's bytes
         if info.size_bytes > ONE_COPY_BYTES:  # the completion is the copy; and its metadata is looked up
             self._count_parts(-(-info.size_bytes // COPY_PART_BYTES), storage_class)
             self._meter.add("head")
         return info
+
+
+def _class_of(kind: str, key: str) -> str:
+    """Return METADATA for a look at, or the reading of, what is no pack of data; else "": the tier's own class."""
+    return METADATA if kind in {"get", "head"} and not key.startswith(_PACKS) else ""
 
 
 def metered(store: Store, *, meter: Meter, part_size: int = 0) -> Store:

@@ -1,0 +1,35 @@
+"""Fixtures of the tests that run against the cloud: its price book, its clock, and installations on it."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import policies
+from policies.prices import PriceBook, parse_book
+from tests.cloud.installation import Site
+from tests.cloud.server import cloud
+from tests.jobs.lab import new_clock
+
+
+@pytest.fixture(scope="session")
+def shipped_book() -> PriceBook:
+    """The book that ships."""
+    folder = Path(policies.__file__).parent / "data"
+    return parse_book(json.loads((folder / "aws-us-east-1.json").read_text()))
+
+
+@pytest.fixture
+def site(tmp_path: Path, shipped_book: PriceBook, aws_credentials: Any) -> Iterator[Site]:
+    """An empty cloud with a bucket, and a folder for an installation on it."""
+    clock = new_clock()
+    with cloud(clock, shipped_book) as (server, app):
+        server.bucket("vault")
+        made = Site(tmp_path / "lab", server, app, clock)
+        yield made
+        client = server.client()
+        for bucket, key in list(app.objects):  # moto's memory outlives its servers
+            client.delete_object(Bucket=bucket, Key=key)
+        client.delete_bucket(Bucket="vault")

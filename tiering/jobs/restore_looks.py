@@ -1,0 +1,87 @@
+"""Asks how readable packs are, a thousand at once where that is cheaper than one by one.
+
+Used by tickets and advance. What a listing says of a restore under way or through is believed; that there is none is
+only believed of HEAD: not every server lists restores.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol, TypeVar
+
+from tiering.catalog import packs
+from tiering.catalog.values import PackRow
+from tiering.errors import StoreError
+from tiering.jobs.context import Context, OpenTier
+from tiering.jobs.packing import FOLDERS
+from tiering.stores.archive import ARCHIVE_CLASSES, is_readable
+from tiering.stores.base import ObjectInfo, Readability
+
+LOOKERS = 8  # HEAD requests at once
+HEADS_PER_LIST = 12.5  # a LIST is billed like a PUT: $5 a million, a HEAD $0.40 (aws.amazon.com/s3/pricing)
+LIST_PAGE = 1000
+
+
+class Placed(Protocol):
+    """A pack's row, or its restore's."""
+
+    @property
+    def key(self) -> str:
+        """In its store."""
+
+    @property
+    def tier(self) -> str:
+        """Whose store it is in."""
+
+
+P = TypeVar("P", bound=Placed)
+
+
+def looks(ctx: Context, rows: Sequence[P]) -> Iterator[tuple[P, ObjectInfo | StoreError]]:
+    """Yield every row with what its store says of its object, or with the trouble there was in asking."""
+    for name in dict.fromkeys(row.tier for row in rows):
+        yield from _in_tier(ctx, ctx.tier(name), [row for row in rows if row.tier == name])
+
+
+def cold_looks(ctx: Context, rows: Iterable[PackRow]) -> list[tuple[PackRow, ObjectInfo]]:
+    """Return those of the packs that cannot be read before they are restored, with what their stores say of them.
+
+    Only packs in archive classes are asked about. Raises what the stores raise.
+    """
+    found: list[tuple[PackRow, ObjectInfo]] = []
+    for row, info in looks(ctx, [row for row in rows if _may_be_cold(ctx.tier(row.tier), row)]):
+        if isinstance(info, StoreError):
+            raise info
+        if not is_readable(info, ctx.tier(row.tier).capabilities):
+            found.append((row, info))
+    return found
+
+
+def _may_be_cold(tier: OpenTier, row: PackRow) -> bool:
+    return tier.capabilities.archives and row.storage_class in ARCHIVE_CLASSES
+
+
+def _in_tier(ctx: Context, tier: OpenTier, rows: Sequence[P]) -> Iterator[tuple[P, ObjectInfo | StoreError]]:
+    known = _listed(ctx, tier, {row.key for row in rows})
+    with ThreadPoolExecutor(LOOKERS, thread_name_prefix="frostline-head") as pool:
+        yield from zip(rows, pool.map(lambda row: known.get(row.key) or _head(tier, row.key), rows), strict=True)
+
+
+def _listed(ctx: Context, tier: OpenTier, keys: set[str]) -> dict[str, ObjectInfo]:
+    """Return what a listing knows of restores of *keys*; nothing where it would cost more than to ask one by one."""
+    with ctx.catalog.read() as tx:
+        pages = packs.count_standing(tx, tier.name) // LIST_PAGE + 1
+    if len(keys) < pages * HEADS_PER_LIST:
+        return {}
+    told = {Readability.WARMING, Readability.WARM}
+    try:
+        listed = tier.store.list(FOLDERS["data"] + "/")
+        return {info.key: info for info in listed if info.key in keys and info.readability in told}
+    except StoreError:
+        return {}  # each is asked for, and says what is wrong
+
+
+def _head(tier: OpenTier, key: str) -> ObjectInfo | StoreError:
+    try:
+        return tier.store.head(key)
+    except StoreError as error:
+        return error
