@@ -29,6 +29,7 @@ def site(tmp_path: Path, shipped_book: PriceBook, aws_credentials: Any) -> Itera
         server.bucket("vault")
         made = Site(tmp_path / "lab", server, app, clock)
         yield made
+        app.denied.clear()
         client = server.client()
         for bucket, key in list(app.objects):  # moto's memory outlives its servers
             client.delete_object(Bucket=bucket, Key=key)

@@ -45,7 +45,7 @@ class Cloud:
         self.bill = Bill(book)
         self.objects: dict[Place, StoredObject] = {}
         self.denied: dict[str, str] = {}
-        """Prefix of keys -> code of the error that every request for them gets."""
+        """Prefix of keys, or kind and prefix ("get packs/") -> code of the error that such requests get."""
         self.expedited_available = True
         self._plans: dict[str, deque[str]] = defaultdict(deque)
         self._uploads: dict[str, _Upload] = {}
@@ -90,7 +90,7 @@ class Cloud:
         if letter in "sit":
             raise Refused("SlowDown" if letter == "s" else "InternalError")
         for prefix, code in self.denied.items():
-            if request.key.startswith(prefix):
+            if f"{kind} {request.key}".startswith(prefix) or request.key.startswith(prefix):
                 raise Refused(code)
         answer = getattr(self, f"_on_{kind}", self._pass)(request, environ)
         if letter in "LT":

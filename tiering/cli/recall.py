@@ -19,11 +19,12 @@ from tiering.jobs.context import Context
 from tiering.jobs.recall import recall
 from tiering.jobs.reports import JobReport
 from tiering.jobs.scan import scan_root
-from tiering.jobs.tickets import open_tickets
+from tiering.jobs.tickets import cancel, open_tickets
 
 EXAMPLES = (
     "frostline recall /data/runs/2023/model.pt",
     "frostline recall /data/runs/2023 --speed bulk --wait",
+    "frostline recall --cancel 7",
 )
 SPEEDS = ("bulk", "standard", "expedited")
 POLL_S = 60.0  # restores take minutes to days; asking more often only costs requests
@@ -31,12 +32,15 @@ POLL_S = 60.0  # restores take minutes to days; asking more often only costs req
 
 def run(
     ctx: typer.Context,
-    paths: Annotated[list[str], typer.Argument(help="Folders or files under a root.")],
+    paths: Annotated[list[str] | None, typer.Argument(help="Folders or files under a root.")] = None,
     speed: Annotated[str, typer.Option("--speed", help="Of archive restores: bulk, standard or expedited.")] = "",
     by: Annotated[
         str, typer.Option("--by", help='When it must be back: "12h" from now, or 2026-01-31T08:00 (UTC).')
     ] = "",
     wait: Annotated[bool, typer.Option("--wait", help="Stay until archived files are back.")] = False,
+    cancel_ticket: Annotated[
+        int, typer.Option("--cancel", metavar="TICKET", help="Wait no more for the files of a ticket.")
+    ] = 0,
 ) -> int:
     """Bring the files back, verified bit by bit, with everything they had. Files that are there already count as done.
 
@@ -44,6 +48,10 @@ def run(
     daemon, --wait, or the next cycle brings to its end.
     """
     session = session_of(ctx)
+    if cancel_ticket:
+        return _cancel(session, cancel_ticket)
+    if not paths:
+        raise UsageError("nothing was named to bring back", hint="frostline recall PATH...")
     if speed and speed not in SPEEDS:
         raise UsageError(f'--speed: there is no speed "{speed}"', hint=f"choose one of: {', '.join(SPEEDS)}")
     deadline_ns = parse_deadline(by, session.clock.now_ns()) if by else None
@@ -67,6 +75,17 @@ def run(
     session.out.json(report_json(report))
     show_report(session.out, "recalled", report)
     return report.exit_code
+
+
+def _cancel(session: Session, number: int) -> int:
+    with acting(session) as context:
+        ticket = cancel(context, number)
+    session.out.json({"ticket": ticket.number, "state": ticket.state})
+    session.out.text(
+        f"ticket {ticket.number} is {ticket.state}; its files stay as they are, and what the provider was asked "
+        "already stays paid for"
+    )
+    return 0
 
 
 def parse_deadline(text: str, now_ns: int) -> int:
@@ -97,9 +116,10 @@ def _wait_for(session: Session, context: Context, first: JobReport) -> JobReport
         if not waiting:
             return total
         for ticket in waiting:
+            left_ns = max(0, ticket.ready_ns - session.clock.now_ns())
             session.out.note(
                 f"ticket {ticket.number}: {ticket.files_waiting:,} files wait for {say_bytes(ticket.quote.bytes)}, "
-                f"up to {say_time(int(ticket.quote.hours * 3600 * NS_PER_S))} after the request"
+                f"{ticket.packs_ready:,} of {ticket.packs:,} packs are readable, the others within {say_time(left_ns)}"
             )
         context.stop.wait(POLL_S)
     return total.merged(JobReport(tickets=first.tickets))

@@ -64,11 +64,12 @@ def _show_work(out: Output, seen: Status, now_ns: int) -> None:
     if seen.records_waiting:
         out.text(f"{seen.records_waiting:,} records wait for the next segment")
     for ticket in seen.tickets:
-        hours = ticket.quote.get("hours")
-        within = f", within about {hours} h of its request" if hours else ""
+        left_ns = ticket.ready_ns - now_ns
+        within = f", the others within {say_time(left_ns)}" if left_ns > 0 else ""
         out.text(
             f"ticket {ticket.ticket}: {ticket.files_waiting:,} files wait for a {ticket.speed} restore since "
-            f"{say_time(now_ns - ticket.created_ns)}{within}"
+            f"{say_time(now_ns - ticket.created_ns)}: {ticket.packs_ready:,} of {ticket.packs:,} packs are readable"
+            f"{within}"
         )
     for run in seen.runs:
         out.text(f"{run.job:<8} {run.outcome}, started {moment(run.started_ns)}")

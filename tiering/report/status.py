@@ -9,6 +9,7 @@ from tiering.catalog import accounts, files, journal, ledger, runs, scans, segme
 from tiering.catalog.transaction import Tx
 from tiering.catalog.values import FileState
 from tiering.jobs.context import Context
+from tiering.jobs.restore_cost import promised_ns
 
 JOBS = ("scan", "cycle", "tickets", "accrue", "gc")
 
@@ -60,6 +61,10 @@ class TicketStatus:
     files_waiting: int
     deadline_ns: int | None
     quote: dict[str, Any]
+    packs: int
+    packs_ready: int
+    ready_ns: int
+    """By when its packs should be readable; 0 where nothing is on its way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +156,7 @@ def _under_way(tx: Tx) -> dict[str, int]:
 
 
 def _ticket(tx: Tx, row: tickets.TicketRow) -> TicketStatus:
+    restores = tickets.packs_of(tx, row.ticket_no)
     return TicketStatus(
         ticket=row.ticket_no,
         created_ns=row.created_ns,
@@ -158,6 +164,9 @@ def _ticket(tx: Tx, row: tickets.TicketRow) -> TicketStatus:
         files_waiting=tickets.count_waiting(tx, row.ticket_no),
         deadline_ns=row.deadline_ns,
         quote=json.loads(row.quote or "{}"),
+        packs=len(restores),
+        packs_ready=sum(restore.state == "warm" for restore in restores),
+        ready_ns=max((promised_ns(restore) for restore in restores if restore.state == "warming"), default=0),
     )
 
 
