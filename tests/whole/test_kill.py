@@ -4,13 +4,17 @@ import os
 import random
 import shutil
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.whole.models import checkpoint, lines
 from tests.whole.site import OK, SKIPPED, Site, kill
 from tests.whole.tree import Seen, differences, noise, snapshot, text, write
+
+SCRIPT = Path(__file__).resolve().parents[2] / "tools" / "restore.py"
 
 
 def working_tree(root: Path, *, big: int, small: int) -> None:
@@ -88,3 +92,44 @@ def test_p4_killed_at_random_moments_nothing_is_lost_or_booked_twice(tmp_path: P
 @pytest.mark.timeout(1800)
 def test_p4_killed_at_fifty_random_moments(tmp_path: Path) -> None:
     torment(Site(tmp_path / "site"), rounds=50, seed=50)
+
+
+def torment_series(site: Site, *, rounds: int, seed: int) -> None:
+    """Save checkpoint after checkpoint, and kill what stores them, codes the older ones again, collects and rewrites;
+    in the end every one of them comes back, by the program and by the script.
+    """
+    site.init()
+    site.set("keep_days", "0")
+    rng = random.Random(seed)
+    saved: dict[bytes, bytes] = {}
+    for turn in range(rounds):
+        name = b"run/model_%05d.safetensors" % (turn + 1)
+        saved[name] = checkpoint(1, rng.randrange(5))
+        write(os.path.join(os.fsencode(site.root), name), saved[name])
+        write(os.fsencode(site.root) + b"/log.jsonl", lines(turn))
+        for command in (("migrate", str(site.root), "--to", "standard", "--yes"), ("gc", "--yes")):
+            process = site.start(*command)
+            try:
+                process.wait(timeout=rng.uniform(0.8, 4.0))
+            except subprocess.TimeoutExpired:
+                pass
+            kill(process)
+            site.run("reconcile", expect=(OK, SKIPPED))
+            site.audit()
+    site.run("migrate", str(site.root), "--to", "standard", "--release", "--yes", expect=(OK, SKIPPED))
+    for _ in range(3):  # doomed, gone; rewritten, doomed; gone
+        site.run("gc", "--yes")
+    site.audit()
+    site.run("restore", str(site.root), "--to", str(site.base / "copies"))
+    script = [sys.executable, str(SCRIPT), str(site.store_dir), str(site.base / "out")]
+    subprocess.run(script, check=True, capture_output=True)
+    for name, data in saved.items():
+        for folder in ("copies", "out"):
+            (copy,) = (site.base / folder).rglob(os.path.basename(os.fsdecode(name)))
+            assert copy.read_bytes() == data, (folder, name)
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(1800)
+def test_p4_killed_while_checkpoints_are_coded_again_collected_and_rewritten(tmp_path: Path) -> None:
+    torment_series(Site(tmp_path / "site"), rounds=20, seed=20)
