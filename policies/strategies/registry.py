@@ -1,20 +1,26 @@
 """Strategies by name, for rules, the simulator's command line and benchmarks.
 
 A name may carry parameters of its own as steps: `age=0:STANDARD,30:STANDARD_IA,90:GLACIER_IR` (days since birth),
-`idle=...` (days since the last read), `frequency=0.1:STANDARD,0:GLACIER_IR` (reads per day at least).
+`idle=...` (days since the last read), `frequency=0.1:STANDARD,0:GLACIER_IR` (reads per day at least). Or knobs:
+`ewma=half-life:30,gain:0.05`, `expected-cost=gain:0.1` (the part of what staying costs that a move must save).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from math import inf
 
 from policies.offers import Offer, Terms
 from policies.strategies.break_even import BreakEven
-from policies.strategies.expected import ExpectedCost
+from policies.strategies.expected import ExpectedCost, Tuning
 from policies.strategies.fixed import Frequency, IntelligentTiering, Stay, Steps
-from policies.strategies.frequency import Ewma
-from policies.strategies.protocol import Strategy
+from policies.strategies.frequency import GAIN, Ewma
+from policies.strategies.protocol import HALF_LIFE_DAYS, Strategy
 
 NAMES = ("all-hot", "all-standard", "all-int", "age-30-90", "idle-30-90", "frequency", "ewma", "break-even",
          "intelligent-tiering", "expected-cost")  # fmt: skip
+KNOBS: Mapping[str, frozenset[str]] = {
+    "ewma": frozenset({"half-life", "gain"}),
+    "expected-cost": frozenset({"gain"}),
+}
 MONTHLY, YEARLY = 1 / 30, 1 / 365
 
 
@@ -25,6 +31,8 @@ class StrategyError(ValueError):
 def make_strategy(said: str, offers: Sequence[Offer], terms: Terms) -> Strategy:
     """Return a fresh strategy; see the module for what may be said. Raises StrategyError naming what is wrong."""
     name, _, parameters = said.partition("=")
+    if parameters and name in KNOBS:
+        return _with_knobs(said, name, parameters, terms)
     if parameters:
         return _with_steps(said, name, parameters, offers)
     if name in MAKERS:
@@ -83,7 +91,23 @@ def _with_steps(said: str, name: str, parameters: str, offers: Sequence[Offer]) 
         raise
     except ValueError as error:
         raise StrategyError(f'"{said}": {error}') from None
-    raise StrategyError(f'"{said}": only age, idle and frequency take steps')
+    raise StrategyError(f'"{said}": only age, idle and frequency take steps, ewma and expected-cost knobs')
+
+
+def _with_knobs(said: str, name: str, parameters: str, terms: Terms) -> Strategy:
+    try:
+        knobs = {knob: float(value) for knob, value in (pair.split(":") for pair in parameters.split(","))}
+    except ValueError as error:
+        raise StrategyError(f'"{said}": {error}') from None
+    strangers = sorted(set(knobs) - KNOBS[name])
+    if strangers:
+        raise StrategyError(f'"{said}": {name} has no "{strangers[0]}" (it has {", ".join(sorted(KNOBS[name]))})')
+    gain = knobs.get("gain", GAIN)
+    if not 0 <= gain < 1 or not 0 < knobs.get("half-life", 1.0) < inf:
+        raise StrategyError(f'"{said}": gain must be within 0..1, half-life positive')
+    if name == "ewma":
+        return Ewma(said, half_life_days=knobs.get("half-life", HALF_LIFE_DAYS), gain=gain)
+    return ExpectedCost(terms, name=said, tuning=Tuning(gain=gain))
 
 
 def _frequency(offers: Sequence[Offer]) -> Frequency:

@@ -3,11 +3,13 @@
 import json
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
 from tests.cli.recorded import Recorded
 from tiering import cli
+from tiering.report.charts import Bar, stacked_bars
 
 ROWS = """time,object,bytes,op,size
 2024-01-01T00:00:00,a/x.pt,1073741824,write,
@@ -73,6 +75,7 @@ def test_a_hot_disk_in_front_costs_stalls(trace: Path) -> None:
         ["--policy", "idle=5:STANDARD"],
         ["--class", "SHOEBOX"],
         ["--tick", "0d"],
+        ["--html", "/nowhere/page.html"],
         ["--hot", "floppy"],
     ],
 )
@@ -111,3 +114,56 @@ def test_sensitivity_sorts_assumptions_by_what_they_move(trace: Path) -> None:
     assert factors["stall and wait per GiB"]["usd_day_high"] == pytest.approx(storage["usd_day"])
     assert factors["reads"]["usd_day_low"] <= factors["reads"]["usd_day_high"]
     assert cli.run(["sensitivity", "--trace", "/nowhere.csv"]) == 2
+
+
+def test_pages_hold_charts_and_the_same_numbers(trace: Path, tmp_path: Path) -> None:
+    bills, tornado = tmp_path / "bills.html", tmp_path / "tornado.html"
+    document = answer("simulate", "--trace", str(trace), "--html", str(bills))
+    answer("sensitivity", "--trace", str(trace), "--html", str(tornado))
+    page, other = bills.read_text(), tornado.read_text()
+
+    for row in document["results"]:
+        assert row["policy"] in page
+        assert f"{row['usd_total']:,.2f}" in page
+    assert page.count("<svg") == 2
+    assert "retrieval price" in other
+    for text in (page, other):
+        drawing = text[text.index("<svg") : text.index("</svg>") + 6]
+        assert ElementTree.fromstring(drawing).tag == "{http://www.w3.org/2000/svg}svg"
+        assert "<script" not in text
+        assert "http" not in text.replace("http://www.w3.org/2000/svg", "")
+
+
+def test_names_in_charts_are_escaped() -> None:
+    drawing = stacked_bars([Bar("<i>&", [1.0], "a<b")], ["x>y"], title="&", mark=0.5)
+
+    assert {it.text for it in ElementTree.fromstring(drawing).iter() if it.text} >= {"<i>&", "a<b", "x>y"}
+
+
+def test_tune_says_what_the_choice_would_have_saved(trace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    document = answer("tune", "--trace", str(trace), "--policy", "all-standard")
+
+    assert document["now"]["policy"] == "all-standard"
+    assert document["chosen"]["chosen_by_usd"] <= document["now"]["chosen_by_usd"]
+    assert document["hindsight"]["held_out_usd"] == min(it["held_out_usd"] for it in document["candidates"])
+    saved = document["now"]["held_out_usd"] - document["chosen"]["held_out_usd"]
+    assert document["saved_usd"] == pytest.approx(saved)
+    assert document["saved_part"] == pytest.approx(saved / document["now"]["held_out_usd"])
+    assert cli.run(["tune", "--trace", str(trace), "--policy", "all-standard"]) == 0
+    assert "judged on the last 122" in capsys.readouterr().out
+
+
+def test_without_a_file_the_recorded_history_is_replayed(tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "a.pt").write_bytes(b"x" * 4096)
+    config = ["--config", str(tmp_path / "frostline.toml")]
+    store = (tmp_path / "store").as_uri()
+    places = ["--root", str(tmp_path / "root"), "--store", store, "--state", str(tmp_path / "state")]
+    assert cli.run([*config, "init", *places]) == 0
+    assert cli.run([*config, "scan"]) == 0
+    document = answer(*config, "simulate", "--policy", "break-even")
+
+    assert document["trace"]["bytes"] == 4096
+    assert {row["policy"] for row in document["results"]} >= {"break-even", "all-standard"}
+    assert cli.run([*config, "simulate", "--tick", "1h"]) == 2
+    assert cli.run([*config, "tune"]) == 2  # a day of history cannot be cut

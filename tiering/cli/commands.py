@@ -46,6 +46,7 @@ COMMANDS: dict[str, Command] = {
     "buckets plan": Command("tiering.cli.buckets_plan", "which objects should change class, and what that saves"),
     "buckets apply": Command("tiering.cli.buckets_apply", "change the class of objects in place"),
     "buckets status": Command("tiering.cli.buckets_status", "buckets by class, and what their changes saved"),
+    "tune": Command("tiering.cli.tune", "which thresholds the recorded history would choose, and what they would save"),
     "prices show": Command("tiering.cli.prices_show", "what a price book says, with dates and sources"),
     "prices check": Command("tiering.cli.prices_check", "whether price books are whole; their estimates"),
     "config show": Command("tiering.cli.config_show", "every value in force, and where it came from"),

@@ -1,6 +1,7 @@
 """Replays a history under several strategies and a price book, beside the usual baselines and the offline optimum.
 
-Reads a trace file, touches nothing else. The strategies are those of policies.strategies.registry, by name.
+The history is a trace file or what the catalog has recorded; nothing is changed. The strategies are those of
+policies.strategies.registry, by name.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,7 +20,10 @@ from policies.sensitivity import Swing, tornado
 from policies.simulator import Dollar, Outcome, simulate
 from policies.strategies.registry import StrategyError, baselines, make_strategy
 from policies.trace import Trace, TraceError
+from policies.tuning import Tuned, tune
+from tiering.catalog.open import Catalog
 from tiering.errors import UsageError
+from tiering.jobs.trace_catalog import recorded_trace
 from tiering.jobs.trace_files import read_trace
 
 DEFAULT_CLASSES = ("STANDARD", "STANDARD_IA", "GLACIER_IR", "INTELLIGENT_TIERING")
@@ -72,30 +76,47 @@ class Simulation:
         }
 
 
-def simulate_file(
-    path: Path,
-    book: PriceBook,
-    policies: Sequence[str],
-    *,
-    classes: Sequence[str],
-    terms: Terms,
-    tick_days: float = 1.0,
-) -> Simulation:
-    """Return what the history in *path* would have cost under *policies* and every baseline the classes allow.
+def history_in(path: Path, *, tick_days: float = 1.0) -> Trace:
+    """Return the history in a file. Raises UsageError where it cannot be used."""
+    with _said():
+        return read_trace(path, tick_days=tick_days)
 
-    Raises UsageError where file, classes or policies cannot be used.
+
+def own_history(catalog: Catalog) -> Trace:
+    """Return what this installation has recorded. Raises UsageError where that is nothing."""
+    with _said(), catalog.read() as tx:
+        return recorded_trace(tx)
+
+
+def simulation(
+    trace: Trace, book: PriceBook, policies: Sequence[str], *, classes: Sequence[str], terms: Terms
+) -> Simulation:
+    """Return what *trace* would have cost under *policies* and every baseline the classes allow.
+
+    Raises UsageError where classes or policies cannot be used.
     """
     with _said():
-        return compare(read_trace(path, tick_days=tick_days), book, policies, classes=classes, terms=terms)
+        return compare(trace, book, policies, classes=classes, terms=terms)
 
 
-def sensitivity_of_file(
-    path: Path, book: PriceBook, policy: str, *, classes: Sequence[str], terms: Terms
-) -> list[Swing]:
-    """Return what each assumption does to the bill of *policy*, the largest first. Raises as simulate_file()."""
+def sensitivity(trace: Trace, book: PriceBook, policy: str, *, classes: Sequence[str], terms: Terms) -> list[Swing]:
+    """Return what each assumption does to the bill of *policy*, the largest first. Raises as simulation()."""
     with _said():
-        trace = read_trace(path)
         return tornado(trace, make_offers(book, classes, terms), terms, partial(make_strategy, policy))
+
+
+def tuned(
+    trace: Trace, book: PriceBook, policy: str, *, classes: Sequence[str], terms: Terms, held_out: float
+) -> Tuned:
+    """Return what searching thresholds on the earlier part of *trace* would have saved over *policy* in the later.
+
+    Raises as simulation().
+    """
+    with _said():
+        offers = make_offers(book, classes, terms)
+        return tune(
+            trace, offers, terms, partial(make_strategy, offers=offers, terms=terms), now=policy, held_out=held_out
+        )
 
 
 @contextmanager
