@@ -6,14 +6,14 @@ carries the identity of the file it was decided for, so that whoever carries it 
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from policies.amounts import NANO
 from policies.values import FileIdentity, Residency, raw, text
 
-FORMAT = 1
+FORMAT = 2
 
 
 class PlanError(ValueError):
@@ -25,6 +25,8 @@ class ActionKind(StrEnum):
 
     MIGRATE = "migrate"
     """Copy it out to the target, then release the hot bytes once the copy is proven."""
+    PREMIGRATE = "premigrate"
+    """Copy it out ahead and leave it hot: should room be needed, no upload stands before it."""
     RELEASE = "release"
     """It is stored already: release the hot bytes."""
 
@@ -88,6 +90,8 @@ class Totals:
     files_seen: int = 0
     migrate_files: int = 0
     migrate_bytes: int = 0
+    premigrate_files: int = 0
+    premigrate_bytes: int = 0
     release_files: int = 0
     """Dual files whose hot bytes go; migrated files are released as well and not counted here."""
     release_bytes: int = 0
@@ -103,6 +107,39 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HotReport:
+    """One hot file system, or one root with a capacity of its own."""
+
+    roots: tuple[str, ...]
+    capacity_bytes: int
+    used_bytes: int
+    """Now."""
+    high_bytes: int
+    low_bytes: int
+    rules_free_bytes: int
+    """What leaves by the rules."""
+    marks_free_bytes: int
+    """What leaves besides, because the high mark was reached."""
+    missing_bytes: int
+    """What cannot be freed, though it should."""
+    shadow_nano_per_gib_month: int
+    """What one more hot GiB would be worth a month; 0 while there is room."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetReport:
+    """One budget: what is allowed, was spent before, and is planned."""
+
+    name: str
+    limit: int
+    """Nano-dollars, bytes or requests."""
+    spent: int
+    planned: int
+    put_off_files: int
+    """Files that wait because of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """See the module docstring."""
 
@@ -115,6 +152,11 @@ class Plan:
     actions: tuple[Action, ...]
     refused: tuple[Refusal, ...]
     totals: Totals
+    hot: tuple[HotReport, ...] = ()
+    """How full the hot tier is and will be, per file system or capped root."""
+    budgets: tuple[BudgetReport, ...] = ()
+    warnings: tuple[str, ...] = ()
+    """What needs a person: capacity or budgets that do not suffice."""
     notes: tuple[str, ...] = ()
     """Sentences on the whole: mounts without evidence, roots that will not release, lists cut short."""
 
@@ -129,6 +171,9 @@ class Plan:
             "actions": [_action_to_json(action) for action in self.actions],
             "refused": [_refusal_to_json(refusal) for refusal in self.refused],
             "totals": _totals_to_json(self.totals),
+            "hot": [asdict(report) | {"roots": list(report.roots)} for report in self.hot],
+            "budgets": [asdict(report) for report in self.budgets],
+            "warnings": list(self.warnings),
             "notes": list(self.notes),
         }
 
@@ -146,12 +191,25 @@ class Plan:
                 actions=tuple(_action_from_json(item) for item in data["actions"]),
                 refused=tuple(_refusal_from_json(item) for item in data["refused"]),
                 totals=_totals_from_json(data["totals"]),
+                hot=tuple(HotReport(**(item | {"roots": tuple(item["roots"])})) for item in data["hot"]),
+                budgets=tuple(BudgetReport(**item) for item in data["budgets"]),
+                warnings=tuple(str(warning) for warning in data["warnings"]),
                 notes=tuple(str(note) for note in data["notes"]),
             )
         except KeyError as error:
             raise PlanError(f"not a saved plan: {error.args[0]} is missing") from error
         except (TypeError, ValueError) as error:
             raise error if isinstance(error, PlanError) else PlanError(f"not a saved plan: {error}") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class More:
+    """What a plan says beside its actions."""
+
+    hot: tuple[HotReport, ...] = ()
+    budgets: tuple[BudgetReport, ...] = ()
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class PlanBuilder:
@@ -179,13 +237,18 @@ class PlanBuilder:
             else:
                 self._add_refusal(decision)
 
-    def build(
-        self, *, made_ns: int, catalog_id: str, price_book: str, refundable: bool, notes: Iterable[str] = ()
-    ) -> Plan:
+    def count(self, actions: Iterable[Action]) -> None:
+        """Count actions that will not be listed."""
+        limit, self._limit = self._limit, 0
+        self.add(actions)
+        self._limit = limit
+
+    def build(self, *, made_ns: int, catalog_id: str, price_book: str, refundable: bool, more: "More") -> Plan:
         """Return the plan of all that was added."""
+        notes = more.notes
         said = list(notes)
         for word, kept, total in (
-            ("actions", len(self._actions), self._sums["migrate_files"] + self._sums["release_files"]),
+            ("actions", len(self._actions), sum(self._sums[f"{kind}_files"] for kind in ActionKind)),
             ("refused files", len(self._refused), self._sums["refused_files"]),
         ):
             if kept < total:
@@ -205,6 +268,9 @@ class PlanBuilder:
             actions=tuple(self._actions),
             refused=tuple(self._refused),
             totals=totals,
+            hot=more.hot,
+            budgets=more.budgets,
+            warnings=more.warnings,
             notes=tuple(said),
         )
 
@@ -299,8 +365,8 @@ def _refusal_from_json(item: Mapping[str, Any]) -> Refusal:
 
 
 _SUMS = (
-    "files_seen", "migrate_files", "migrate_bytes", "release_files", "release_bytes", "refused_files", "refused_bytes",
-    "unknown_access_files", "saved_nano_month", "once_nano",
+    "files_seen", "migrate_files", "migrate_bytes", "premigrate_files", "premigrate_bytes", "release_files",
+    "release_bytes", "refused_files", "refused_bytes", "unknown_access_files", "saved_nano_month", "once_nano",
 )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ decide() is what `plan` runs over the whole catalog; explain() says the same for
 same facts, rules, prices and moment give the same decisions.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from policies.amounts import say_bytes, say_time, say_usd
@@ -53,7 +53,20 @@ def decide(
     They hold every file that the catalog knows there, offline ones too (they count among the newest); of an inode with
     several names the leader only. *tiers* holds "hot" and every cold tier. Files that stay yield nothing.
     """
-    for facts, judgement in judge(files, rules, now_ns, tiers=tiers, wishes=wishes):
+    judged = judge(files, rules, now_ns, tiers=tiers, wishes=wishes)
+    yield from decisions(judged, tiers, prices, now_ns, limits=limits)
+
+
+def decisions(
+    judged: Iterable[tuple[FileFacts, Judgement]],
+    tiers: Mapping[str, TierFacts],
+    prices: PriceBook,
+    now_ns: int,
+    *,
+    limits: Limits = NO_LIMITS,
+) -> Iterator[Action | Refusal]:
+    """Yield what follows from judgements: the second half of decide()."""
+    for facts, judgement in judged:
         decision = _decision(facts, judgement, _World(tiers, prices, limits), now_ns)
         if decision is not None:
             yield decision

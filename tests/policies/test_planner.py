@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.plan import Action, ActionKind, Plan, PlanBuilder, PlanError, Refusal
+from policies.plan import Action, ActionKind, More, Plan, PlanBuilder, PlanError, Refusal
 from policies.planner import decide, explain
 from policies.rules import Rule, default_rules
 from policies.values import AccessQuality, FileFacts, FileIdentity, Residency
@@ -29,7 +29,7 @@ def plan_of(*folder: FileFacts, limit: int = 100, rules: tuple[Rule, ...] = DEFA
     builder = PlanBuilder(limit=limit)
     builder.see(files=len(folder), unknown_access_files=0)
     builder.add(decide(folder, rules, TIERS, BOOK, NOW_NS))
-    return builder.build(made_ns=NOW_NS, catalog_id="c", price_book=BOOK.book_id, refundable=False)
+    return builder.build(made_ns=NOW_NS, catalog_id="c", price_book=BOOK.book_id, refundable=False, more=More())
 
 
 def test_a_cold_file_is_migrated_with_its_arithmetic() -> None:

@@ -44,6 +44,8 @@ def run(
     for rule, missed in why.passed_over:
         out.text(f"  not      {rule}: {missed}")
     out.text(f"  decides  {why.rule} -> {why.target}")
+    if why.weighed:
+        out.text(f"  weighed  {why.weighed}")
     out.text(f"  sums     {why.arithmetic}")
     for reason in why.verdict.reasons:
         out.text(f"  {'verdict' if why.verdict.ok else 'refused'}  {reason}")

@@ -68,5 +68,26 @@ def show_totals(out: Output, plan: Plan) -> None:
     )
     if totals.unknown_access_files:
         out.text(f"{totals.unknown_access_files:,} files have no evidence of reading: only rules by age move them")
+    if totals.premigrate_files:
+        out.text(
+            f"{totals.premigrate_files:,} would be copied out ahead and stay hot ({say_bytes(totals.premigrate_bytes)})"
+        )
+    for room in plan.hot:
+        freed = room.rules_free_bytes + room.marks_free_bytes
+        out.text(
+            f"hot {', '.join(room.roots)}: {say_bytes(room.used_bytes)} of {say_bytes(room.capacity_bytes)} used, "
+            f"marks {say_bytes(room.high_bytes)} and {say_bytes(room.low_bytes)}; {say_bytes(freed)} leave, "
+            f"{say_bytes(room.marks_free_bytes)} of it for the marks; one more GiB would be worth "
+            f"{say_usd(room.shadow_nano_per_gib_month)} a month"
+        )
+    for budget in plan.budgets:
+        put_off = f"; {budget.put_off_files:,} files wait" if budget.put_off_files else ""
+        spell = say_usd if budget.name.startswith("usd") else say_bytes if budget.name.startswith("bytes") else str
+        out.text(
+            f"budget {budget.name}: {spell(budget.planned)} planned, {spell(budget.spent)} spent before, of "
+            f"{spell(budget.limit)}{put_off}"
+        )
+    for warning in plan.warnings:
+        out.text(f"warning: {warning}")
     for note in plan.notes:
         out.text(f"note: {note}")

@@ -28,6 +28,8 @@ def apply_plan(ctx: Context, plan: Plan, *, wait_parked: bool) -> JobReport:
     acting, beyond = _within_limits(ctx, plan.actions)
     checked = check_plan(ctx, replace(plan, actions=tuple(acting)))
     report = carry_out(ctx, checked.migrate, also_release=checked.release, releases=True, wait_parked=wait_parked)
+    if checked.ahead and not ctx.stop.is_set():  # after what makes room
+        report = report.merged(migrate(ctx, checked.ahead))
     notes = report.notes
     if beyond:
         notes = (*notes, f"{beyond:,} actions are beyond the limits per cycle and wait for the next")

@@ -4,15 +4,20 @@ Used by plan and explain. Reads only; each page of rows is a snapshot of its own
 catalog's log. Memory is bounded by the largest folder.
 """
 
+import os
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
+from policies.placing import HISTORY_DAYS
 from policies.rules import Rule
+from policies.units import step_of, top_of
 from policies.values import NS_PER_DAY, AccessQuality, FileFacts, FileIdentity, Residency
 from tiering.catalog import access, files, scans
 from tiering.catalog.transaction import Tx
 from tiering.catalog.values import FileRow, FileState
 from tiering.jobs.context import Context, OpenRoot
 from tiering.jobs.link_targets import LinkTargets
+from tiering.jobs.metric_files import best_ranks
 from tiering.jobs.surroundings import Surroundings
 
 PAGE_ROWS = 2000
@@ -28,12 +33,21 @@ _RESIDENCY = {
 class FolderFacts:
     """The facts of one root's files."""
 
-    def __init__(self, ctx: Context, root: OpenRoot, rules: Sequence[Rule], links: LinkTargets) -> None:
-        """Gather what *rules* ask for; *links* has the targets of all links under the roots."""
+    def __init__(
+        self, ctx: Context, root: OpenRoot, rules: Sequence[Rule], links: LinkTargets, *, asks_history: bool = False
+    ) -> None:
+        """Gather what *rules* ask for; *links* has the targets of all links under the roots.
+
+        *asks_history*: days of reading are wanted whatever the rules say.
+        """
         self._ctx = ctx
         self._root = root
         self._links = links
         self._window_days = max((r.window_days for r in rules if r.active_days_at_most is not None), default=0)
+        if asks_history or any(rule.strategy is not None for rule in rules):
+            self._window_days = max(self._window_days, HISTORY_DAYS)
+        self._best = next((rule for rule in rules if rule.keep_best), None)
+        self._ranks = lru_cache(maxsize=256)(self._ranks_of)
         self._asks_step = any(rule.keep_newest is not None for rule in rules)
         self._asks_cache = any(rule.model_cache for rule in rules)
         with ctx.catalog.read() as tx:
@@ -103,11 +117,33 @@ class FolderFacts:
             is_pinned=any(name.pinned for name in names),
             is_link_target=any(self._is_target(name) for name in names),
             is_model_cache=self._asks_cache and any(self._around.in_model_cache(name.dir) for name in names),
+            best_rank=self._best_rank(row) if self._best is not None else None,
+            stored_ns=row.stored_ns,
             step_rank=self._around.step_rank(row.dir) if self._asks_step else None,
             recalled_ns=row.recalled_ns,
             nlink=row.nlink,
             known_names=len(names),
         )
+
+    def _best_rank(self, row: FileRow) -> int | None:
+        step = step_of(row.dir, row.name)
+        if step is None:
+            return None
+        top = top_of(row.dir)
+        run = os.path.dirname(top.rstrip(b"/")) if step_of(top, b"") is not None else row.dir.rstrip(b"/")
+        return self._ranks(run).get(step)
+
+    def _ranks_of(self, run: bytes) -> dict[int, int]:
+        """Return the places of the steps beside each other in the folder *run*."""
+        assert self._best is not None
+        place = os.path.join(self._root.path, run)
+        try:
+            names = os.listdir(place)
+        except OSError:
+            return {}
+        steps = {step for name in names for step in (step_of(name + b"/", b""), step_of(b"", name)) if step is not None}
+        rule = self._best
+        return best_ranks(place, sorted(steps), metric=rule.metric, higher_is_better=rule.higher_is_better)
 
     def _quality(self, row: FileRow) -> AccessQuality:
         """Return what the row's evidence is worth by now.

@@ -9,23 +9,29 @@ import os
 import secrets
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from policies.plan import Action, ActionKind, Plan, PlanBuilder, PlanError
-from policies.planner import Explanation, decide, explain
-from policies.prices import PriceBook
-from policies.rules import Rule
-from policies.values import HOT, FileIdentity, Residency, TierFacts
+from policies.globs import matches
+from policies.judging import judge
+from policies.plan import Action, ActionKind, More, Plan, PlanBuilder, PlanError, Refusal
+from policies.planner import Explanation, decisions, explain
+from policies.room import Market, candidates
+from policies.units import top_of
+from policies.values import HOT, FileFacts, FileIdentity, Residency
 from tiering.catalog import files
 from tiering.catalog.values import FileRow, FileState, signed64
 from tiering.config import RootConfig
-from tiering.config.policy import policy_rules, price_book, tier_facts
+from tiering.config.hints import Hint, read_hints
+from tiering.config.policy import root_limits
 from tiering.errors import UsageError
 from tiering.hot.evidence import is_network
 from tiering.jobs.context import Context, OpenRoot
+from tiering.jobs.deciding import Batch, Policy, batches, policy_of
 from tiering.jobs.folder_facts import FolderFacts
+from tiering.jobs.hot_room import Room, make_room, rooms
 from tiering.jobs.link_targets import LinkTargets, find_link_targets
 from tiering.jobs.migrate import MigrateItem
+from tiering.jobs.rationing import hold_to_budgets
 from tiering.jobs.reports import Skip, Skipped
 
 ACTIONS_LISTED = 200_000  # about 1 KB each in memory; totals count all, and the next plan has the rest
@@ -40,19 +46,12 @@ class CheckedPlan:
 
     migrate: tuple[MigrateItem, ...]
     """Copied out first, then released with the others."""
+    ahead: tuple[MigrateItem, ...]
+    """Copied out and left hot."""
     release: tuple[MigrateItem, ...]
     """Of files that are stored already."""
     drifted: tuple[Skipped, ...]
     """Actions that no longer fit their file: refused, not adapted."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Policy:
-    """The configuration in policies' words."""
-
-    rules: tuple[Rule, ...]
-    tiers: Mapping[str, TierFacts]
-    prices: PriceBook
 
 
 def make_plan(ctx: Context, *, roots: Sequence[OpenRoot] | None = None, limit: int = ACTIONS_LISTED) -> Plan:
@@ -60,32 +59,33 @@ def make_plan(ctx: Context, *, roots: Sequence[OpenRoot] | None = None, limit: i
 
     At most *limit* actions are listed, in walk order; totals count all, and a note says so. Raises ConfigError.
     """
-    policy = _policy(ctx)
+    policy = policy_of(ctx)
     chosen = tuple(ctx.roots if roots is None else roots)
     ctx.progress.start("plan")
     links = _links(ctx, chosen, policy)
-    builder = PlanBuilder(limit=limit)
+    draft = _Draft(PlanBuilder(limit=limit), limit, {name: room for room in rooms(ctx, chosen) for name in room.roots})
     notes: list[str] = []
     for root in chosen:
         settings = _settings_of(ctx, root)
         if settings is not None and settings.read_only:
             notes.append(f"root {root.name} is read-only: this is what would be done, and nothing will be")
-        facts = FolderFacts(ctx, root, policy.rules, links)
+        facts = FolderFacts(ctx, root, policy.rules, links, asks_history=root.name in draft.rooms)
         notes += _root_notes(root, facts, settings)
-        _plan_root(ctx, builder, facts, policy)
+        _plan_root(ctx, draft, facts, policy, root.name)
     ctx.progress.finish()
-    return builder.build(
+    more = _settle(ctx, draft, policy, notes)
+    return draft.builder.build(
         made_ns=ctx.clock.now_ns(),
         catalog_id=ctx.catalog_id,
         price_book=policy.prices.book_id,
         refundable=policy.tiers[HOT].refundable,
-        notes=notes,
+        more=more,
     )
 
 
 def explain_file(ctx: Context, root: OpenRoot, dir: bytes, name: bytes) -> Explanation:
     """Return why the planner decides about one file as it does. Raises UsageError if there is nothing to decide."""
-    policy = _policy(ctx)
+    policy = policy_of(ctx)
     shown = os.fsdecode(os.path.join(root.path, dir, name))
     with ctx.catalog.read() as tx:
         row = files.get(tx, root.root_id, dir, name)
@@ -94,13 +94,22 @@ def explain_file(ctx: Context, root: OpenRoot, dir: bytes, name: bytes) -> Expla
             row = leader or row  # decided for all names of the inode at once
     if row is None:
         raise UsageError(f"{shown} is not in the catalog", hint="frostline scan")
-    folder = FolderFacts(ctx, root, policy.rules, _links(ctx, [root], policy)).folder_of(row.dir)
-    facts = next((item for item in folder if item.name == row.name), None)
-    if facts is None:
+    gathered = FolderFacts(ctx, root, policy.rules, _links(ctx, ctx.roots, policy))
+    batch, facts = _batch_of(ctx, gathered, policy, root.name, row)
+    if batch is None or facts is None:
         raise UsageError(
             f"{shown} was not seen by the last scan", now="its stored copy, if any, is kept", hint="frostline ls"
         )
-    return explain(facts, folder, policy.rules, policy.tiers, prices=policy.prices, now_ns=ctx.clock.now_ns())
+    return explain(
+        facts,
+        batch.files,
+        policy.rules,
+        policy.tiers,
+        prices=policy.prices,
+        now_ns=ctx.clock.now_ns(),
+        wishes=batch.wishes,
+        limits=root_limits(ctx.config, root.name),
+    )
 
 
 def save_plan(plan: Plan, path: str) -> None:
@@ -142,39 +151,96 @@ def check_plan(ctx: Context, plan: Plan) -> CheckedPlan:
             "the plan was made from another catalog", now="nothing was done", hint="make a new one: frostline plan"
         )
     roots = {root.name: root for root in ctx.roots}
-    migrate: list[MigrateItem] = []
-    release: list[MigrateItem] = []
+    found: dict[ActionKind, list[MigrateItem]] = {kind: [] for kind in ActionKind}
+    hints = read_hints(ctx.config, ctx.clock.now_ns())
     drifted: list[Skipped] = []
     for action, row in _with_rows(ctx, plan.actions, roots):
         root = roots.get(action.root)
-        drift = _drift(ctx, action, row, root)
+        drift = _hinted(action, hints) or _drift(ctx, action, row, root)
         if drift or root is None:
             shown = action.path if root is None else os.fsdecode(os.path.join(root.path, action.dir, action.name))
             drifted.append(Skipped(shown, drift, Skip.CHANGED))
             continue
         item = MigrateItem(root.root_id, action.dir, action.name, action.target, f"rule {action.rule}")
-        (migrate if action.kind is ActionKind.MIGRATE else release).append(item)
-    return CheckedPlan(tuple(migrate), tuple(release), tuple(drifted))
+        found[action.kind].append(item)
+    return CheckedPlan(
+        tuple(found[ActionKind.MIGRATE]),
+        tuple(found[ActionKind.PREMIGRATE]),
+        tuple(found[ActionKind.RELEASE]),
+        tuple(drifted),
+    )
 
 
-def _policy(ctx: Context) -> _Policy:
-    tiers = {facts.name: facts for facts in tier_facts(ctx.config)}
-    return _Policy(policy_rules(ctx.config), tiers, price_book(ctx.config))
+@dataclass(slots=True)
+class _Draft:
+    """A plan in the making: what is listed may still be put off, what is beyond the limit is only counted."""
+
+    builder: PlanBuilder
+    limit: int
+    rooms: dict[str, Room]
+    listed: list[Action] = field(default_factory=list)
+
+    def add(self, decisions: Iterable[Action | Refusal], room: Room | None) -> None:
+        for decision in decisions:
+            if isinstance(decision, Refusal):
+                self.builder.add([decision])
+                continue
+            if room is not None:
+                room.rules_free_bytes += decision.size_bytes
+            if len(self.listed) < self.limit:
+                self.listed.append(decision)
+            else:
+                self.builder.count([decision])
 
 
-def _links(ctx: Context, roots: Sequence[OpenRoot], policy: _Policy) -> LinkTargets:
+def _batch_of(
+    ctx: Context, gathered: FolderFacts, policy: Policy, root: str, row: FileRow
+) -> tuple[Batch | None, FileFacts | None]:
+    """Return the batch that plan decides the file in, and its facts; without strategies its folders alone will do."""
+    under = b"" if policy.asks_strategies else top_of(row.dir)
+    for batch in batches(ctx, gathered, policy, root=root, under=under):
+        for facts in batch.files:
+            if (facts.dir, facts.name) == (row.dir, row.name):
+                return batch, facts
+    return None, None
+
+
+def _settle(ctx: Context, draft: _Draft, policy: Policy, notes: list[str]) -> More:
+    """Make room, hold everything to the budgets, and hand it to the builder."""
+    reports, warnings = [], []
+    for room in {id(room): room for room in draft.rooms.values()}.values():
+        report, actions, warning = make_room(room, policy, premigrate=ctx.config.planning.premigrate)
+        reports.append(report)
+        warnings += [warning] if warning else []
+        draft.listed += actions
+    rations = hold_to_budgets(ctx, draft.listed)
+    draft.builder.add(rations.actions[: draft.limit])
+    draft.builder.count(rations.actions[draft.limit :])
+    draft.builder.add(rations.put_off)
+    return More(
+        hot=tuple(reports), budgets=rations.reports, warnings=(*warnings, *rations.warnings), notes=tuple(notes)
+    )
+
+
+def _links(ctx: Context, roots: Sequence[OpenRoot], policy: Policy) -> LinkTargets:
     if not any(rule.link_target for rule in policy.rules):
         return LinkTargets()
     return find_link_targets(ctx, roots)
 
 
-def _plan_root(ctx: Context, builder: PlanBuilder, facts: FolderFacts, policy: _Policy) -> None:
+def _plan_root(ctx: Context, draft: _Draft, facts: FolderFacts, policy: Policy, root: str) -> None:
     now_ns = ctx.clock.now_ns()
-    for folder in facts.folders():
-        unknown = sum(item.idle_ns(now_ns) is None for item in folder if item.residency is not Residency.OFFLINE)
-        builder.see(files=len(folder), unknown_access_files=unknown)
-        builder.add(decide(folder, policy.rules, policy.tiers, policy.prices, now_ns))
-        ctx.progress.advance(files=len(folder))
+    limits = root_limits(ctx.config, root)
+    room = draft.rooms.get(root)
+    market = Market(policy.tiers, policy.prices, policy.terms.stall_usd_gib, limits, ctx.config.release.min_size_bytes)
+    for batch in batches(ctx, facts, policy, root=root):
+        unknown = sum(item.idle_ns(now_ns) is None for item in batch.files if item.residency is not Residency.OFFLINE)
+        draft.builder.see(files=len(batch.files), unknown_access_files=unknown)
+        judged = judge(batch.files, policy.rules, now_ns, tiers=policy.tiers, wishes=batch.wishes)
+        draft.add(decisions(judged, policy.tiers, policy.prices, now_ns, limits=limits), room)
+        if room is not None:
+            room.offer(candidates(judged, market, now_ns))
+        ctx.progress.advance(files=len(batch.files))
 
 
 def _root_notes(root: OpenRoot, facts: FolderFacts, settings: RootConfig | None) -> Iterator[str]:
@@ -226,6 +292,15 @@ def _rows_of(
     return found
 
 
+def _hinted(action: Action, hints: Sequence[Hint]) -> str:
+    """Return why a hint holds the file back, "" if none does."""
+    for hint in hints:
+        here = not hint.roots or action.root in hint.roots
+        if here and any(matches(pattern, action.path) for pattern in hint.match):
+            return f"{hint.name} keeps it hot since: {hint.reason}"
+    return ""
+
+
 def _drift(ctx: Context, action: Action, row: FileRow | None, root: OpenRoot | None) -> str:
     """Return why the action no longer fits, "" if it does."""
     if root is None:
@@ -244,7 +319,7 @@ def _drift(ctx: Context, action: Action, row: FileRow | None, root: OpenRoot | N
             f'there is no tier "{action.target}" any more',
         ),
         (
-            lambda: action.kind is ActionKind.MIGRATE or row.tier == action.target,
+            lambda: action.kind is not ActionKind.RELEASE or row.tier == action.target,
             f"its stored copy is on {row.tier} now, not on {action.target}",
         ),
         (lambda: _identity_of(row) == action.identity, "it was changed since the plan was made"),
