@@ -122,7 +122,7 @@ def _rewrite(ctx: Context, tier: OpenTier, group: Sequence[HalfDead], report: Re
             try:
                 found = list(_needed(ctx, tier, item))
             except IntegrityError as error:
-                report.notes.append(error.what)
+                report.notes.append(f"{error.what}: {error.hint}")
                 continue
             sources.append(item.pack.pack_no)
             for move in found:
@@ -160,6 +160,9 @@ def _needed(ctx: Context, tier: OpenTier, item: HalfDead) -> Iterator[_Move]:
         if block.offset not in wanted:
             continue
         if not is_sound(ctx, block, data, bases):
-            raise IntegrityError(f"pack {row.key} is damaged and was left as it is", hint="run: frostline scrub")
+            raise IntegrityError(
+                f"pack {row.key} is damaged and was left as it is",
+                hint="frostline scrub, then docs/runbook.md#half-dead-pack",
+            )
         payload = data[block.offset : block.offset + block.stored_len]
         yield _Move(wanted[block.offset], row.pack_no, block, payload)
