@@ -15,7 +15,9 @@ from tiering.catalog import accounts, ledger, objects
 from tiering.clock import FakeClock, SystemClock
 from tiering.config.price_books import load_book
 from tiering.errors import StoreUnavailable, UsageError
+from tiering.jobs.bucket_care import caring
 from tiering.jobs.object_apply import BucketApplyReport, apply_bucket
+from tiering.jobs.object_change import Changer, settle
 from tiering.jobs.object_plan import plan_bucket
 from tiering.jobs.object_scan import BucketScanReport, scan_bucket
 from tiering.jobs.object_status import bucket_status
@@ -348,3 +350,35 @@ def test_a_bucket_out_of_reach_leaves_what_was_done_in_the_books(lake: Lake) -> 
         facts = objects.get(tx, row.bucket_id, b"big")
     assert facts is not None
     assert objects.CLASSES[facts[2]] == "GLACIER_IR"
+
+
+def test_large_objects_change_in_parts_and_keep_what_they_say(lake: Lake) -> None:
+    lake.put("large", 6 * MIB, Metadata={"run": "7"}, ContentType="application/x-thing", Tagging="team=ml&note=a%20b")
+    fresh_bill(lake)
+    lake.scan()
+    (action,) = plan_bucket(lake.lab.context, "lake").actions
+    with caring(lake.lab.context, "lake", reason="parts") as care:
+        outcome = Changer(lake.lab.context, care, one_copy_bytes=MIB).change(action)
+        assert outcome.changed is not None
+        settle(lake.lab.context, care, [outcome], op_id="parts")
+    bill = lake.bill()
+
+    after = lake.client.head_object(Bucket="lake", Key="large")
+    assert (after["StorageClass"], after["ContentType"]) == ("GLACIER_IR", "application/x-thing")
+    assert (after["Metadata"], after["ContentLength"]) == ({"run": "7"}, 6 * MIB)
+    tags = lake.client.get_object_tagging(Bucket="lake", Key="large")["TagSet"]
+    assert {tag["Key"]: tag["Value"] for tag in tags} == {"team": "ml", "note": "a b"}
+    asked = {(kind, name): times for (kind, name), times in lake.app.bill.requests.items() if times}
+    assert asked["put", "GLACIER_IR"] == 3  # beginning, one part, completion
+    # this cloud does not bill looking at tags; S3 does, as a GET
+    assert lake.booked()["requests"] - bill["requests"] == lake.app.bill.book.price("STANDARD").get_nano
+
+
+def test_a_bucket_that_is_called_otherwise_keeps_what_is_known(lake: Lake) -> None:
+    lake.put("big", MIB)
+    lake.scan()
+    with lake.lab.catalog.write() as tx:
+        before = objects.find(tx, "lake")
+        after = objects.ensure(tx, "pond", "s3://lake")
+    assert before is not None
+    assert after == replace(before, name="pond")

@@ -67,8 +67,15 @@ def etag_text(etag: bytes) -> str:
 
 
 def ensure(tx: Tx, name: str, url: str) -> BucketRow:
-    """Return the row of a bucket, made if there is none; under another URL than before it starts anew."""
+    """Return the row of a bucket, made if there is none; under another URL than before it starts anew.
+
+    One that is called otherwise than before keeps what is known of it.
+    """
+    renamed = update(buckets).where(buckets.c.url == url, buckets.c.name != name)
     row = tx.conn.execute(select(buckets).where(buckets.c.name == name)).one_or_none()
+    if row is None:
+        tx.conn.execute(renamed.values(name=name))
+        row = tx.conn.execute(select(buckets).where(buckets.c.name == name)).one_or_none()
     if row is None:
         values = {"name": name, "url": url, "scan_no": 0, "logs_after": ""}
         tx.conn.execute(insert(buckets), values)

@@ -96,10 +96,12 @@ class Config(Section):
         for number, bucket in enumerate(self.buckets):
             if names.count(bucket.name) > 1:
                 raise ValueError(f'buckets: two buckets are called "{bucket.name}"')
-            for name, tier in self.tiers.items():
-                ours, theirs = tier.store.rstrip("/") + "/", bucket.url.rstrip("/") + "/"
-                if ours.startswith(theirs) or theirs.startswith(ours):
-                    raise ValueError(f"buckets[{number}].url: {bucket.url} holds the store of tiers.{name}")
+            others = {f"is within buckets[{i}]": other.url for i, other in enumerate(self.buckets) if i != number}
+            stores = {f"holds the store of tiers.{name}": tier.store for name, tier in self.tiers.items()}
+            for said, url in (others | stores).items():
+                ours, theirs = url.rstrip("/") + "/", bucket.url.rstrip("/") + "/"
+                if theirs.startswith(ours) or (url in stores.values() and ours.startswith(theirs)):
+                    raise ValueError(f"buckets[{number}].url: {bucket.url} {said}")
 
     @property
     def metadata_tier(self) -> str:
