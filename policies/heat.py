@@ -102,9 +102,24 @@ class Heat:
         weight = self._events + SHRINK_READS
         return (self._count + SHRINK_READS) / weight, (self._share + SHRINK_READS) / weight
 
+    def counts_at(self, now: float) -> tuple[Cube, Cube, Floats, Floats, Floats]:
+        """Return, faded to *now*: reads, days, and per level events, reads and object sizes of them."""
+        self.forget(now)
+        return self._reads, self._days, self._events, self._count, self._share
+
+    def take_over(self, now: float, counts: tuple[Cube, Cube, Floats, Floats, Floats]) -> None:
+        """Begin with what counts_at(*now*) said another time, in the order of this table's groups."""
+        self._reads, self._days, self._events, self._count, self._share = (array.copy() for array in counts)
+        self._at = now
+
     def newborn_days(self) -> float:
         """Return object-days, faded, in which files never read were watched."""
         return float(self._days[:, NEWBORN].sum())
+
+
+def layout(edges: Floats) -> str:
+    """Return what the axes of the counts mean: equal strings, equal axes."""
+    return f"{LEVELS} levels, idle {edges.tolist()}, heat {HEAT_EDGES}, bands {BAND_EDGES}, sizes {SIZE_EDGES}"
 
 
 def levels_of(scene: Scene, ids: Ints) -> Ints:

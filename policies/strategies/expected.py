@@ -7,12 +7,14 @@ look-up per class plus what the move costs *it* now, its minimum stay included. 
 changes.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from policies.costs import CostTable, cost_table
-from policies.heat import LEVELS, Heat, levels_of, next_levels, size_groups
+from policies.heat import LEVELS, SIZE_EDGES, Heat, layout, levels_of, next_levels, size_groups
+from policies.learned import Learned
 from policies.offers import GIB_F, Terms
 from policies.strategies.protocol import Review, Scene
 from policies.trace import Floats, Ints
@@ -25,6 +27,7 @@ DOUBT = 0.02
 """Where a class cools by itself it needs no forecast; another must be cheaper by this part of all that is foreseen."""
 SWEEPS_FIRST, SWEEPS = 40, 4
 SOLVE_DAYS = 7.0
+SIZE_GROUPS = len(SIZE_EDGES) + 1
 WATCHED_DAYS = 100.0
 """Object-days of newborns that must have been watched on a site before one is born into a minimum stay."""
 
@@ -41,8 +44,17 @@ class Tuning:
 class ExpectedCost:
     """The strategy; *terms* are those of the offers, needed to price typical objects of each size."""
 
-    def __init__(self, terms: Terms, *, name: str = "expected-cost", tuning: Tuning | None = None) -> None:
+    def __init__(
+        self, terms: Terms, *, name: str = "expected-cost", tuning: Tuning | None = None,
+        memory: Learned | None = None, kind_names: Sequence[str] = (),
+    ) -> None:  # fmt: skip
+        """Begin with *memory*, what learned() said in an earlier run, matched to this scene's kinds by *kind_names*.
+
+        Memory of another layout is left unused: learning begins anew.
+        """
         self.name = name
+        self._memory = memory
+        self._kind_names = tuple(kind_names)
         self._terms = terms
         self._tuning = tuning or Tuning()
         self._model: _Model | None = None
@@ -74,6 +86,15 @@ class ExpectedCost:
         better = costs[rows, best] < costs[rows, here]
         return Review(np.where(better, best, here), model.again(scene, ids))
 
+    def learned(self, scene: Scene) -> Learned:
+        """Return what is known up to now, every object's watch included; needs the names of all kinds.
+
+        Ask after the day's observe() and review(): objects of the scene count as watched until now.
+        """
+        if len(self._kind_names) != scene.kind_count:
+            raise ValueError(f"{scene.kind_count} kinds of file need as many names (got {len(self._kind_names)})")
+        return self._learned(scene).memory(scene, self._kind_names)
+
     def _doubt(self, scene: Scene) -> Floats:
         """Return [class] what dollars of a forecast are multiplied by: a class that keeps its promise needs none."""
         is_promise = np.array([bool(offer.ladder) for offer in scene.table.offers])
@@ -82,6 +103,8 @@ class ExpectedCost:
     def _learned(self, scene: Scene) -> "_Model":
         if self._model is None:
             self._model = _Model(scene, self._terms, self._tuning)
+            if self._memory is not None:
+                self._model.remember(scene, self._memory, self._kind_names)
         self._model.keep_fresh(scene)
         return self._model
 
@@ -91,11 +114,9 @@ class _Model:
 
     def __init__(self, scene: Scene, terms: Terms, tuning: Tuning) -> None:
         sizes = scene.table.gib * GIB_F
-        group = size_groups(sizes)
-        sized = int(group.max(initial=0)) + 1
-        self._group = scene.kinds * sized + group
-        groups = scene.kind_count * sized
-        self.heat = Heat(groups, np.repeat(np.arange(scene.kind_count), sized), tick_days=scene.tick_days)
+        self._group = scene.kinds * SIZE_GROUPS + size_groups(sizes)
+        groups = scene.kind_count * SIZE_GROUPS
+        self.heat = Heat(groups, np.repeat(np.arange(scene.kind_count), SIZE_GROUPS), tick_days=scene.tick_days)
         self._accounted = scene.births.copy()
         present = np.bincount(self._group, minlength=groups)
         logs = np.bincount(self._group, weights=np.log(np.maximum(sizes, 1.0)), minlength=groups)
@@ -114,6 +135,34 @@ class _Model:
         self.heat.forget(scene.now)
         self._problem.solve(self.heat.chances(), *self.heat.reads_per_event(), sweeps)
         self._solved_at = scene.now
+
+    def memory(self, scene: Scene, kind_names: Sequence[str]) -> Learned:
+        """Return everything learned, as of now."""
+        self.account(scene, np.arange(len(self._accounted)))
+        shaped = [
+            it.reshape(scene.kind_count, SIZE_GROUPS, *it.shape[1:]).copy() for it in self.heat.counts_at(scene.now)
+        ]
+        reads, days, events, counts, shares = shaped
+        return Learned(
+            layout=layout(self.heat.edges), begun_day=self._first_at, day=scene.now, kinds=tuple(kind_names),
+            reads=reads, days=days, events=events, counts=counts, shares=shares,
+        )  # fmt: skip
+
+    def remember(self, scene: Scene, memory: Learned, kind_names: Sequence[str]) -> None:
+        """Begin with *memory*; what it had watched is not watched again. A kind it does not know begins at zero."""
+        if memory.layout != layout(self.heat.edges) or memory.day > scene.now:
+            return
+        places = [(new, memory.kinds.index(name)) for new, name in enumerate(kind_names) if name in memory.kinds]
+        taken = []
+        for array in (memory.reads, memory.days, memory.events, memory.counts, memory.shares):
+            begun = np.zeros((scene.kind_count, *array.shape[1:]))
+            for new, old in places:
+                begun[new] = array[old]
+            taken.append(begun.reshape(scene.kind_count * SIZE_GROUPS, *array.shape[2:]))
+        reads, days, events, counts, shares = taken
+        self.heat.take_over(memory.day, (reads, days, events, counts, shares))
+        self._accounted = np.maximum(self._accounted, memory.day)
+        self._first_at = memory.begun_day
 
     def begin(self, scene: Scene, ids: Ints) -> None:
         """Start watching newborn objects."""
