@@ -6,19 +6,22 @@ from typing import Annotated
 
 import typer
 
-from policies.amounts import say_bytes
+from policies.amounts import say_bytes, say_usd
 from tiering.app.targets import find_targets
 from tiering.catalog import files
 from tiering.cli.session import session_of
 from tiering.errors import UsageError
 from tiering.jobs.coding import coding_of
 from tiering.jobs.plan import explain_file
+from tiering.report.dollars import BASELINE, MONTH, ONCE, lines_of, saved_nano_month
 from tiering.report.residency import residency
 
 EXAMPLES = (
     "frostline explain /data/runs/2023/model.pt",
     "frostline --json explain /data/runs/2023/model.pt | jq .verdict",
 )
+
+WORDS = {BASELINE: "all hot", MONTH: "a month", ONCE: "once"}
 
 
 def run(
@@ -34,6 +37,7 @@ def run(
         where = next(residency(context, [target]))
         with context.catalog.read() as tx:
             row = files.get(tx, target.root.root_id, target.dir, target.name)
+        lines = [] if row is None else lines_of(context, row)
         coded = coding_of(context, row.recipe_no) if row is not None and row.recipe_no is not None else []
     coding = [asdict(item) for item in coded]
     session.out.json({**asdict(why), "residency": where.as_json(), "coding": coding})
@@ -47,6 +51,9 @@ def run(
     if why.weighed:
         out.text(f"  weighed  {why.weighed}")
     out.text(f"  sums     {why.arithmetic}")
+    for line in lines:
+        out.text(f"  {WORDS[line.when]:<8} {say_usd(line.nano)} {line.tier}: {line.said}")
+    out.text(f"  saved    {say_usd(saved_nano_month(lines))} a month: all hot less what it costs now")
     for reason in why.verdict.reasons:
         out.text(f"  {'verdict' if why.verdict.ok else 'refused'}  {reason}")
     for item in coded:
