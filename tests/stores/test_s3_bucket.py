@@ -1,6 +1,6 @@
 """Other people's buckets on real servers: what a class change in place keeps, and whether conditions are heeded.
 
-SeaweedFS heeds If-Match on a copy's destination, moto does not: jobs refuse to write there (tests/cloud/test_buckets.py).
+SeaweedFS heeds If-Match on a copy's destination, moto does not: jobs refuse to write there (tests/cloud).
 """
 
 from uuid import uuid4

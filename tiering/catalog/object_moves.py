@@ -122,7 +122,7 @@ def standing(tx: Tx, bucket_id: int, *, now_s: int, idle_days: Sequence[int], sm
     text = (
         f"SELECT was_no, class_no, {step} AS step, count(*), sum(size), "  # noqa: S608  # our names and numbers
         f"sum(CASE WHEN {small} THEN 1 ELSE 0 END), sum(CASE WHEN {small} THEN size ELSE 0 END) "
-        f"FROM objects WHERE bucket_id = ? AND was_no IS NOT NULL GROUP BY was_no, class_no, {step} ORDER BY 1, 2, 3"
+        f"FROM objects WHERE bucket_id = ? AND was_no IS NOT NULL GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
     )
     for row in fetch_raw(tx, text, (bucket_id,)):
         yield Standing(*map(int, row))
