@@ -15,6 +15,7 @@ from tiering.catalog import accounts, ledger, objects
 from tiering.clock import FakeClock, SystemClock
 from tiering.config.price_books import load_book
 from tiering.errors import StoreUnavailable, UsageError
+from tiering.jobs.audit import audit
 from tiering.jobs.bucket_care import caring
 from tiering.jobs.object_apply import BucketApplyReport, apply_bucket
 from tiering.jobs.object_change import Changer, settle
@@ -217,6 +218,37 @@ def test_a_killed_run_is_finished_in_the_books_by_the_next_and_changes_nothing_t
     assert bill["requests"] - booked["requests"] == price.put_nano + price.get_nano
     status = bucket_status(lake.lab.context, "lake")
     assert (status.under_way, status.classes) == (0, {"GLACIER_IR": (3, 3 * MIB)})
+
+
+def test_a_run_killed_half_way_through_a_batch_is_sorted_out_object_by_object(lake: Lake) -> None:
+    for number in range(3):
+        lake.put(f"big-{number}", MIB)
+    fresh_bill(lake)
+    lake.scan()
+    lake.app.denied["big-1"] = "SlowDown"
+
+    def kill(step: str) -> None:
+        if step == "objects.changed":
+            raise Killed
+
+    with pytest.raises(Killed):
+        lake.apply(step=kill)
+    lake.app.denied.clear()
+    report = lake.apply()
+    assert (report.recovered, report.objects_changed) == (2, 1)
+    assert lake.app.bill.requests["copy", "GLACIER_IR"] == 3
+
+
+def test_the_books_of_files_do_not_notice(lake: Lake) -> None:
+    for number in range(3):
+        lake.put(f"big-{number}", MIB)
+    lake.scan()
+    lake.apply()
+    lake.clock.advance(DAY_S)
+    lake.scan()
+    found = audit(lake.lab.context)
+    assert (found.ok, found.discrepancies) == (True, ())
+    assert (found.usd.actual, found.usd.baseline) == (0, 0)
 
 
 def test_a_run_killed_before_its_first_change_leaves_nothing_done(lake: Lake) -> None:
