@@ -17,6 +17,7 @@ from tiering.catalog.transaction import Tx
 from tiering.config.bucket import BucketConfig
 from tiering.config.policy import price_book
 from tiering.errors import UsageError
+from tiering.jobs.bucket_choice import bucket_config
 from tiering.jobs.context import Context
 from tiering.stores.metered import Meter, Usage
 from tiering.stores.options import StoreOptions
@@ -46,15 +47,6 @@ class Care:
         if name not in self._others:
             self._others[name] = open_bucket(name, options, clock=ctx.clock, meter=self.meter)
         return self._others[name]
-
-
-def bucket_config(ctx: Context, name: str) -> BucketConfig:
-    """Return the configuration of a bucket; raises UsageError naming those there are."""
-    for config in ctx.config.buckets:
-        if config.name == name:
-            return config
-    known = ", ".join(config.name for config in ctx.config.buckets) or "none is configured"
-    raise UsageError(f'there is no bucket "{name}" under care', hint=f"choose one of [[buckets]]: {known}")
 
 
 def bucket_options(config: BucketConfig) -> StoreOptions:

@@ -20,7 +20,7 @@ from tiering.clock import NS_PER_DAY, NS_PER_S
 from tiering.config.bucket import BucketConfig, BucketRuleConfig
 from tiering.config.policy import price_book
 from tiering.errors import UsageError
-from tiering.jobs.bucket_care import bucket_config
+from tiering.jobs.bucket_choice import bucket_config
 from tiering.jobs.context import Context
 
 PAGE_ROWS = 50_000  # some 20 MB of rows and arrays

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from tiering.catalog import accounts, ledger, object_moves, objects
-from tiering.jobs.bucket_care import bucket_config
+from tiering.jobs.bucket_choice import bucket_config
 from tiering.jobs.context import Context
 
 _SPENT = (
