@@ -1,13 +1,15 @@
 """`frostline status`: health and totals."""
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 import typer
 
-from policies.amounts import say_bytes, say_time
+from policies.amounts import say_bytes, say_time, say_usd
 from tiering.cli.output import Output
 from tiering.cli.session import session_of
 from tiering.clock import NS_PER_S
+from tiering.report.forecast import Forecast, forecast
 from tiering.report.status import Status, status
 
 EXAMPLES = (
@@ -21,9 +23,11 @@ def run(ctx: typer.Context) -> int:
     session = session_of(ctx)
     with session.looking() as context:
         seen = status(context)
+        ahead = forecast(context)
         now_ns = context.clock.now_ns()
-    session.out.json(seen)
+    session.out.json({**asdict(seen), "forecast": asdict(ahead)})
     _show(session.out, seen, now_ns)
+    _show_forecast(session.out, ahead)
     return 0
 
 
@@ -56,6 +60,22 @@ def _show(out: Output, seen: Status, now_ns: int) -> None:
         ],
     )  # fmt: skip
     _show_work(out, seen, now_ns)
+
+
+def _show_forecast(out: Output, ahead: Forecast) -> None:
+    if ahead.bytes_per_day is not None:
+        growth = f"{'+' if ahead.bytes_per_day >= 0 else '-'}{say_bytes(int(abs(ahead.bytes_per_day)))} a day"
+        when = "not full within ten years" if ahead.full_in_days is None else f"full in {ahead.full_in_days:,.0f} days"
+        soonest, latest = ahead.full_in_days_soonest, ahead.full_in_days_latest
+        between = (
+            "" if soonest is None else f" (from {soonest:,.0f} to {'never' if latest is None else f'{latest:,.0f}'})"
+        )
+        out.text(f"hot: {growth}, {say_bytes(ahead.free_bytes)} free: {when}{between}")
+    if ahead.usd_nano_next_month is not None:
+        out.text(
+            f"next month: {say_usd(ahead.usd_nano_next_month)} to the provider, between "
+            f"{say_usd(ahead.usd_nano_low or 0)} and {say_usd(ahead.usd_nano_high or 0)}"
+        )
 
 
 def _show_work(out: Output, seen: Status, now_ns: int) -> None:
