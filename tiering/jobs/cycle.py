@@ -1,7 +1,7 @@
 """cycle: one full pass over an installation, what the daemon does each day and `frostline cycle` on request.
 
-scan -> plan -> migrate -> release -> tickets -> accrue -> segments. A root that cannot be scanned is left out and the
-others go on; without *act* nothing moves, and everything else happens.
+scan -> plan -> migrate -> release -> tickets -> accrue -> evaluation of months -> segments. A root that cannot be
+scanned is left out and the others go on; without *act* nothing moves, and everything else happens.
 """
 
 import os
@@ -17,6 +17,7 @@ from tiering.jobs.advance import advance
 from tiering.jobs.apply import apply_plan
 from tiering.jobs.charges import charge
 from tiering.jobs.context import Context, OpenRoot
+from tiering.jobs.evaluate import evaluate, promise
 from tiering.jobs.plan import make_plan
 from tiering.jobs.release import finish_parked
 from tiering.jobs.reports import JobReport, Skipped
@@ -59,8 +60,10 @@ def cycle(ctx: Context, *, act: bool, wait_parked: bool) -> CycleReport:
         plan = make_plan(ctx, roots=seen)
         job = job.merged(advance(ctx))
         if act and not ctx.stop.is_set():
+            promise(ctx, plan)
             job = job.merged(apply_plan(ctx, plan, wait_parked=wait_parked))
         accrued = accrue(ctx)
+        evaluate(ctx)
         charge(ctx, reason="cycle")
         segments.flush(ctx)
     return CycleReport(act, tuple(scans), tuple(problems), plan, job, accrued)
