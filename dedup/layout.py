@@ -186,7 +186,7 @@ def checked_block(block: Block, kind: PackKind) -> Block:
     name_len = NAME_LENS[kind]
     if not 0 < len(block.chunks) <= MAX_BLOCK_CHUNKS:
         raise FormatError(f"a block holds 1 to {MAX_BLOCK_CHUNKS} chunks, not {len(block.chunks)}")
-    if any(len(chunk.fingerprint) != name_len or len(chunk.digest) != DIGEST_LEN for chunk in block.chunks):
+    if {(len(chunk.fingerprint), len(chunk.digest)) for chunk in block.chunks} != {(name_len, DIGEST_LEN)}:
         raise FormatError("fingerprint, recipe id or digest has the wrong length")
     if all_lengths([chunk.length for chunk in block.chunks[:-1]], block.raw_len)[-1] != block.chunks[-1].length:
         raise FormatError("a block's chunks do not add up to it")

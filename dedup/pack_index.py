@@ -89,14 +89,16 @@ def _numbers(blocks: Sequence[Block], codecs: Sequence[str]) -> Iterator[int]:
 def _shared_keys(keys: Sequence[bytes]) -> bytes:
     """Return recipe ids, each as the number of leading bytes it shares with the one before, and the others."""
     out = bytearray()
-    before = b""
+    before: int | None = None
     for key in keys:
+        number = int.from_bytes(key, "big")
         shared = 0
-        while shared < min(len(before), RECIPE_KEY_LEN - 1) and key[shared] == before[shared]:
-            shared += 1
+        if before is not None:
+            different = (number ^ before).bit_length()  # the highest of 128 bits that differs
+            shared = min(RECIPE_KEY_LEN - (different + 7) // 8, RECIPE_KEY_LEN - 1)
         out.append(shared)
         out += key[shared:]
-        before = key
+        before = number
     return bytes(out)
 
 

@@ -4,6 +4,7 @@ Used wherever a recipe is named: recipes, recipe packs, placeholders, records. A
 """
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 from dedup.errors import FormatError
 from dedup.values import RecipeId
@@ -29,6 +30,7 @@ def new_recipe_id(random16: bytes) -> RecipeId:
     return RecipeId("".join([_PAIRS[number >> place & 1023] for place in _PAIR_PLACES]))
 
 
+@lru_cache(maxsize=4096)  # asked for several times on a recipe's way into the store: a batch of migrate has 2000
 def recipe_key(recipe_id: RecipeId) -> bytes:
     """Return the 16 bytes of an id. Raises FormatError if *recipe_id* is not one in canonical form."""
     if len(recipe_id) != _ID_LETTERS or not _LETTERS.issuperset(recipe_id):

@@ -41,9 +41,9 @@ def lay_out(parts: tuple[Part, ...]) -> Layout:
     wraps: list[tuple[int, int, int]] = []
 
     def use(chunk: ChunkPart) -> None:
-        known = places.get(chunk)
-        codes.append(NEXT_CHUNK if known is None else AGAIN + known)
-        places.setdefault(chunk, len(places))
+        count = len(places)
+        known = places.setdefault(chunk, count)
+        codes.append(NEXT_CHUNK if known == count else AGAIN + known)
 
     for part in parts:
         if part.length <= 0:

@@ -3,7 +3,7 @@
 Used by every room of dedup/ and by whoever stores or fetches chunks. Nothing here does I/O.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NewType, Protocol
 
@@ -81,13 +81,17 @@ class WrappedPart:
 Part = ChunkPart | HolePart | WrappedPart
 
 
-def chunks_of(parts: tuple[Part, ...]) -> Iterator[ChunkPart]:
-    """Yield every stored chunk that *parts* need, those inside of wrapped parts too, in order, as often as needed."""
+def chunks_of(parts: tuple[Part, ...]) -> Sequence[ChunkPart]:
+    """Return every stored chunk that *parts* need, those inside of wrapped parts too, in order, as often as needed."""
+    if len(parts) == 1 and isinstance(parts[0], ChunkPart):
+        return [parts[0]]  # most files
+    found: list[ChunkPart] = []
     for part in parts:
         if isinstance(part, ChunkPart):
-            yield part
+            found.append(part)
         elif isinstance(part, WrappedPart):
-            yield from part.inner
+            found += part.inner
+    return found
 
 
 @dataclass(frozen=True, slots=True)

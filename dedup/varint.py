@@ -5,6 +5,7 @@ Used by dedup.layout and dedup.recipe, whose columns are mostly small numbers. S
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 import numpy as np
 
@@ -12,23 +13,12 @@ from dedup.errors import FormatError
 
 _LONGEST = 10  # bytes of a 64-bit number
 _FEW = 32  # below it a loop beats setting up numpy
+_SHORT = [bytes([number]) for number in range(0x80)]
 
 
 def encode_varints(numbers: Iterable[int]) -> bytes:
     """Return *numbers*, each in 0 .. 2**64-1, one after the other. Raises FormatError for others."""
-    out = bytearray()
-    for number in numbers:
-        if 0 <= number < 0x80:
-            out.append(number)
-            continue
-        if not 0 <= number < 1 << 64:
-            raise FormatError(f"{number} is not a 64-bit unsigned number")
-        left = number
-        while left >= 0x80:
-            out.append(left & 0x7F | 0x80)
-            left >>= 7
-        out.append(left)
-    return bytes(out)
+    return b"".join([_SHORT[number] if 0 <= number < 0x80 else _encoded(number) for number in numbers])
 
 
 def decode_varints(data: bytes, at: int, count: int) -> tuple[list[int], int]:
@@ -65,6 +55,18 @@ def zigzag(number: int) -> int:
 def unzigzag(number: int) -> int:
     """Return the signed number that zigzag() made *number* of."""
     return number >> 1 if number & 1 == 0 else -(number >> 1) - 1
+
+
+@lru_cache(maxsize=1 << 14)  # a megabyte: lengths and sizes come again and again
+def _encoded(number: int) -> bytes:
+    if not 0 <= number < 1 << 64:
+        raise FormatError(f"{number} is not a 64-bit unsigned number")
+    out = bytearray()
+    while number >= 0x80:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
 
 
 def _one_by_one(data: bytes, at: int, count: int) -> tuple[list[int], int]:

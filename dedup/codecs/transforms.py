@@ -18,8 +18,8 @@ from dedup.fingerprint import Buffer
 _WORDS: dict[int, np.dtype[Any]] = {1: np.dtype("<u1"), 2: np.dtype("<u2"), 4: np.dtype("<u4"), 8: np.dtype("<u8")}
 
 
-# What numba raises where it is missing, broken, or may not compile.
-_NO_MACHINE_CODE = (ImportError, OSError, AttributeError, RuntimeError)
+NO_MACHINE_CODE = (ImportError, OSError, AttributeError, RuntimeError)
+"""What numba raises where it is missing, broken, or may not compile."""
 _ROOMS = {
     "split": "dedup.kernels.planes",
     "join": "dedup.kernels.planes",
@@ -73,6 +73,6 @@ def _resolved(function: str, width: int) -> Callable[..., Any]:
     try:
         room = importlib.import_module(_ROOMS[function])
         room.prepare(function, width)
-    except _NO_MACHINE_CODE:
+    except NO_MACHINE_CODE:
         room = arrays
     return cast(Callable[..., Any], getattr(room, function))

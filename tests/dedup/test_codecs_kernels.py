@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dedup.codecs import arrays, encode, encode_against
+from dedup.codecs import arrays, encode, encode_against, sections
 from dedup.codecs.elements import ELEMENTS, SORTED, Sorting, context, difference
 from dedup.kernels import delta, planes
 from tests.dedup.tensors import trained, weights
@@ -60,6 +60,23 @@ def test_roundings_are_the_same(data: bytes) -> None:
     wide = words_of(data, 4)
 
     assert np.array_equal(delta.round_bf16(wide), arrays.round_bf16(wide))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    pattern=BYTES,
+    width=st.sampled_from([1, 2, 4, 8]),
+    head=st.integers(0, 7),
+    count=st.integers(0, 40_000),
+    step=st.sampled_from([32 << 10, 128 << 10]),
+)
+def test_words_are_guessed_the_same(pattern: bytes, width: int, head: int, count: int, step: int) -> None:
+    drawn = np.random.default_rng(count).standard_normal(count)
+    numbers = drawn.astype({1: "i1", 2: "<f2", 4: "<f4", 8: "<f8"}[width]).tobytes()
+    data = np.frombuffer(bytes(head) + numbers + pattern * (count % 50), dtype=np.uint8)
+    plain = [sections._guess(data[start : start + step]) for start in range(0, len(data), step)]
+
+    assert sections._guesses(data, step) == plain
 
 
 def test_sorting_looks_at_nothing_but_the_base() -> None:

@@ -7,7 +7,6 @@ changed.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from operator import itemgetter
 
 from sqlalchemy import bindparam, delete, insert, or_, select, update
@@ -15,7 +14,7 @@ from sqlalchemy import bindparam, delete, insert, or_, select, update
 from dedup.recipe_id import recipe_key
 from dedup.values import ChunkPart, Digest, Fingerprint, chunks_of
 from tiering.catalog import hardlinks, ledger, outbox, packs, recipes, records
-from tiering.catalog.booking import FileChange, insert_versions, load_files, recipe_ids, root_names
+from tiering.catalog.booking import FileChange, changed_row, insert_versions, load_files, recipe_ids, root_names
 from tiering.catalog.chunks import ChunkName, archived_blocks, insert_blocks, insert_recipe_blocks
 from tiering.catalog.files import version_of
 from tiering.catalog.rebasing import rebase, replaced_chunks
@@ -37,6 +36,9 @@ from tiering.catalog.values import (
 
 RECORD_FILES = 2000  # per record: about 60 kB of JSON
 
+_NOTE_SEQ = (
+    update(files).where(files.c.file_id.in_(bindparam("ids", expanding=True))).values(stored_seq=bindparam("seq"))
+)
 _STORABLE = {FileState.REGULAR, FileState.MIGRATING, FileState.DUAL}
 
 
@@ -189,7 +191,7 @@ def note_durable_at(tx: Tx, file_ids: Sequence[int]) -> None:
     """Write on the rows which outbox record makes their stored copy known to the bucket."""
     seq = outbox.last_seq(tx)
     for batch in batches(file_ids):
-        tx.conn.execute(update(files).where(files.c.file_id.in_(batch)).values(stored_seq=seq))
+        tx.conn.execute(_NOTE_SEQ, {"ids": batch, "seq": seq})
 
 
 def _refusal(row: FileRow | None, file: StoredFile, known: dict[ChunkName, int]) -> str:
@@ -201,7 +203,7 @@ def _refusal(row: FileRow | None, file: StoredFile, known: dict[ChunkName, int])
         return "it became a hard link of another file"
     if file.identity.size != file.recipe.size:
         return "its size is not the one that was read"
-    missing = sum(1 for part in chunks_of(file.recipe.parts) if _name(part) not in known)
+    missing = sum(_name(part) not in known for part in chunks_of(file.recipe.parts))
     if missing:
         return f"{missing} of its chunks are in no live pack any more"
     return ""
@@ -225,9 +227,10 @@ def _reused(tx: Tx, batch: StoredBatch, new: Mapping[ChunkName, int]) -> dict[Ch
 
 
 def _insert_refs(tx: Tx, stored: Sequence[tuple[int, StoredFile]], known: Mapping[ChunkName, int]) -> None:
-    used = {
-        recipe_no: Counter(known[_name(part)] for part in chunks_of(file.recipe.parts)) for recipe_no, file in stored
-    }
+    used: dict[int, Mapping[int, int]] = {}
+    for recipe_no, file in stored:
+        numbers = [known[_name(part)] for part in chunks_of(file.recipe.parts)]
+        used[recipe_no] = {numbers[0]: 1} if len(numbers) == 1 else Counter(numbers)
     recipes.insert_refs(tx, used)
 
 
@@ -266,17 +269,19 @@ def _placed_rows(
             again.append(file.file_id)
             continue
         dev, ino, mtime_ns, ctime_ns = _identity_values(file.identity)
-        after[file.file_id] = replace(
+        after[file.file_id] = changed_row(
             before,
-            state=FileState.DUAL,
-            recipe_no=number,
-            tier=batch.tier,
-            stored_ns=tx.now_ns,
-            size=file.recipe.size,
-            dev=dev,
-            ino=ino,
-            mtime_ns=mtime_ns,
-            ctime_ns=ctime_ns,
+            {
+                "state": FileState.DUAL,
+                "recipe_no": number,
+                "tier": batch.tier,
+                "stored_ns": tx.now_ns,
+                "size": file.recipe.size,
+                "dev": dev,
+                "ino": ino,
+                "mtime_ns": mtime_ns,
+                "ctime_ns": ctime_ns,
+            },
         )
     return after | load_files(tx, again)
 

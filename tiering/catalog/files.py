@@ -23,8 +23,6 @@ _SCANNED = (*_IDENTITY, *_ATTRIBUTES, *_EVIDENCE, *_PLACE)
 
 _ROWS = f"SELECT {', '.join(column.name for column in files.columns)} FROM files"  # noqa: S608  # our own names
 
-_PINNED = files.columns.keys().index("pinned")
-
 # SQLite uses the index of states only where it reads this very condition.
 _IS_SPECIAL = files.c.state != literal_column("'regular'")
 
@@ -49,7 +47,7 @@ def page(
         text, values = f"{text} AND (dir, name) > (?, ?)", [*values, *after]
     if under:
         text, values = f"{text} AND dir >= ? AND dir < ?", [*values, under, under[:-1] + b"0"]  # "0" follows "/"
-    return [_from_driver(row) for row in fetch_raw(tx, f"{text} ORDER BY dir, name LIMIT ?", [*values, limit])]
+    return [file_row(row) for row in fetch_raw(tx, f"{text} ORDER BY dir, name LIMIT ?", [*values, limit])]
 
 
 def every(tx: Tx, root_id: int, *, under: bytes = b"", page_rows: int = 2000) -> Iterator[FileRow]:
@@ -58,6 +56,19 @@ def every(tx: Tx, root_id: int, *, under: bytes = b"", page_rows: int = 2000) ->
     while rows := page(tx, root_id, after=after, limit=page_rows, under=under):
         yield from rows
         after = (rows[-1].dir, rows[-1].name)
+
+
+def stored_among(tx: Tx, root_id: int, *, under: bytes, limit: int, larger: int) -> list[FileRow]:
+    """Return those of the first *limit* rows below the folder *under* ("" or "a/b/"), in (dir, name) order, that have a
+    stored copy and more than *larger* bytes.
+    """
+    text, values = f"{_ROWS} WHERE root_id = ?", [root_id]
+    below: list[object] = []
+    if under:
+        text, below = f"{text} AND dir >= ? AND dir < ?", [under, under[:-1] + b"0"]  # "0" follows "/"
+    first = f"({text} ORDER BY dir, name LIMIT ?) AS first"
+    text = f"SELECT * FROM {first} WHERE recipe_no IS NOT NULL AND size > ?"  # noqa: S608  # our own names
+    return [file_row(row) for row in fetch_raw(tx, text, [*values, *below, limit, larger])]
 
 
 def get(tx: Tx, root_id: int, dir: bytes, name: bytes) -> FileRow | None:
@@ -245,12 +256,6 @@ def note_access(tx: Tx, evidence: Mapping[int, int], quality: str) -> None:
 
 def _rows(tx: Tx, query: Select[*tuple[object, ...]]) -> list[FileRow]:
     return [file_row(row) for row in tx.conn.execute(query).all()]
-
-
-def _from_driver(row: tuple[object, ...]) -> FileRow:
-    values = list(row)
-    values[_PINNED] = bool(values[_PINNED])  # SQLite has no booleans of its own
-    return file_row(values)
 
 
 def _new_row(tx: Tx, row: NewFile) -> dict[str, object]:

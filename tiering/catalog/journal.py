@@ -5,14 +5,14 @@ finish moves it back if the job's commit did not; neither weighs in the books. A
 reconcile takes it over and finishes or undoes the step that `detail` describes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from sqlalchemy import bindparam, case, delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from tiering.catalog.tables import files, journal
-from tiering.catalog.transaction import Tx, batches
+from tiering.catalog.transaction import STATEMENT_ROWS, Tx, batches, fetch_among, fetch_raw
 from tiering.catalog.values import FileState, JournalKind, JournalRow
 
 
@@ -28,6 +28,25 @@ class Claim:
     """JSON."""
 
 
+_COLUMNS = ("op_id", "kind", "file_id", "step", "detail", "owner", "lease_until_ns", "created_ns")
+_SET_STATE = (
+    update(files).where(files.c.file_id.in_(bindparam("ids", expanding=True))).values(state=bindparam("to_state"))
+)
+_SET_BACK = (
+    update(files)
+    .where(
+        files.c.file_id.in_(bindparam("ids", expanding=True)),
+        files.c.state.in_([str(FileState.MIGRATING), str(FileState.RECALLING)]),
+    )
+    .values(
+        state=case(
+            (files.c.state == FileState.RECALLING, str(FileState.OFFLINE)),
+            (files.c.recipe_no.is_(None), str(FileState.REGULAR)),
+            else_=str(FileState.DUAL),
+        )
+    )
+)
+_REMOVE = delete(journal).where(journal.c.op_id.in_(bindparam("op_ids", expanding=True)))
 _CLAIMABLE = {
     JournalKind.MIGRATE: (FileState.REGULAR, FileState.DUAL),
     JournalKind.RELEASE: (FileState.DUAL,),
@@ -40,21 +59,15 @@ def claim(tx: Tx, claims: Sequence[Claim], *, owner: str, until_ns: int) -> list
     """Return those of *claims* that were granted: the file is in a fitting state and nobody has a row for it,
     expired or not.
     """
-    granted: list[Claim] = []
-    dialect = sqlite if tx.is_sqlite else postgresql
-    for batch in batches(claims):
-        states = select(files.c.file_id, files.c.state).where(files.c.file_id.in_([claim.file_id for claim in batch]))
-        state_of = {row.file_id: FileState(row.state) for row in tx.conn.execute(states)}
-        fit = [claim for claim in batch if state_of.get(claim.file_id) in _CLAIMABLE[claim.kind]]
-        if not fit:
-            continue
-        statement = dialect.insert(journal).on_conflict_do_nothing().returning(journal.c.op_id)
-        taken = set(tx.conn.execute(statement, [_row(claim, owner, until_ns, tx.now_ns) for claim in fit]).scalars())
-        won = [claim for claim in fit if claim.op_id in taken]
-        granted += won
-        for kind, state in _CLAIMED.items():
-            ids = [claim.file_id for claim in won if claim.kind == kind]
-            tx.conn.execute(update(files).where(files.c.file_id.in_(ids)).values(state=state))
+    file_ids = [claim.file_id for claim in claims]
+    state_of = dict(fetch_among(tx, "SELECT file_id, state FROM files WHERE file_id", file_ids))
+    fit = [claim for claim in claims if state_of.get(claim.file_id) in _CLAIMABLE[claim.kind]]
+    rows = [(*_named(claim), owner, until_ns, tx.now_ns) for claim in fit]
+    taken = {op_id for batch in batches(rows, STATEMENT_ROWS) for op_id in _inserted(tx, batch)}
+    granted = [claim for claim in fit if claim.op_id in taken]
+    for kind, state in _CLAIMED.items():
+        for ids in batches(claim.file_id for claim in granted if claim.kind == kind):
+            tx.conn.execute(_SET_STATE, {"ids": ids, "to_state": str(state)})
     return granted
 
 
@@ -90,17 +103,9 @@ def advance_all(tx: Tx, steps: Sequence[tuple[str, str, str]]) -> int:
 def finish(tx: Tx, op_ids: Sequence[str]) -> None:
     """Remove the rows; a file still migrating or recalling is what it was before."""
     for batch in batches(op_ids):
-        ids = list(tx.conn.execute(select(journal.c.file_id).where(journal.c.op_id.in_(batch))).scalars())
-        before = case(
-            (files.c.state == FileState.RECALLING, str(FileState.OFFLINE)),
-            (files.c.recipe_no.is_(None), str(FileState.REGULAR)),
-            else_=str(FileState.DUAL),
-        )
-        under_way = [str(FileState.MIGRATING), str(FileState.RECALLING)]
-        tx.conn.execute(
-            update(files).where(files.c.file_id.in_(ids), files.c.state.in_(under_way)).values(state=before)
-        )
-        tx.conn.execute(delete(journal).where(journal.c.op_id.in_(batch)))
+        ids = [file_id for (file_id,) in fetch_among(tx, "SELECT file_id FROM journal WHERE op_id", batch)]
+        tx.conn.execute(_SET_BACK, {"ids": ids})
+        tx.conn.execute(_REMOVE, {"op_ids": batch})
 
 
 def take_over(tx: Tx, op_id: str, *, owner: str, until_ns: int) -> bool:
@@ -148,17 +153,17 @@ def every(tx: Tx) -> list[JournalRow]:
     return [_as_value(row) for row in tx.conn.execute(select(journal).order_by(journal.c.created_ns, journal.c.op_id))]
 
 
-def _row(claim: Claim, owner: str, until_ns: int, now_ns: int) -> dict[str, object]:
-    return {
-        "op_id": claim.op_id,
-        "kind": claim.kind,
-        "file_id": claim.file_id,
-        "step": claim.step,
-        "detail": claim.detail,
-        "owner": owner,
-        "lease_until_ns": until_ns,
-        "created_ns": now_ns,
-    }
+def _named(claim: Claim) -> tuple[object, ...]:
+    return claim.op_id, str(claim.kind), claim.file_id, claim.step, claim.detail
+
+
+def _inserted(tx: Tx, rows: Sequence[tuple[object, ...]]) -> Iterator[str]:
+    """Insert *rows* in the order of _COLUMNS and yield the operation ids of those that nothing stood in the way of."""
+    marks = ", ".join([f"({', '.join('?' * len(_COLUMNS))})"] * len(rows))
+    into = f"INSERT INTO journal ({', '.join(_COLUMNS)}) VALUES {marks}"  # noqa: S608  # our own names
+    text = f"{into} ON CONFLICT DO NOTHING RETURNING op_id"
+    for (op_id,) in fetch_raw(tx, text, tuple(chain.from_iterable(rows))):
+        yield op_id
 
 
 def _as_value(row: Sequence[object]) -> JournalRow:

@@ -6,6 +6,7 @@ transaction.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import bindparam, exists, func, insert, literal, select, update
@@ -19,15 +20,14 @@ from tiering.catalog.bases import IN_BLOCK, chains, forget_contents, forget_depe
 from tiering.catalog.booking import book
 from tiering.catalog.copies import by_digest
 from tiering.catalog.tables import blocks, chunks, codecs, packs, recipes, refs
-from tiering.catalog.transaction import Tx, batches
+from tiering.catalog.transaction import Tx, batches, fetch_among
 from tiering.catalog.values import BlockPlace, Location, PackRow, PackState, PendingPack, RecipePlace, RecipeRow
 from tiering.errors import FrostlineError
 
 # Built once: for the few chunks of one file, building it costs more than running it.
 _BY_FINGERPRINT = (
-    select(chunks.c.fingerprint, chunks.c.digest, chunks.c.chunk_no, blocks.c.pack_no)
-    .join(blocks, blocks.c.block_no == chunks.c.block_no)
-    .where(chunks.c.fingerprint.in_(bindparam("fingerprints", expanding=True)))
+    "SELECT chunks.fingerprint, chunks.digest, chunks.chunk_no, blocks.pack_no FROM chunks "
+    "JOIN blocks ON blocks.block_no = chunks.block_no WHERE chunks.fingerprint"
 )
 _base = chunks.alias("base")
 _BLOCKS = (
@@ -107,15 +107,13 @@ def lookup(
     found: dict[Fingerprint, list[tuple[Digest, int]]] = {}
     # Two statements, not a join with the packs: SQLite's planner would rather read every chunk of the tier's packs than
     # use the fingerprint index for a list, and is wrong by a factor of a hundred.
-    fit: dict[int, bool] = {}
     names = {fingerprint_number(fingerprint): fingerprint for fingerprint in fingerprints}
-    for batch in batches(names):
-        rows = tx.conn.execute(_BY_FINGERPRINT, {"fingerprints": batch}).all()
-        new = {row.pack_no for row in rows} - fit.keys()
-        fit |= {no: row.state is PackState.LIVE and row.tier in tiers for no, row in by_numbers(tx, new).items()}
-        for row in sorted(rows, key=lambda row: int(row.chunk_no)):
-            if fit[row.pack_no]:
-                found.setdefault(names[row.fingerprint], []).append((Digest(row.digest), row.chunk_no))
+    rows = sorted(fetch_among(tx, _BY_FINGERPRINT, names), key=itemgetter(2))
+    packs_of = by_numbers(tx, {pack_no for *_, pack_no in rows})
+    fit = {no for no, row in packs_of.items() if row.state is PackState.LIVE and row.tier in tiers}
+    for fingerprint, digest, chunk_no, pack_no in rows:
+        if pack_no in fit:
+            found.setdefault(names[fingerprint], []).append((Digest(digest), chunk_no))
     return found
 
 

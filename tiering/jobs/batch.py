@@ -8,7 +8,7 @@ passed when that much is durable: migrate.claimed, .packed, .pending, .uploaded 
 import os
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from dedup.blocks import RawBlock
 from dedup.fingerprint import DEFAULT_FINGERPRINT, resolve_fingerprint
@@ -140,7 +140,11 @@ class BatchRun:
         with self.ctx.catalog.write() as tx:
             granted = journal.claim(tx, claims, owner=self.ctx.owner, until_ns=_lease_until(tx))
         won = {claim.op_id for claim in granted}
-        self._claimed = [replace(item, op_id=op_id) for op_id, item in named.items() if op_id in won]
+        self._claimed = [
+            Wanted(item.row, item.links, item.reason, op_id, item.is_again)
+            for op_id, item in named.items()
+            if op_id in won
+        ]
         for op_id, item in named.items():
             if op_id not in won:
                 self.outcome.skipped.append((item, "is being worked on by another process", Skip.BUSY))

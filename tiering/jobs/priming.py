@@ -6,7 +6,6 @@ reference's bytes are read: its header again, and its recipe from the store, one
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
 
 from dedup.formats.segmentation import segment
 from dedup.formats.series import is_kept_whole, series_key, step_of
@@ -18,7 +17,7 @@ from tiering.errors import FrostlineError, SourceError
 from tiering.hot.source import open_source
 from tiering.jobs.context import Context
 from tiering.jobs.fetch import read_recipes
-from tiering.jobs.outgoing import Wanted, is_model
+from tiering.jobs.outgoing import SMALL_BYTES, Wanted, is_model
 from tiering.jobs.references import HotFile, SourceBytes, hot_file
 
 LOOKED_AT_ROWS = 4000
@@ -42,7 +41,7 @@ def prime(ctx: Context, shelf: Shelf, tiers: Sequence[str], wanted: Sequence[Wan
             for root_id, folder in sorted(folders)
             for row in _newest(
                 row
-                for row in islice(files.every(tx, root_id, under=folder), LOOKED_AT_ROWS)
+                for row in files.stored_among(tx, root_id, under=folder, limit=LOOKED_AT_ROWS, larger=SMALL_BYTES)
                 if row.state is FileState.DUAL and row.tier in tiers and row.file_id not in mine and row.is_leader
             )
         ]
@@ -69,9 +68,9 @@ def _dependants(ctx: Context, rows: Iterable[FileRow]) -> dict[Digest, Dependant
 def _overtaken(stored: Sequence[FileRow], wanted: Iterable[Wanted], tier: str) -> Iterator[FileRow]:
     """Yield the newest stored step of each series of which a newer one is among *wanted*."""
     newest: dict[tuple[int, bytes], int] = {}
-    for item in wanted:
-        step, key = step_of(item.row.path), (item.row.root_id, series_key(item.row.path))
-        if step is not None and is_model(item):
+    for item in wanted if stored else ():
+        if is_model(item) and (step := step_of(item.row.path)) is not None:
+            key = (item.row.root_id, series_key(item.row.path))
             newest[key] = max(step, newest.get(key, -1))
     last: dict[tuple[int, bytes], tuple[int, FileRow]] = {}
     for row in stored:
