@@ -8,6 +8,7 @@ from tiering.catalog.values import FileRow, FileState
 from tiering.errors import UsageError
 from tiering.jobs.context import Context
 from tiering.jobs.migrate import MigrateItem, stored_elsewhere
+from tiering.jobs.mover import can_follow
 from tiering.jobs.reports import Skip, Skipped
 
 # 20 MB of rows: they go along from here to the quote and to the claim; those of larger moves are fetched again.
@@ -25,8 +26,11 @@ def to_migrate(context: Context, targets: Sequence[Target], tier: str) -> tuple[
     for target in targets:
         with context.catalog.read() as tx:
             for row in target.rows(tx):
-                reason, kind = _objection(row, tier)
-                if reason:
+                follows = row.is_leader and can_follow(context, row, tier)
+                reason, kind = ("", Skip.OTHER) if follows else _objection(row, tier)
+                if follows:
+                    items.append(MigrateItem(row.root_id, row.dir, row.name, tier, "asked for"))
+                elif reason:
                     skipped.append(Skipped(_shown(target, row), reason, kind))
                 elif row.is_leader and row.state in {FileState.REGULAR, FileState.DUAL, FileState.MIGRATING}:
                     seen = row if len(items) < CARRIED_ROWS else None

@@ -46,15 +46,16 @@ Stock = dict[tuple[str, str], Standing]
 """(tier, storage class) -> what stands there."""
 
 
-def held(tx: Tx, *, since_ns: int = 0, until_ns: int) -> Held:
-    """Return the sums of byte lines of entries with since <= at_ns < until. From 0: balances."""
+def changes(tx: Tx, *, since_ns: int, until_ns: int) -> list[tuple[int, tuple[str, str], int]]:
+    """Return (when, (account, tier), bytes) of the byte lines of entries with since <= at_ns < until, in that order."""
     query = (
-        select(ledger_lines.c.account, ledger_lines.c.tier, func.sum(ledger_lines.c.amount))
+        select(ledger_entries.c.at_ns, ledger_lines.c.account, ledger_lines.c.tier, func.sum(ledger_lines.c.amount))
         .join(ledger_entries, ledger_entries.c.entry_no == ledger_lines.c.entry_no)
         .where(ledger_entries.c.at_ns >= since_ns, ledger_entries.c.at_ns < until_ns, ledger_lines.c.unit == BYTE)
-        .group_by(ledger_lines.c.account, ledger_lines.c.tier)
+        .group_by(ledger_entries.c.at_ns, ledger_lines.c.account, ledger_lines.c.tier)
+        .order_by(ledger_entries.c.at_ns)
     )
-    return Counter({(account, tier): int(amount) for account, tier, amount in tx.conn.execute(query)})
+    return [(at_ns, (account, tier), int(amount)) for at_ns, account, tier, amount in tx.conn.execute(query)]
 
 
 def held_at(tx: Tx, at_ns: int) -> Held:

@@ -10,6 +10,9 @@ from tiering.catalog.tables import leases
 from tiering.catalog.transaction import Tx
 from tiering.errors import CatalogBusy
 
+STORE_UPKEEP = "gc"
+"""The lease of whoever dooms, deletes, rewrites or moves packs: gc, repack and the mover, one at a time."""
+
 
 def acquire(tx: Tx, name: str, *, owner: str, until_ns: int) -> bool:
     """Take or extend the lease; False while another owner's has not run out."""

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import delete, insert, update
+from sqlalchemy import delete, insert, select, update
 
 from dedup.recipe_id import recipe_key
 from dedup.values import Block, ChunkPart, Digest, Fingerprint, Recipe, RecipeId
@@ -100,6 +100,15 @@ def apply_pins(tx: Tx, done: Replayed) -> None:
         folder, name = split(path)
         if pinned and root in ids:
             tx.conn.execute(statement.where(files.c.root_id == ids[root], files.c.dir == folder, files.c.name == name))
+
+
+def _tiered(tx: Tx, found: Sequence[Value], done: Replayed) -> None:
+    for record in found:
+        for batch in batches(record["recipes"]):
+            of_batch = recipe_rows.c.recipe_id.in_(batch)
+            numbers = select(recipe_rows.c.recipe_no).where(of_batch)
+            tx.conn.execute(update(files).where(files.c.recipe_no.in_(numbers)).values(tier=record["tier"]))
+            tx.conn.execute(update(recipe_rows).where(of_batch).values(tier=record["tier"]))
 
 
 def _stores(tx: Tx, found: Sequence[Value], done: Replayed) -> None:
@@ -276,6 +285,7 @@ _IN_ORDER: dict[str, Callable[[Tx, Sequence[Value], Replayed], None]] = {
     "version_end": _version_ends,
     "file": apply_files,
     "recipe_doomed": _dooms,
+    "tiered": _tiered,
     "pin": _pins,
     "ticket": _tickets,
     "ledger": _ledger,

@@ -49,6 +49,8 @@ class JournalKind(StrEnum):
     MIGRATE = "migrate"
     RELEASE = "release"
     RECALL = "recall"
+    MOVE = "move"
+    """Of a pack, between cold tiers: its row names no file."""
 
 
 class Identity(Protocol):

@@ -9,6 +9,7 @@ from policies.amounts import say_bytes
 from tiering.cli.act import acting
 from tiering.cli.session import needs_yes, session_of
 from tiering.jobs.gc import collect, preview
+from tiering.jobs.mover import sink
 from tiering.jobs.repack import repack
 
 SKIPPED = 3
@@ -20,7 +21,8 @@ EXAMPLES = (
 
 def run(ctx: typer.Context, yes: Annotated[bool, typer.Option("--yes", help="Do it.")] = False) -> int:
     """End versions whose time is over, doom what nothing refers to, delete what has been doomed for gc.grace, and
-    rewrite packs of which little is needed any more, where that pays within a year.
+    rewrite packs of which little is needed any more, and move those that only colder files need, where that pays within
+    a year.
 
     Before each deletion ownership, references and the store's own listing are looked at again.
     """
@@ -40,7 +42,8 @@ def run(ctx: typer.Context, yes: Annotated[bool, typer.Option("--yes", help="Do 
     with acting(session) as context:
         report = collect(context)
         repacked = repack(context)
-    out.json({**asdict(report), "repacked": asdict(repacked)})
+        moved = sink(context)
+    out.json({**asdict(report), "repacked": asdict(repacked), "moved": asdict(moved)})
     out.text(
         f"deleted {report.packs_deleted:,} objects, {say_bytes(report.bytes_deleted)}; doomed {report.packs_doomed:,} "
         f"and {report.orphans_doomed:,} orphans; {report.packs_waiting:,} wait out their grace"
@@ -50,6 +53,8 @@ def run(ctx: typer.Context, yes: Annotated[bool, typer.Option("--yes", help="Do 
             f"rewrote {repacked.packs_rewritten:,} half-dead packs as {repacked.packs_written:,}: "
             f"{say_bytes(repacked.bytes_freed)} will be free when the old ones have waited out their grace"
         )
-    for note in (*report.notes, *repacked.notes):
+    if moved.packs_moved:
+        out.text(f"moved {moved.packs_moved:,} packs, {say_bytes(moved.bytes_moved)}, to colder classes")
+    for note in (*report.notes, *repacked.notes, *moved.notes):
         out.text(f"note: {note}")
-    return SKIPPED if repacked.notes else report.exit_code
+    return SKIPPED if repacked.notes or moved.notes else report.exit_code

@@ -54,11 +54,15 @@ def _book_some(ctx: Context, tx: Tx, book: PriceBook) -> int:
     held = accruals.held_at(tx, start_ns)
     small = {name: max(price.min_billed_bytes, price.monitor_min_bytes) for name, price in book.classes.items()}
     stock = accruals.stock(tx, before_ns=start_ns, small=small)
+    until_ns = start_ns + HOURS_PER_COMMIT * HOUR_NS
+    changes = deque(accruals.changes(tx, since_ns=start_ns, until_ns=until_ns))
     coming = deque(accruals.came(tx, since_ns=start_ns, small=small))
     count = 0
     while count < HOURS_PER_COMMIT and start_ns + HOUR_NS <= tx.now_ns:
         end_ns = start_ns + HOUR_NS
-        held.update(accruals.held(tx, since_ns=start_ns, until_ns=end_ns))
+        while changes and changes[0][0] < end_ns:
+            _, account, amount = changes.popleft()
+            held[account] += amount
         while coming and coming[0][0] < end_ns:
             _, tier, storage_class, standing = coming.popleft()
             stock.setdefault((tier, storage_class), Standing()).add(standing)

@@ -7,9 +7,12 @@ the file the decision was made for; the jobs below check again at the disk.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from policies.amounts import say_bytes
 from policies.plan import Action, Plan
 from tiering.catalog import files
-from tiering.catalog.values import FileState
+from tiering.catalog.transaction import batches
+from tiering.catalog.values import FileRow, FileState
+from tiering.jobs import mover
 from tiering.jobs.context import Context
 from tiering.jobs.migrate import MigrateItem, migrate
 from tiering.jobs.plan import check_plan
@@ -48,7 +51,8 @@ def carry_out(
 
     files_done counts each file once: migrated or released.
     """
-    report = migrate(ctx, items) if items else JobReport()
+    items, moved = _moved(ctx, items)
+    report = moved.merged(migrate(ctx, items)) if items else moved
     if not releases or ctx.stop.is_set():
         return report
     to_release = [*also_release, *_dual(ctx, items)]
@@ -58,6 +62,37 @@ def carry_out(
     merged = report.merged(released)
     already_stored = max(0, released.files_done - report.files_done)
     return replace(merged, files_done=report.files_done + already_stored)
+
+
+def _moved(ctx: Context, items: Sequence[MigrateItem]) -> tuple[list[MigrateItem], JobReport]:
+    """Move files that are stored on a warmer tier of the same store; return the other items and what was moved."""
+    rest: list[MigrateItem] = []
+    report = JobReport()
+    by_tier: dict[str, list[FileRow]] = {}
+    for item, row in _rows(ctx, items):
+        if row is not None and mover.can_follow(ctx, row, item.tier):
+            by_tier.setdefault(item.tier, []).append(row)
+        else:
+            rest.append(item)
+    for tier, rows in by_tier.items():
+        moved = mover.move(ctx, rows, tier, reason="asked for")
+        notes = [*moved.notes, f"{moved.packs_moved} packs, {say_bytes(moved.bytes_moved)}, changed class"]
+        report = report.merged(JobReport(files_done=moved.files, notes=tuple(notes)))
+    return rest, report
+
+
+def _rows(ctx: Context, items: Sequence[MigrateItem]) -> Iterator[tuple[MigrateItem, FileRow | None]]:
+    for batch in batches(items, BATCH_FILES):
+        with ctx.catalog.read() as tx:
+            found = {
+                (root_id, *place): row
+                for root_id in {item.root_id for item in batch}
+                for place, row in files.at_paths(
+                    tx, root_id, [(item.dir, item.name) for item in batch if item.root_id == root_id]
+                ).items()
+            }
+        for item in batch:
+            yield item, found.get((item.root_id, item.dir, item.name))
 
 
 def _within_limits(ctx: Context, actions: Sequence[Action]) -> tuple[list[Action], int]:

@@ -26,7 +26,7 @@ from tiering.jobs.early_delete import charge_early_deletion
 from tiering.jobs.outdated import refuse_outdated
 from tiering.stores import ownership
 
-LEASE_NAME = "gc"
+LEASE_NAME = leases.STORE_UPKEEP
 LEASE_S = 6 * 3600
 BATCH = 500
 DELETE_BATCH = 100  # objects between a claim and its booking

@@ -18,7 +18,7 @@ from tiering.catalog.values import JournalKind, JournalRow, PackRow, PackState
 from tiering.clock import NS_PER_DAY, NS_PER_S
 from tiering.errors import CatalogBusy, FrostlineError, NotOwner, ObjectMissing, RootMissing, SourceError, StoreError
 from tiering.hot.marker import check_marker
-from tiering.jobs import recall, release
+from tiering.jobs import mover, recall, release
 from tiering.jobs import segments as segment_job
 from tiering.jobs.context import Context, OpenTier
 from tiering.jobs.devices import follow_device
@@ -152,6 +152,8 @@ def _resumed(ctx: Context, row: JournalRow) -> str:
         return release.resume(ctx, row)
     if row.kind is JournalKind.RECALL:
         return recall.resume(ctx, row)
+    if row.kind is JournalKind.MOVE:
+        return mover.resume(ctx, row)
     with ctx.catalog.write() as tx:  # a migrate changes nothing before its commit; its packs are looked at below
         journal.finish(tx, [row.op_id])
     return "undone"

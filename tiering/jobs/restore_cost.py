@@ -91,6 +91,8 @@ def book_copy(ctx: Context, tx: Tx, pack: PackRow, *, from_ns: int, until_ns: in
 def take_back_copy(ctx: Context, tx: Tx, pack: PackRow, row: RestoreRow) -> None:
     """Book the rest of a readable copy back: its object is deleted or moves to another class, and the copy with it."""
     left_ns = (row.warm_until_ns or 0) - tx.now_ns
+    if left_ns <= 0:
+        return
     book = price_book(ctx.config)
     nano = copy_nano(ctx, book, pack, left_ns)
     reason = f"{pack.key} went {left_ns / HOUR_NS:g} h before its readable copy"

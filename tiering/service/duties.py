@@ -17,6 +17,7 @@ from tiering.jobs.advance import advance
 from tiering.jobs.charges import charge
 from tiering.jobs.context import Context
 from tiering.jobs.cycle import cycle
+from tiering.jobs.mover import sink
 from tiering.jobs.release import finish_parked
 from tiering.jobs.repack import repack
 from tiering.jobs.scan import scan_root
@@ -89,11 +90,13 @@ def _gc(ctx: Context, log: Log) -> Outcome:
         return Outcome("done", {"acted": False})
     report = gc.collect(ctx)
     repacked = repack(ctx)
-    notes = [*report.notes, *repacked.notes]
+    moved = sink(ctx)
+    notes = [*report.notes, *repacked.notes, *moved.notes]
     for note in notes:
         log.warning("gc_note", what=note)
     facts = {"packs_doomed": report.packs_doomed, "packs_deleted": report.packs_deleted, "bytes": report.bytes_deleted}
     facts |= {"packs_rewritten": repacked.packs_rewritten, "bytes_freed": repacked.bytes_freed}
+    facts |= {"packs_moved": moved.packs_moved, "bytes_moved": moved.bytes_moved}
     return Outcome("skipped_some" if notes else "done", facts)
 
 

@@ -1,0 +1,156 @@
+"""Files and packs on their way to a colder tier: nothing warmer loses anything, and nothing is billed twice."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.cloud.installation import Site
+from tests.cloud.test_ledger_equals_bill import send_away
+from tests.jobs.lab import Lab
+from tests.jobs.outbound import Killed, StopAt, items, learn, rows, states, stored_bytes
+from tests.jobs.rebuilding import lose_catalog, rebuilt
+from tests.whole.tree import noise
+from tiering.catalog import packs as pack_rows
+from tiering.catalog import sums
+from tiering.catalog.values import FileState, PackRow, PackState
+from tiering.jobs import mover, segments
+from tiering.jobs.advance import advance
+from tiering.jobs.apply import carry_out
+from tiering.jobs.audit import audit
+from tiering.jobs.migrate import migrate
+from tiering.jobs.recall import recall
+from tiering.jobs.reconcile import reconcile
+
+pytestmark = pytest.mark.s3
+CLASSES = {"standard": "STANDARD", "rare": "GLACIER_IR", "archive": "DEEP_ARCHIVE"}
+MONTH_H = 730
+
+
+def live(lab: Lab) -> list[PackRow]:
+    """Return the live data packs."""
+    with lab.catalog.read() as tx:
+        return [row for row in pack_rows.in_state(tx, PackState.LIVE) if row.kind == "data"]
+
+
+def books_agree(lab: Lab) -> None:
+    """The ledger, the rows and the bucket say the same."""
+    with lab.catalog.read() as tx:
+        assert sums.differences(tx) == {}
+    assert audit(lab.context).discrepancies == ()
+
+
+def test_offline_files_and_their_packs_go_to_the_archive(site: Site) -> None:
+    with site.lab(CLASSES) as lab:
+        content = send_away(lab, "standard", [b"a", b"b"])
+        site.run(MONTH_H)
+        report = mover.move(lab.context, list(rows(lab).values()), "archive", reason="test")
+        assert (report.files, report.packs_moved, report.packs_kept) == (2, 1, 0)
+        assert {(row.tier, row.storage_class) for row in live(lab)} == {("archive", "DEEP_ARCHIVE")}
+        assert {row.tier for row in rows(lab).values()} == {"archive"}
+        books_agree(lab)
+        assert mover.sink(lab.context).packs_moved == 0
+        site.run(MONTH_H)
+        assert recall(lab.context, items(lab, "archive"), reason="needed").exit_code == 4
+        site.run(12)
+        advance(lab.context)
+        for path, data in content.items():
+            assert (lab.root / path.decode()).read_bytes() == data
+        site.run(20 * 24)
+        assert site.differences(lab) == {}
+
+
+def test_a_pack_that_a_warmer_file_needs_stays(site: Site) -> None:
+    with site.lab(CLASSES) as lab:
+        send_away(lab, "standard", [b"a", b"b"])
+        report = mover.move(lab.context, [rows(lab)[b"a"]], "archive", reason="test")
+        assert (report.files, report.packs_moved) == (1, 0)
+        assert {row.storage_class for row in live(lab)} == {"STANDARD"}
+        books_agree(lab)
+        assert recall(lab.context, items(lab, "standard", [b"b"]), reason="needed").exit_code == 0
+        report = mover.move(lab.context, [rows(lab)[b"b"]], "archive", reason="test")
+        assert (report.files, report.packs_moved) == (1, 1)
+        books_agree(lab)
+
+
+def test_the_pack_goes_where_its_warmest_file_is(site: Site) -> None:
+    with site.lab(CLASSES) as lab:
+        send_away(lab, "standard", [b"a", b"b"])
+        site.run(MONTH_H)
+        mover.move(lab.context, [rows(lab)[b"a"]], "archive", reason="test")
+        mover.move(lab.context, [rows(lab)[b"b"]], "rare", reason="test")
+        assert {row.storage_class for row in live(lab)} == {"GLACIER_IR"}
+        books_agree(lab)
+        site.run(MONTH_H)
+        assert site.differences(lab) == {}
+
+
+@pytest.mark.parametrize("step", ["mover.retargeted", "mover.noted", "mover.changed", "mover.committed"])
+def test_p4_killed_anywhere_it_loses_nothing_and_is_billed_once(site: Site, step: str) -> None:
+    with site.lab(CLASSES) as lab:
+        content = send_away(lab, "standard", [b"a", b"b"])
+        site.run(MONTH_H)
+        with pytest.raises(Killed):
+            mover.move(lab.with_steps(StopAt(step)), list(rows(lab).values()), "archive", reason="test")
+    site.run(7)  # its leases run out
+    with site.lab(CLASSES) as lab:
+        context = replace(lab.context, owner="test:1:another")
+        reconcile(context)
+        mover.sink(context)
+        assert {(row.tier, row.storage_class) for row in live(lab)} == {("archive", "DEEP_ARCHIVE")}
+        assert site.app.bill.requests["copy", "DEEP_ARCHIVE"] == 1
+        books_agree(lab)
+        recall(lab.context, items(lab, "archive"), reason="needed")
+        site.run(12)
+        advance(lab.context)
+        for path, data in content.items():
+            assert (lab.root / path.decode()).read_bytes() == data
+
+
+def test_what_does_not_pay_stays(site: Site) -> None:
+    """Out of GLACIER_IR within its 90 days: the rest of them costs more than a year in DEEP_ARCHIVE saves."""
+    with site.lab(CLASSES) as lab:
+        send_away(lab, "rare", [b"a"])
+        report = mover.move(lab.context, list(rows(lab).values()), "archive", reason="test")
+        assert (report.packs_moved, report.packs_kept) == (0, 1)
+        books_agree(lab)
+
+
+def test_migrate_moves_what_is_stored_already(site: Site) -> None:
+    with site.lab(CLASSES) as lab:
+        lab.write("a", noise(1, 300_000))
+        learn(lab)
+        migrate(lab.context, items(lab, "standard"))
+        report = carry_out(lab.context, items(lab, "archive"), releases=False, wait_parked=True)
+        assert report.files_done == 1
+        assert {row.storage_class for row in live(lab)} == {"DEEP_ARCHIVE"}
+        assert states(lab)[b"a"] is FileState.DUAL
+
+
+def test_nothing_new_is_deduplicated_against_what_went_to_an_archive(site: Site) -> None:
+    with site.lab(CLASSES) as lab:
+        send_away(lab, "standard", [b"a"])
+        mover.move(lab.context, list(rows(lab).values()), "archive", reason="test")
+        lab.write("again", noise(0, 300_000))
+        learn(lab)
+        migrate(lab.context, items(lab, "standard", [b"again"]))
+        assert stored_bytes(lab, b"again") == noise(0, 300_000)
+        books_agree(lab)
+
+
+def test_p3_the_bucket_knows_what_moved(site: Site) -> None:
+    with site.lab(CLASSES) as lab:
+        content = send_away(lab, "standard", [b"a", b"b"])
+        mover.move(lab.context, list(rows(lab).values()), "archive", reason="test")
+        segments.flush(lab.context)
+        before = {path: (row.tier, row.state) for path, row in rows(lab).items()}
+        with lose_catalog(lab) as (again, catalog):
+            rebuilt(again, catalog)
+            assert {path: (row.tier, row.state) for path, row in rows(again).items()} == before
+            assert {(row.tier, row.storage_class) for row in live(again)} == {("archive", "DEEP_ARCHIVE")}
+            with catalog.read() as tx:
+                assert sums.differences(tx) == {}
+            recall(again.context, items(again, "archive"), reason="needed")
+            site.run(12)
+            advance(again.context)
+            for path, data in content.items():
+                assert (lab.root / path.decode()).read_bytes() == data
