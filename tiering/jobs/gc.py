@@ -5,6 +5,9 @@ segment, the grace period is over, nothing refers to it still, and the store is 
 epoch; the row is claimed (doomed -> deleting) in one transaction, then the object is deleted, then booked. Each
 step may run again: a row that a dead process left deleting is deleted by the next run. Objects that no row
 names are doomed first, like any other, and never deleted on the word of one listing.
+
+A minimum stay is not waited for: what is left of it is billed at once on deletion, or day by day on waiting, at the
+same price, and waiting pays the part of an archive's overhead that is STANDARD on top. gc books it (early_delete).
 """
 
 import secrets
