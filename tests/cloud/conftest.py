@@ -1,7 +1,7 @@
 """Fixtures of the tests that run against the cloud: its price book, its clock, and installations on it."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 import policies
 from policies.prices import PriceBook, parse_book
 from tests.cloud.installation import Site
+from tests.cloud.lake import TO_COLD, Lake, open_lake
 from tests.cloud.server import cloud
 from tests.jobs.lab import new_clock
 
@@ -34,3 +35,28 @@ def site(tmp_path: Path, shipped_book: PriceBook, aws_credentials: Any) -> Itera
         for bucket, key in list(app.objects):  # moto's memory outlives its servers
             client.delete_object(Bucket=bucket, Key=key)
         client.delete_bucket(Bucket="vault")
+
+
+@pytest.fixture
+def bucket_rules() -> Sequence[Mapping[str, Any]]:
+    """The rules of a bucket under care; tests override it by parametrizing."""
+    return [TO_COLD]
+
+
+@pytest.fixture
+def bucket_settings() -> Mapping[str, Any]:
+    """More of its table."""
+    return {}
+
+
+@pytest.fixture
+def lake(
+    tmp_path: Path,
+    shipped_book: PriceBook,
+    aws_credentials: Any,
+    bucket_rules: Sequence[Mapping[str, Any]],
+    bucket_settings: Mapping[str, Any],
+) -> Iterator[Lake]:
+    """A bucket of somebody else's, and an installation that cares for it."""
+    with open_lake(tmp_path / "lab", shipped_book, bucket_rules, bucket_settings) as made:
+        yield made
