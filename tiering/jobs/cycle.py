@@ -5,7 +5,7 @@ scanned is left out and the others go on; without *act* nothing moves, and every
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from policies.plan import Plan
@@ -49,15 +49,22 @@ class CycleReport:
         return 3 if self.problems or any(scan.exit_code for scan in self.scans) else 0
 
 
-def cycle(ctx: Context, *, act: bool, wait_parked: bool) -> CycleReport:
-    """Do one pass; with *act* carry the plan out. Raises CatalogBusy while another process is at it.
+def _say_nothing(warning: str) -> None:
+    del warning
 
-    With *wait_parked* returns when released bytes are freed; without, parked files are finished by a later upkeep.
+
+def cycle(ctx: Context, *, act: bool, wait_parked: bool, warn: Callable[[str], None] = _say_nothing) -> CycleReport:
+    """Do one pass; with *act* carry the plan out. *warn* hears what capacity or budgets lack before anything moves.
+
+    Raises CatalogBusy while another process is at it. With *wait_parked* returns when released bytes are freed;
+    without, parked files are finished by a later upkeep.
     """
     with leases.held(ctx.catalog, LEASE, owner=ctx.owner, seconds=LEASE_S):
         job = finish_parked(ctx)
         scans, problems, seen = _scan_all(ctx)
         plan = make_plan(ctx, roots=seen)
+        for warning in plan.warnings:
+            warn(warning)
         job = job.merged(advance(ctx))
         if act and not ctx.stop.is_set():
             promise(ctx, plan)

@@ -58,16 +58,20 @@ def _scan(ctx: Context, log: Log) -> Outcome:
 
 
 def _cycle(ctx: Context, log: Log) -> Outcome:
-    report = cycle(ctx, act=ctx.config.act, wait_parked=False)
+    report = cycle(
+        ctx, act=ctx.config.act, wait_parked=False, warn=lambda warning: log.warning("plan_warning", what=warning)
+    )
     for problem in report.problems:
         log.error("cycle_problem", root=problem.path, what=problem.reason)
-    facts = {
+    facts: dict[str, object] = {
         "acted": report.acted,
         "files_done": report.job.files_done,
         "files_skipped": len(report.job.files_skipped),
         "bytes_stored": report.job.bytes_stored,
         "bytes_freed": report.job.bytes_freed,
     }
+    if report.plan.warnings:
+        facts["warning"] = "; ".join(report.plan.warnings)
     if report.problems:
         return Outcome("failed", {**facts, "what": report.problems[0].reason})
     return Outcome("skipped_some" if report.job.files_skipped else "done", facts)
@@ -168,6 +172,8 @@ def _guarded(name: str, ctx: Context, log: Log, notifier: Notifier) -> Outcome:
         log.bug("duty_bug", error, duty=name)
         notifier.tell(f"{name}_bug", f"{type(error).__name__}: {error}", hint="report it with the journal's traceback")
         return Outcome("failed", {"what": str(error)})
+    if "warning" in ended.facts:
+        notifier.tell(f"{name}_warning", str(ended.facts["warning"]), hint="frostline plan")
     if ended.outcome == "failed":
         notifier.tell(f"{name}_failed", str(ended.facts.get("what", "")), hint="frostline status; frostline doctor")
     return ended
