@@ -43,8 +43,9 @@ class Measured:
 def run(name: str, argv: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> Step:
     """Run one command to its end and return what it cost."""
     started = time.monotonic()
-    child = subprocess.Popen(
-        argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**os.environ, **(env or {})}, cwd=cwd
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    child = subprocess.Popen(  # with bytecode kept, as it is where a program is installed
+        argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**inherited, **(env or {})}, cwd=cwd
     )
     said = child.stderr.read() if child.stderr else b""
     _, status, used = os.wait4(child.pid, 0)

@@ -29,7 +29,7 @@ def attempt(data: Buffer, base: Buffer, way: str, *, element: str) -> float:
     width = ELEMENTS[element].width
     words, like = (spread(_whole(block, width), _SAMPLE_WORDS) for block in (data, base))
     planes = transforms.split(transforms.scatter(words, like, _SORTINGS[way](element)), 0)
-    return sum(len(table.coded(plane, 1)[0]) for plane in planes) / max(1, len(words) * width)
+    return sum(table.cost(plane) for plane in planes) / max(1, len(words) * width)
 
 
 def encode(data: Buffer, base: Buffer, way: str, *, element: str, level: int) -> tuple[bytes, str]:

@@ -59,7 +59,7 @@ def attempt(data: Buffer, form: Form, width: int, *, piece: int, head: int = 0) 
     sample = narrowed(spread(words, piece), form)
     if sample is None or not len(sample):
         return None
-    stored = sum(len(table.coded(plane, 1)[0]) for plane in transforms.split(sample, _TURN[form]))
+    stored = sum(table.cost(plane) for plane in transforms.split(sample, _TURN[form]))
     return Trial(form, width, stored / (len(sample) * width), head)
 
 

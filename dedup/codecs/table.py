@@ -31,6 +31,7 @@ WORTH = 0.985
 
 # Matches are worth their time on the way in only where they save more than this over Huffman coding alone.
 MATCHES = 0.97
+_SAMPLED = 16 << 10  # bytes, in four runs
 _WORDS = {KEEP: "raw", frames.HUFFMAN: "huf", frames.FINE: "huf"}
 
 
@@ -50,7 +51,7 @@ class Planes:
 
 def level_for(plane: NDArray[np.uint8], level: int, huffman: int = frames.HUFFMAN) -> int:
     """Return *level* where zstd finds matches in *plane*, else *huffman*: decided at level 1 on four runs of 4 KiB."""
-    sample = spread(plane, 4096, pieces=4)
+    sample = spread(plane, _SAMPLED // 4, pieces=4)
     alone = frames.compress(sample.data, huffman)
     matched = frames.compress(sample.data, 1)
     return level if len(matched) < MATCHES * len(alone) else huffman
@@ -70,6 +71,17 @@ def coded(plane: NDArray[np.uint8], level: int, huffman: int = frames.HUFFMAN) -
     best = level_for(plane, level, huffman)
     body = frames.compress(plane.data, best)
     return (body, best) if len(body) < WORTH * len(plane) else (plane.data, KEEP)
+
+
+def cost(plane: NDArray[np.uint8]) -> int:
+    """Return the bytes that coded() makes of *plane* at level 1: of one short enough to be its own sample, without
+    coding it a third time.
+    """
+    if len(plane) > _SAMPLED:
+        return len(coded(plane, 1)[0])
+    alone, matched = (len(frames.compress(plane.data, used)) for used in (frames.HUFFMAN, 1))
+    least = matched if matched < MATCHES * alone else alone
+    return least if least < WORTH * len(plane) else len(plane)
 
 
 def pack(
