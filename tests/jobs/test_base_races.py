@@ -74,15 +74,12 @@ def test_p5_a_base_that_gc_takes_before_the_commit_is_not_leaned_on(lab: Lab) ->
         with lab.catalog.write() as tx:
             tx.conn.execute(text("UPDATE files SET missing_since_ns = 0 WHERE state = 'missing'"))
             tx.conn.execute(text("UPDATE versions SET keep_until_ns = 0"))
-        lab.clock.advance(400 * 86_400)
         collected(lab)
 
     step = StopAt("migrate.recipes_uploaded", action=forget_the_base)
     wanted = items(lab, paths=[name_of(1).encode()])
-    report = migrate(lab.with_steps(step), wanted)
+    assert migrate(lab.with_steps(step), wanted).files_done == 1
     assert name_of(2).encode() not in rows(lab)
-    if report.files_done == 0:  # its claim had run out in that year: it is there to be stored again
-        migrate(lab.context, items(lab, paths=[name_of(1).encode()]))
     assert rows(lab)[name_of(1).encode()].state == FileState.DUAL
     assert stored_bytes(lab, name_of(1).encode()) == models.checkpoint(1, 1)
     collected(lab)
