@@ -31,6 +31,9 @@ BAND_DAYS = (86.6, 86.6, 300.0)
 """Prior days in which a band's decayed reads came: the memory of the average, or the life of the slow."""
 SIZE_EDGES = (2**17, 2**20, 2**24, 2**28, 2**32)
 """Bytes at which a size group begins; 128 KiB is the smallest billed size of the cold classes."""
+BURST_EDGES = (1.5, 4.0)
+"""Sizes read per event, on an object's own average, at which it counts as one that is read in bursts: whole, a few
+times over within a tick, many times. Classes that charge by the byte read must know."""
 SHRINK_READS = 2.0
 """Reads that a parent's rate weighs."""
 SUREST = 0.999
@@ -98,9 +101,16 @@ class Heat:
         return np.minimum(chance, SUREST)
 
     def reads_per_event(self) -> tuple[Floats, Floats]:
-        """Return [group, level] reads, and object sizes read, per event; one each where nothing was seen."""
+        """Return [group, level] reads, and object sizes read, per event: groups shrink to their kind, kinds to one."""
+        return self._per_event(self._count), self._per_event(self._share)
+
+    def _per_event(self, what: Floats) -> Floats:
+        pooled = np.zeros((2, int(self._parents.max()) + 1))
+        np.add.at(pooled[0], self._parents, what.sum(axis=1))
+        np.add.at(pooled[1], self._parents, self._events.sum(axis=1))
+        kind = (pooled[0] + SHRINK_READS) / (pooled[1] + SHRINK_READS)
         weight = self._events + SHRINK_READS
-        return (self._count + SHRINK_READS) / weight, (self._share + SHRINK_READS) / weight
+        return np.asarray((what + SHRINK_READS * kind[self._parents][:, None]) / weight)
 
     def counts_at(self, now: float) -> tuple[Cube, Cube, Floats, Floats, Floats]:
         """Return, faded to *now*: reads, days, and per level events, reads and object sizes of them."""
@@ -119,7 +129,8 @@ class Heat:
 
 def layout(edges: Floats) -> str:
     """Return what the axes of the counts mean: equal strings, equal axes."""
-    return f"{LEVELS} levels, idle {edges.tolist()}, heat {HEAT_EDGES}, bands {BAND_EDGES}, sizes {SIZE_EDGES}"
+    axes = f"{LEVELS} levels, idle {edges.tolist()}, heat {HEAT_EDGES}, bands {BAND_EDGES}"
+    return f"{axes}, sizes {SIZE_EDGES}, bursts {BURST_EDGES}"
 
 
 def levels_of(scene: Scene, ids: Ints) -> Ints:

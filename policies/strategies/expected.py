@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from policies.costs import CostTable, cost_table
-from policies.heat import LEVELS, SIZE_EDGES, Heat, layout, levels_of, next_levels, size_groups
+from policies.heat import BURST_EDGES, LEVELS, SIZE_EDGES, Heat, layout, levels_of, next_levels, size_groups
 from policies.learned import Learned
 from policies.offers import GIB_F, Terms
 from policies.strategies.protocol import Review, Scene
@@ -27,7 +27,7 @@ DOUBT = 0.02
 """Where a class cools by itself it needs no forecast; another must be cheaper by this part of all that is foreseen."""
 SWEEPS_FIRST, SWEEPS = 40, 4
 SOLVE_DAYS = 7.0
-SIZE_GROUPS = len(SIZE_EDGES) + 1
+SIZE_GROUPS, BURSTS = len(SIZE_EDGES) + 1, len(BURST_EDGES) + 1
 WATCHED_DAYS = 100.0
 """Object-days of newborns that must have been watched on a site before one is born into a minimum stay."""
 
@@ -114,34 +114,45 @@ class _Model:
 
     def __init__(self, scene: Scene, terms: Terms, tuning: Tuning) -> None:
         sizes = scene.table.gib * GIB_F
-        self._group = scene.kinds * SIZE_GROUPS + size_groups(sizes)
-        groups = scene.kind_count * SIZE_GROUPS
-        self.heat = Heat(groups, np.repeat(np.arange(scene.kind_count), SIZE_GROUPS), tick_days=scene.tick_days)
+        self._group = (scene.kinds * SIZE_GROUPS + size_groups(sizes)) * BURSTS
+        self._seen, self._read_shares = np.zeros(len(sizes)), np.zeros(len(sizes))
+        groups = scene.kind_count * SIZE_GROUPS * BURSTS
+        parents = np.repeat(np.arange(scene.kind_count), SIZE_GROUPS * BURSTS)
+        self.heat = Heat(groups, parents, tick_days=scene.tick_days)
         self._accounted = scene.births.copy()
         present = np.bincount(self._group, minlength=groups)
         logs = np.bincount(self._group, weights=np.log(np.maximum(sizes, 1.0)), minlength=groups)
-        self._typical = np.exp(logs / np.maximum(present, 1))
+        self._typical = np.repeat(np.exp(logs[::BURSTS] / np.maximum(present[::BURSTS], 1)), BURSTS)
         table = cost_table(scene.table.offers, self._typical.astype(np.int64), terms)
         self._problem = Problem(table, self.heat.edges, tuning.horizon_days, tick_days=scene.tick_days)
         self._solved_at = -np.inf
+        self._has_newcomers = True
+        """Whether an object came to a group that was never solved."""
         self._first_at = scene.now
 
     def keep_fresh(self, scene: Scene) -> None:
         """Solve again when a week has passed, sooner in the first days."""
         wait = min(SOLVE_DAYS, max(scene.tick_days, (scene.now - self._first_at) / 4))
-        if scene.now - self._solved_at < wait:
+        is_due = scene.now - self._solved_at >= wait
+        if not is_due and not self._has_newcomers:
             return
-        sweeps = SWEEPS if np.isfinite(self._solved_at) else SWEEPS_FIRST
+        groups = np.unique(self._group)
+        begun = self._problem.begun[groups]
         self.heat.forget(scene.now)
-        self._problem.solve(self.heat.chances(), *self.heat.reads_per_event(), sweeps)
-        self._solved_at = scene.now
+        if is_due:
+            self._solve(groups[begun], SWEEPS)
+            self._solved_at = scene.now
+        self._solve(groups[~begun], SWEEPS_FIRST)
+        self._has_newcomers = False
+
+    def _solve(self, groups: Ints, sweeps: int) -> None:
+        counts, shares = self.heat.reads_per_event()
+        self._problem.solve(groups, self.heat.chances()[groups], counts[groups], shares[groups], sweeps=sweeps)
 
     def memory(self, scene: Scene, kind_names: Sequence[str]) -> Learned:
         """Return everything learned, as of now."""
         self.account(scene, np.arange(len(self._accounted)))
-        shaped = [
-            it.reshape(scene.kind_count, SIZE_GROUPS, *it.shape[1:]).copy() for it in self.heat.counts_at(scene.now)
-        ]
+        shaped = [it.reshape(scene.kind_count, -1, *it.shape[1:]).copy() for it in self.heat.counts_at(scene.now)]
         reads, days, events, counts, shares = shaped
         return Learned(
             layout=layout(self.heat.edges), begun_day=self._first_at, day=scene.now, kinds=tuple(kind_names),
@@ -158,7 +169,7 @@ class _Model:
             begun = np.zeros((scene.kind_count, *array.shape[1:]))
             for new, old in places:
                 begun[new] = array[old]
-            taken.append(begun.reshape(scene.kind_count * SIZE_GROUPS, *array.shape[2:]))
+            taken.append(begun.reshape(-1, *array.shape[2:]))
         reads, days, events, counts, shares = taken
         self.heat.take_over(memory.day, (reads, days, events, counts, shares))
         self._accounted = np.maximum(self._accounted, memory.day)
@@ -188,6 +199,15 @@ class _Model:
             self._group[ids][later], levels[later], bucket[later],
             counts[later].astype(np.float64), shares[later],
         )  # fmt: skip
+        self._band(ids, shares)
+
+    def _band(self, ids: Ints, shares: Floats) -> None:
+        """Count an event of each object, and put it among those that are read in bursts like its own so far."""
+        self._seen[ids] += 1.0
+        self._read_shares[ids] += shares
+        band = np.searchsorted(BURST_EDGES, self._read_shares[ids] / self._seen[ids], side="right")
+        self._group[ids] = self._group[ids] // BURSTS * BURSTS + band
+        self._has_newcomers = self._has_newcomers or not self._problem.begun[self._group[ids]].all()
 
     def values(self, scene: Scene, ids: Ints) -> Floats:
         """Return [id, class] dollars from here on, if it begins there."""
@@ -241,43 +261,51 @@ class Problem:
             ],
             axis=1,
         )  # fmt: skip
-        self._begun = False
+        self.begun = np.zeros(groups, bool)
+        """Whether `stay` holds anything for the group."""
         self.stay = np.zeros((groups, LEVELS, buckets, classes))
         """[group, level, idle bucket, class] dollars from the start of the bucket on."""
 
-    def solve(self, chances: Floats, counts: Floats, shares: Floats, sweeps: int) -> None:
-        """Improve `stay` for chances of a read per tick [group, level, bucket] and reads and sizes per event."""
+    def solve(self, groups: Ints, chances: Floats, counts: Floats, shares: Floats, *, sweeps: int) -> None:
+        """Improve `stay` of *groups* for chances of a read per tick [group, level, bucket] and reads and sizes per
+        event; the others stay as they were.
+        """
+        if not len(groups):
+            return
         table = self._table
         go_on = (1.0 - chances) * self._fade
         survive = go_on ** (self._widths / self._tick)
         ticks = (1.0 - survive) / (1.0 - go_on)  # until a read, the end of the bucket, or of what is foreseen
         hit, within = chances * self._fade * ticks, ticks * self._tick
-        size = table.gib * GIB_F
-        event = (table.event_requests + table.event_retrieval + table.event_stall)[:, None, :] + (
+        size = table.gib[groups] * GIB_F
+        once = table.event_requests[groups] + table.event_retrieval[groups] + table.event_stall[groups]
+        event = once[:, None, :] + (
             counts[:, :, None] * table.read_requests + (shares * size[:, None])[:, :, None] * table.read_retrieval_byte
         )
-        paid = self._hold[:, None] * within[..., None] + hit[..., None] * event[:, :, None, :]
-        if not self._begun:
-            # From above: the value of a policy that anybody could follow, so that every sweep only improves on it.
-            worst = self._hold.max(axis=1) * self._tick + event.max(axis=1)
-            self.stay[:] = (worst / (1.0 - self._fade))[:, None, None]
-            self._begun = True
+        hold, stay = self._hold[groups], self.stay[groups]
+        paid = hold[:, None] * within[..., None] + hit[..., None] * event[:, :, None, :]
+        # From above: the value of a policy that anybody could follow, so that every sweep only improves on it.
+        worst = (hold.max(axis=1) * self._tick + event.max(axis=1)) / (1.0 - self._fade)
+        stay = np.where(self.begun[groups][:, None, None, None], stay, worst[:, None, None, :])
+        moves = _Moves(*(array[groups] for array in (self._idle_move, self._read_move, self._early, self._early_read)))
         for _ in range(sweeps):
-            self._sweep(paid, hit, survive)
+            self._sweep(stay, moves, paid, hit, survive=survive)
+        self.stay[groups] = stay
+        self.begun[groups] = True
 
-    def _sweep(self, paid: Floats, hit: Floats, survive: Floats) -> None:
-        """Improve every state once, old idle ages first.
+    def _sweep(self, stay: Floats, moves: "_Moves", paid: Floats, hit: Floats, *, survive: Floats) -> None:
+        """Improve every state of *stay* once, old idle ages first.
 
         Who sits in a class and is read on at one level comes back to the same state: that series is summed in closed
         form (*alone* dollars beside a *share* of itself), or it would take a sweep for every read.
         """
         last = len(self._edges) - 1
         levels = np.arange(LEVELS)
-        older = self.stay[:, :, last]
+        older = stay[:, :, last]
         alone, share = np.zeros_like(older), np.zeros(hit.shape[:2])
         for bucket in range(last, -1, -1):
-            fresh = self.stay[:, self._next[:, bucket], 0]
-            placed = self._read_move[:, None] + self._early_read[:, None, bucket] + fresh[:, :, None, :]
+            fresh = stay[:, self._next[:, bucket], 0]
+            placed = moves.read[:, None] + moves.early_read[:, None, bucket] + fresh[:, :, None, :]
             landed = hit[:, :, bucket, None] * placed.min(axis=3)
             loops = self._next[:, bucket] == levels
             outlast = survive[:, :, bucket]
@@ -285,9 +313,19 @@ class Problem:
             share = hit[:, :, bucket] * loops + outlast * share
             value = paid[:, :, bucket] + landed
             if bucket < last:
-                moved = self._idle_move[:, None] + self._early[:, None, bucket + 1] + older[:, :, None, :]
+                moved = moves.idle[:, None] + moves.early[:, None, bucket + 1] + older[:, :, None, :]
                 value = value + outlast[..., None] * moved.min(axis=3)
             if bucket == 0:
                 value = np.minimum(value, alone / (1.0 - share[..., None]))
-            self.stay[:, :, bucket] = value
+            stay[:, :, bucket] = value
             older = value
+
+
+@dataclass(frozen=True, slots=True)
+class _Moves:
+    """What changes of class cost the groups at hand: [group, from, to], early [group, bucket, from, to]."""
+
+    idle: Floats
+    read: Floats
+    early: Floats
+    early_read: Floats

@@ -93,6 +93,7 @@ def test_prices_are_shown_and_checked() -> None:
     assert shown["hot"]["nvme"]["estimate"] is True
     assert {row["id"].partition("@")[0] for row in checked} >= {"aws-us-east-1", "gcs-us-central1", "azure-east-us-2"}
     assert all("energy" in row["estimates"] for row in checked)
+    assert all({"estimates", "stale"} <= set(row) for row in checked)
 
 
 def test_a_broken_book_is_refused_by_field(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

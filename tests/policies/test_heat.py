@@ -77,9 +77,9 @@ def test_the_plan_for_certain_rates_is_the_cheapest_class() -> None:
     edges = heat().edges
     problem = Problem(table, edges, 360.0, tick_days=1.0)
     shape, ones = (1, LEVELS, len(edges)), np.ones((1, LEVELS))
-    problem.solve(np.full(shape, 0.999), ones, ones, 40)
+    problem.solve(np.arange(shape[0]), np.full(shape, 0.999), ones, ones, sweeps=40)
     busy = problem.stay[0, -1, 0].copy()
-    problem.solve(np.full(shape, 1e-9), ones, ones, 40)
+    problem.solve(np.arange(shape[0]), np.full(shape, 1e-9), ones, ones, sweeps=40)
     quiet = problem.stay[0, NEWBORN, 0]
     days = 1 / (1 - np.exp(-1 / 360))
 
