@@ -19,7 +19,7 @@ import numpy as np
 from dedup.fingerprint import Buffer, digest
 from dedup.formats.series import is_kept_whole, series_key, step_of
 from dedup.ingest import Piece
-from dedup.values import MAX_BASE_DEPTH, ChunkPart, Digest, Fingerprint, Region
+from dedup.values import MAX_BASE_DEPTH, ChunkPart, Dependants, Digest, Fingerprint, Region
 
 SMALLEST_BYTES = 16 << 10
 """A shorter piece is not worth a block, and a base, of its own."""
@@ -50,15 +50,6 @@ class Candidate(NamedTuple):
     """Links from it to a chunk that needs no base; 0 for one that needs none itself."""
     read: Callable[[], bytes | None]
     """Gives its raw bytes, verified; None if they cannot be had any more."""
-
-
-class Dependants(NamedTuple):
-    """What is coded against a stored chunk, at however many removes."""
-
-    height: int
-    """Links of the longest chain that stands upon it."""
-    digests: frozenset[Digest]
-    """Of all the chunks in such chains."""
 
 
 class TensorKey(NamedTuple):

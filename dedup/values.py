@@ -5,7 +5,7 @@ Used by every room of dedup/ and by whoever stores or fetches chunks. Nothing he
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NewType, Protocol, cast
+from typing import NamedTuple, NewType, Protocol, cast
 
 Fingerprint = NewType("Fingerprint", bytes)
 """The leading 8 bytes of XXH3-128 (canonical form, big-endian) of a chunk's raw bytes. Finds candidates; proves
@@ -201,6 +201,15 @@ class ScannedBlock:
     base: Digest | None = None
     first: int = 0
     """As in Block: true even where blocks before it are lost."""
+
+
+class Dependants(NamedTuple):
+    """What is coded against a stored chunk, at however many removes."""
+
+    height: int
+    """Links of the longest chain that stands upon it."""
+    digests: frozenset[Digest]
+    """Of all the chunks in such chains."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,7 @@ from collections.abc import Iterable
 
 from sqlalchemy import and_, delete, select
 
-from dedup.references import Dependants
-from dedup.values import MAX_BASE_DEPTH, Digest
+from dedup.values import MAX_BASE_DEPTH, Dependants, Digest
 from tiering.catalog.tables import blocks, chunks, recipes, refs
 from tiering.catalog.transaction import Tx, batches
 from tiering.errors import IntegrityError

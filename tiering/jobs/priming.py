@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from dedup.formats.segmentation import segment
 from dedup.formats.series import is_kept_whole, series_key, step_of
-from dedup.references import CAST_ELEMENTS, Dependants, Model, Shelf, StoredPiece
-from dedup.values import MAX_BASE_DEPTH, ChunkPart, Digest, Recipe, Region
+from dedup.references import CAST_ELEMENTS, Model, Shelf, StoredPiece
+from dedup.values import MAX_BASE_DEPTH, ChunkPart, Dependants, Digest, Recipe, Region
 from tiering.catalog import bases, files, packs, recipes
 from tiering.catalog.values import FileRow, FileState, Location
 from tiering.errors import FrostlineError, SourceError
