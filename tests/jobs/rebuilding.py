@@ -1,14 +1,20 @@
-"""Losing the laboratory's catalog, and getting it back from the stores."""
+"""Losing the laboratory's catalog, and getting it back from the stores; or doing without frostline."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 from tests.jobs.lab import Lab
 from tiering.catalog import files
 from tiering.catalog.open import Catalog, open_catalog
 from tiering.jobs.context import OpenRoot
 from tiering.jobs.rebuild import RebuildReport, Surroundings, rebuild
+from tiering.stores.memory import shelf
+
+SCRIPT = Path(__file__).resolve().parents[2] / "tools" / "restore.py"
 
 
 @contextmanager
@@ -36,3 +42,20 @@ def rebuilt(lab: Lab, catalog: Catalog, *, step: object = None) -> RebuildReport
     root = OpenRoot(root_id, old.name, old.path, old.marker)
     lab.context = replace(lab.context, epoch=report.epoch, roots=(root,), owner="test:2:boot")
     return report
+
+
+def restored_by_script(lab: Lab, base: Path) -> Path:
+    """Copy the objects of all tiers into a folder below *base*, run tools/restore.py on it, return where the root is.
+
+    Fails if the script could not restore something.
+    """
+    folder = base / "objects"
+    for tier in lab.context.tiers.values():
+        for key, held in shelf(tier.store.url.removeprefix("memory://")).held.items():
+            place = folder / key
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(held.body)
+    command = [sys.executable, str(SCRIPT), str(folder), str(base / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return base / "out" / "root"

@@ -3,12 +3,13 @@
 import io
 import os
 from functools import cache
+from pathlib import Path
 
 import pytest
 
 from tests.jobs.lab import Lab
 from tests.jobs.outbound import books_balance, items, learn, states
-from tests.jobs.rebuilding import lose_catalog, rebuilt
+from tests.jobs.rebuilding import lose_catalog, rebuilt, restored_by_script
 from tests.jobs.test_references import step as made
 from tiering.catalog.values import FileState
 from tiering.jobs.audit import audit
@@ -38,7 +39,7 @@ def shown(lab: Lab, name: str) -> bytes:
 @pytest.mark.parametrize("order", [(1, 2, 1), (1, 2, 3, 1), (2, 1, 2, 2, 1)])
 @pytest.mark.parametrize("is_collected", [False, True])
 def test_p7_weights_that_come_back_are_readable_at_every_step(
-    lab: Lab, order: tuple[int, ...], is_collected: bool
+    lab: Lab, order: tuple[int, ...], is_collected: bool, tmp_path: Path
 ) -> None:
     stored = {}
     for number, content in enumerate(order, start=1):
@@ -52,6 +53,9 @@ def test_p7_weights_that_come_back_are_readable_at_every_step(
         for path, data in stored.items():
             assert shown(lab, path) == data, (number, path)
         assert audit(lab.context).ok
+    copies = restored_by_script(lab, tmp_path)
+    for path, data in stored.items():
+        assert (copies / path).read_bytes() == data, path
     with lose_catalog(lab) as (empty, catalog):
         rebuilt(empty, catalog)
         for path, data in stored.items():

@@ -6,12 +6,10 @@ P4: a kill in coding again, gc and repack loses nothing. P6, P7: as in the base 
 """
 
 import os
-import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, assume, settings
@@ -19,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule, run_state_machine_as_test
 
 from tests.jobs.outbound import items, rows
-from tests.jobs.rebuilding import lose_catalog, rebuilt
+from tests.jobs.rebuilding import lose_catalog, rebuilt, restored_by_script
 from tests.whole import models
 from tests.whole.test_model import DEAD, Installation, Killed, countdown
 from tiering.catalog.values import FileState
@@ -29,9 +27,7 @@ from tiering.jobs.migrate import migrate
 from tiering.jobs.reconcile import reconcile
 from tiering.jobs.repack import repack
 from tiering.jobs.segments import flush
-from tiering.stores.memory import shelf
 
-SCRIPT = Path(__file__).resolve().parents[2] / "tools" / "restore.py"
 STEPS = st.integers(1, 7)
 CONTENT: dict[str, Callable[[int], bytes]] = {
     "run/master.pt.safetensors": lambda seed: models.master(1, seed),
@@ -159,25 +155,12 @@ class Series(Installation):
         self.scan()
         flush(self.lab.context)
         assert audit(self.lab.context).ok
-        out = self.restored_by_script()
+        out = restored_by_script(self.lab, self.folder) if self.held() else self.folder
         for path in self.held():
             assert out.joinpath(os.fsdecode(path)).read_bytes() == self.model[path], path
         with self.replaced():
             for path in self.held():
                 assert self.stored(path) in {self.model[path], None}, path
-
-    def restored_by_script(self) -> Path:
-        """Copy the objects of all tiers into a folder, run tools/restore.py on it, and return where it put the root."""
-        folder, out = self.folder / "objects", self.folder / "out"
-        for tier in self.lab.context.tiers.values():
-            for info in tier.store.list():
-                place = folder / info.key
-                place.parent.mkdir(parents=True, exist_ok=True)
-                place.write_bytes(shelf(tier.store.url.removeprefix("memory://")).held[info.key].body)
-        (folder / "packs").mkdir(parents=True, exist_ok=True)
-        done = subprocess.run([sys.executable, str(SCRIPT), str(folder), str(out)], capture_output=True, check=False)
-        assert done.returncode == 0 or not self.held(), done.stderr.decode()
-        return out / "root"
 
 
 TestSeries = Series.TestCase
