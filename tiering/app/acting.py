@@ -1,10 +1,14 @@
-"""What precedes every change: the debris of dead processes put right, and the locks that a weak store needs."""
+"""What precedes every change: the debris of dead processes put right, and the locks that a weak store needs; and what
+follows it: the bucket is told.
+"""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from tiering.catalog import leases
 from tiering.clock import NS_PER_S
+from tiering.errors import CatalogBusy
+from tiering.jobs import segments
 from tiering.jobs.context import Context
 from tiering.jobs.reconcile import reconcile
 from tiering.stores.probe import writer_lease
@@ -16,15 +20,20 @@ LEASE_S = (
 
 @contextmanager
 def acting(context: Context) -> Iterator[None]:
-    """Reconcile, then hold the writer lease of every store that cannot tell two writers apart.
+    """Reconcile, then hold the writer lease of every store that cannot tell two writers apart; in the end write what
+    was committed to a segment, so that a rebuild knows of it even if nothing runs here any more (P3).
 
-    Raises CatalogBusy when another process is writing to such a store.
+    Raises CatalogBusy when another process is writing to such a store, and at the end what the stores raise.
     """
     reconcile(context)
     with ExitStack() as held:
         for name in writer_leases(context):
             held.enter_context(leases.held(context.catalog, name, owner=context.owner, seconds=LEASE_S))
         yield
+        try:
+            segments.flush(context)
+        except CatalogBusy:
+            pass  # another process is writing one: that or its next takes ours along
 
 
 def renew(context: Context) -> None:
