@@ -17,10 +17,9 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator
 
-from policies.globs import GlobError, compile_glob
 from tiering.clock import NS_PER_S
 from tiering.config.models import Config
-from tiering.config.section import Section, as_list
+from tiering.config.section import Section, as_list, known_globs
 from tiering.errors import ConfigError
 
 MAX_BYTES = 1 << 20
@@ -45,12 +44,7 @@ class _HintEntry(Section):
     @field_validator("match")
     @classmethod
     def _globs(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for pattern in value:
-            try:
-                compile_glob(pattern)
-            except GlobError as error:
-                raise ValueError(str(error)) from None
-        return value
+        return known_globs(value)
 
 
 class _HintFile(Section):

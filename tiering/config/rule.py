@@ -4,12 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from policies.globs import GlobError, compile_glob
 from policies.kinds import Kind
 from policies.rules import Choice
 from tiering.clock import NS_PER_DAY
 from tiering.config.quantities import Duration, Size, parse_duration_ns
-from tiering.config.section import Section, as_list
+from tiering.config.section import Section, as_list, known_globs
 
 StrategyName = Literal["age", "idle", "frequency", "break_even", "expected_cost", "ewma", "intelligent_tiering"]
 
@@ -83,12 +82,7 @@ class RuleConfig(Section):
     @field_validator("match")
     @classmethod
     def _globs(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for pattern in value:
-            try:
-                compile_glob(pattern)
-            except GlobError as error:
-                raise ValueError(str(error)) from None
-        return value
+        return known_globs(value)
 
     @model_validator(mode="after")
     def _strategy_has_steps(self) -> "RuleConfig":

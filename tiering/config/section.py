@@ -7,6 +7,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict
 
+from policies.globs import GlobError, compile_glob
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -44,3 +46,13 @@ def known_timezone(value: str) -> str:
     except (KeyError, ValueError, OSError):
         raise ValueError('must be a zone like "UTC" or "Europe/Berlin"') from None
     return value
+
+
+def known_globs(patterns: tuple[str, ...]) -> tuple[str, ...]:
+    """Return *patterns*; ValueError, in the words of the glob's own refusal, for one that cannot be meant."""
+    for pattern in patterns:
+        try:
+            compile_glob(pattern)
+        except GlobError as error:
+            raise ValueError(str(error)) from None
+    return patterns
