@@ -1,15 +1,17 @@
 """Placement against the offline optimum: every strategy, five settings, real and artificial histories.
 
     python benchmarks/placement.py [--swim FILE] [--downloads FILE] [--histogram FILE] [--trace FILE ...]
-                                   [--objects 3000] [--policy NAME ...] [--setting NAME ...] [--json]
+                                   [--pipelines] [--objects 3000] [--policy NAME ...] [--setting NAME ...] [--json]
 
 Without files: artificial histories only. --swim: SWIM workload, its day slowed down 60, 240 and 720 times; --downloads:
 monthly counts, thinned to 1e-7, 1e-6 and 1e-5, the whole of it and its last two years; --histogram: files by number of
-reads; --trace: any file `frostline simulate` reads. Prints cost / optimum per cell, geometric means and the worst.
+reads; --trace: any file `frostline simulate` reads; --pipelines: AI pipelines that no strategy was made on. Prints
+cost / optimum per cell, geometric means and the worst.
 """
 
 import argparse
 import csv
+import itertools
 import json
 import math
 import os
@@ -26,6 +28,7 @@ from policies.simulator import simulate
 from policies.strategies.registry import baselines, make_strategy
 from policies.synthetic import SHAPES, from_histogram, synthetic
 from policies.trace import Trace
+from policies.workloads import WORKLOADS, workload
 from tiering.config.price_books import load_book
 from tiering.jobs.trace_files import read_downloads, read_swim, read_trace
 
@@ -40,6 +43,7 @@ SETTINGS = {
 }
 OURS = ("frequency", "ewma", "break-even", "expected-cost")
 SEED = 1
+PIPELINE_SEEDS = (1, 2, 3, 4)
 
 
 def histories(arguments: argparse.Namespace) -> Iterator[tuple[str, str, Trace]]:
@@ -59,6 +63,14 @@ def histories(arguments: argparse.Namespace) -> Iterator[tuple[str, str, Trace]]
         yield "histogram", "histogram", from_histogram(reads, files, objects=arguments.objects, days=1460, seed=SEED)
     for path in arguments.trace:
         yield "trace", path.name, read_trace(path)
+    yield from artificial(arguments)
+
+
+def artificial(arguments: argparse.Namespace) -> Iterator[tuple[str, str, Trace]]:
+    """Yield (group, name, history) of those that are made, as asked for."""
+    if arguments.pipelines:
+        for name, seed in itertools.product(WORKLOADS, PIPELINE_SEEDS):
+            yield name, f"{name} {seed}", workload(name, objects=arguments.objects, seed=seed)
     if not arguments.no_artificial:
         for shape in SHAPES:
             yield "artificial", shape, synthetic(shape, objects=arguments.objects, days=1460, seed=SEED)
@@ -109,6 +121,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--setting", action="append", choices=list(SETTINGS))
     parser.add_argument("--objects", type=int, default=3000)
     parser.add_argument("--prices", default="aws-us-east-1")
+    parser.add_argument("--pipelines", action="store_true")
     parser.add_argument("--no-artificial", action="store_true")
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()
