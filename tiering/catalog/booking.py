@@ -5,9 +5,9 @@ Every function that changes rows which weigh something does it between FileChang
 lines are the difference between the rows before and after, so that books and rows cannot part. Who the callers
 are: files, commit, versions, packs.
 
-Weights. A leader row weighs its size on files.hot_only, .dual or .offline by state. A *holder* of a recipe is a
-leader row with a recipe (held.current; held.retained while missing) or a versions row (held.retained). A chunk
-is live while a refs row names it.
+Weights. A leader row weighs its size on files.hot_only, .dual or .offline by state; an object of a bucket does so under
+the bucket's name in place of a tier. A *holder* of a recipe is a leader row with a recipe (held.current; held.retained
+while missing) or a versions row (held.retained). A chunk is live while a refs row names it.
 """
 
 from collections import Counter
@@ -130,18 +130,19 @@ class FileChange:
 
     def _compare(self, after: Mapping[int, FileRow]) -> Counter[tuple[int, str]]:
         held = Counter(self.held)
-        weights: Counter[str] = Counter()
+        weights: Counter[tuple[str, str]] = Counter()
+        of_bucket = bucket_names(self.tx)
         for sign, rows in ((-1, self.before), (+1, after)):
             for row in rows.values():
                 account = files_account(row)
                 if account is not None:
-                    weights[account] += sign * row.size
+                    weights[account, of_bucket.get(row.root_id, "")] += sign * row.size
                 account = held_account(row)
                 if account is not None and row.recipe_no is not None:
                     held[row.recipe_no, account] += sign
-        for account, weight in weights.items():
-            self.amounts.add(account, weight)
-            self.amounts.add(accounts.FILES_LOGICAL, -weight)
+        for (account, bucket), weight in weights.items():
+            self.amounts.add(account, weight, bucket)
+            self.amounts.add(accounts.FILES_LOGICAL, -weight, bucket)
         return held
 
     def _file_records(self, after: Mapping[int, FileRow], known: Mapping[int, FileRow]) -> list[outbox.Record]:
@@ -270,6 +271,13 @@ def recipe_ids(tx: Tx, recipe_nos: Iterable[int]) -> dict[int, str]:
 def root_names(tx: Tx) -> dict[int, str]:
     """Return root_id -> name."""
     return {row.root_id: row.name for row in tx.conn.execute(select(roots.c.root_id, roots.c.name))}
+
+
+def bucket_names(tx: Tx) -> dict[int, str]:
+    """Return root_id -> name of those that are buckets: what stands in place of a tier on the bytes of their files,
+    which are not on the hot tier.
+    """
+    return {root_id: name for root_id, name in root_names(tx).items() if name.startswith(accounts.CARE)}
 
 
 def _recipe_facts(tx: Tx, recipe_nos: Iterable[int]) -> dict[int, tuple[int, int, str]]:

@@ -15,7 +15,7 @@ COSTS = tuple(sorted(BOOKS["cost"][1] - {PAYABLE}))
 def hot_bytes(tx: Tx, *, days: int) -> list[tuple[int, float]]:
     """Return (day, hot bytes at its end or by now) of the last *days* days, as far as the books go, ascending."""
     today = tx.now_ns // NS_PER_DAY
-    moved = dict(_by_day(tx, HOT, since_ns=(today - days + 1) * NS_PER_DAY))
+    moved = dict(_by_day(tx, HOT, since_ns=(today - days + 1) * NS_PER_DAY, only_tier=""))
     balances = ledger.all_balances(tx)
     held = sum(balances.get((account, ""), 0) for account in HOT)
     first = _first_day(tx)
@@ -44,7 +44,9 @@ def _first_day(tx: Tx) -> int | None:
     return None if found is None else int(found) // NS_PER_DAY
 
 
-def _by_day(tx: Tx, accounts: tuple[str, ...], *, since_ns: int, but_tier: str = "-") -> list[tuple[int, int]]:
+def _by_day(
+    tx: Tx, accounts: tuple[str, ...], *, since_ns: int, but_tier: str = "-", only_tier: str | None = None
+) -> list[tuple[int, int]]:
     day = (ledger_entries.c.at_ns // NS_PER_DAY).label("day")
     query = (
         select(day, func.sum(ledger_lines.c.amount))
@@ -54,4 +56,6 @@ def _by_day(tx: Tx, accounts: tuple[str, ...], *, since_ns: int, but_tier: str =
         )
         .group_by(day)
     )
+    if only_tier is not None:  # objects of buckets are not on the hot tier
+        query = query.where(ledger_lines.c.tier == only_tier)
     return [(int(number), int(amount)) for number, amount in tx.conn.execute(query)]

@@ -11,6 +11,7 @@ from sqlalchemy import func, select, union_all
 
 from tiering.catalog import accounts, ledger
 from tiering.catalog.accounts import BYTE, UNIT_OF
+from tiering.catalog.booking import bucket_names
 from tiering.catalog.tables import blocks, chunks, files, packs, recipes, refs, segments, stores, versions
 from tiering.catalog.transaction import Tx
 from tiering.catalog.values import FileState, PackState
@@ -71,18 +72,20 @@ def identities(balances: Balances) -> list[str]:
 
 def _files(tx: Tx, sums: Counter[tuple[str, str]]) -> None:
     stored = files.c.recipe_no.is_not(None)
-    query = select(files.c.state, stored, func.sum(files.c.size)).where(
+    query = select(files.c.root_id, files.c.state, stored, func.sum(files.c.size)).where(
         files.c.leader_id.is_(None), files.c.state != FileState.MISSING
     )
-    for state, has_copy, size in tx.conn.execute(query.group_by(files.c.state, stored)):
+    of_bucket = bucket_names(tx)
+    for root_id, state, has_copy, size in tx.conn.execute(query.group_by(files.c.root_id, files.c.state, stored)):
+        bucket = of_bucket.get(root_id, "")
         if state in {FileState.OFFLINE, FileState.RECALLING}:
             account = accounts.FILES_OFFLINE
         elif state == FileState.DUAL or (state == FileState.MIGRATING and has_copy):
             account = accounts.FILES_DUAL
         else:
             account = accounts.FILES_HOT_ONLY
-        sums[account, ""] += int(size)
-        sums[accounts.FILES_LOGICAL, ""] -= int(size)
+        sums[account, bucket] += int(size)
+        sums[accounts.FILES_LOGICAL, bucket] -= int(size)
 
 
 def _holders(tx: Tx, sums: Counter[tuple[str, str]]) -> None:
