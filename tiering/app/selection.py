@@ -16,16 +16,19 @@ CARRIED_ROWS = 20_000
 AWAY = (FileState.OFFLINE, FileState.RECALLING)
 
 
-def to_migrate(context: Context, targets: Sequence[Target], tier: str) -> tuple[list[MigrateItem], list[Skipped]]:
-    """Return the files of *targets* to be stored on *tier* (or stored there already), and those left alone.
+def to_migrate(
+    context: Context, targets: Sequence[Target], tier: str, *, with_stored: bool = True
+) -> tuple[list[MigrateItem], list[Skipped]]:
+    """Return the files of *targets* to be stored on *tier*, and those left alone.
 
-    Pins hold; files that are stored on another tier are left alone. Names of one inode go under its leader.
+    Those stored there already are among them unless *with_stored* is off: stored_already() counts these without a look
+    at each. Pins hold; files that are stored on another tier are left alone. Names of one inode go under its leader.
     """
     items: list[MigrateItem] = []
     skipped: list[Skipped] = []
     for target in targets:
         with context.catalog.read() as tx:
-            for row in target.rows(tx):
+            for row in target.rows(tx, not_on="" if with_stored else tier):
                 follows = row.is_leader and can_follow(context, row, tier)
                 reason, kind = ("", Skip.OTHER) if follows else _objection(row, tier)
                 if follows:
@@ -36,6 +39,15 @@ def to_migrate(context: Context, targets: Sequence[Target], tier: str) -> tuple[
                     seen = row if len(items) < CARRIED_ROWS else None
                     items.append(MigrateItem(row.root_id, row.dir, row.name, tier, "asked for", seen))
     return items, skipped
+
+
+def stored_already(context: Context, targets: Sequence[Target], tier: str) -> int:
+    """Return how many files of *targets* are on the hot tier and stored on *tier*; those that a pin keeps not counted.
+
+    Of targets that overlap some are counted twice.
+    """
+    with context.catalog.read() as tx:
+        return sum(target.stored_on(tx, tier) for target in targets)
 
 
 def to_recall(context: Context, targets: Sequence[Target]) -> Iterator[MigrateItem]:

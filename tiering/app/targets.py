@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tiering.catalog import files
 from tiering.catalog.transaction import Tx
-from tiering.catalog.values import FileRow
+from tiering.catalog.values import FileRow, FileState
 from tiering.errors import UsageError
 from tiering.jobs.context import Context, OpenRoot
 
@@ -26,12 +26,28 @@ class Target:
         """Whether everything below is meant."""
         return not self.name
 
-    def rows(self, tx: Tx) -> Iterator[FileRow]:
-        """Yield the catalog's rows at or below the target, in (dir, name) order."""
+    def rows(self, tx: Tx, *, not_on: str = "") -> Iterator[FileRow]:
+        """Yield the catalog's rows at or below the target, in (dir, name) order; without those that stored_on() counts
+        of the tier *not_on*, and their other names.
+        """
         if self.is_folder:
-            yield from files.every(tx, self.root.root_id, under=self.dir)
-        elif (row := files.get(tx, self.root.root_id, self.dir, self.name)) is not None:
+            yield from files.every(tx, self.root.root_id, under=self.dir, not_on=not_on)
+        elif (row := self._file(tx)) is not None and not (not_on and _is_on(row, not_on)):
             yield row
+
+    def stored_on(self, tx: Tx, tier: str) -> int:
+        """Return how many files at or below the target are dual on *tier* and not pinned; an inode counts once."""
+        if self.is_folder:
+            return files.count_stored(tx, self.root.root_id, tier, under=self.dir)
+        row = self._file(tx)
+        return int(row is not None and row.is_leader and _is_on(row, tier))
+
+    def _file(self, tx: Tx) -> FileRow | None:
+        return files.get(tx, self.root.root_id, self.dir, self.name)
+
+
+def _is_on(row: FileRow, tier: str) -> bool:
+    return row.state is FileState.DUAL and row.tier == tier and not row.pinned
 
 
 def find_targets(context: Context, paths: Sequence[str]) -> list[Target]:

@@ -22,6 +22,8 @@ _PLACE = ("state", "recipe_no", "tier", "missing_since_ns", "missing_from", "sto
 _SCANNED = (*_IDENTITY, *_ATTRIBUTES, *_EVIDENCE, *_PLACE)
 
 _ROWS = f"SELECT {', '.join(column.name for column in files.columns)} FROM files"  # noqa: S608  # our own names
+_BELOW = "dir >= ? AND dir < ?"
+_STORED = "state = 'dual' AND COALESCE(tier, '') = ? AND NOT pinned"
 
 # SQLite uses the index of states only where it reads this very condition.
 _IS_SPECIAL = files.c.state != literal_column("'regular'")
@@ -36,26 +38,43 @@ class StateTotal:
 
 
 def page(
-    tx: Tx, root_id: int, *, after: tuple[bytes, bytes] | None = None, limit: int = 1000, under: bytes = b""
+    tx: Tx,
+    root_id: int,
+    *,
+    after: tuple[bytes, bytes] | None = None,
+    limit: int = 1000,
+    under: bytes = b"",
+    not_on: str = "",
 ) -> list[FileRow]:
     """Return up to *limit* rows of a root in (dir, name) order, after the given one; only below the folder
-    *under* ("a/b/").
+    *under* ("a/b/"), and without the dual files that stand on the tier *not_on* and are not pinned.
     """
     text = f"{_ROWS} WHERE root_id = ?"
     values: list[object] = [root_id]
     if after is not None:
         text, values = f"{text} AND (dir, name) > (?, ?)", [*values, *after]
     if under:
-        text, values = f"{text} AND dir >= ? AND dir < ?", [*values, under, under[:-1] + b"0"]  # "0" follows "/"
+        text, values = f"{text} AND {_BELOW}", [*values, *_bounds(under)]
+    if not_on:
+        text, values = f"{text} AND NOT ({_STORED})", [*values, not_on]
     return [file_row(row) for row in fetch_raw(tx, f"{text} ORDER BY dir, name LIMIT ?", [*values, limit])]
 
 
-def every(tx: Tx, root_id: int, *, under: bytes = b"", page_rows: int = 2000) -> Iterator[FileRow]:
-    """Yield the rows of a root in (dir, name) order, a page at a time."""
+def every(tx: Tx, root_id: int, *, under: bytes = b"", not_on: str = "", page_rows: int = 2000) -> Iterator[FileRow]:
+    """Yield the rows of a root in (dir, name) order, a page at a time; see page()."""
     after: tuple[bytes, bytes] | None = None
-    while rows := page(tx, root_id, after=after, limit=page_rows, under=under):
+    while rows := page(tx, root_id, after=after, limit=page_rows, under=under, not_on=not_on):
         yield from rows
         after = (rows[-1].dir, rows[-1].name)
+
+
+def count_stored(tx: Tx, root_id: int, tier: str, *, under: bytes = b"") -> int:
+    """Return how many leaders of a root are dual on *tier* and not pinned; only below the folder *under*."""
+    text = f"SELECT count(*) FROM files WHERE root_id = ? AND leader_id IS NULL AND {_STORED}"  # noqa: S608  # our own names
+    values: list[object] = [root_id, tier]
+    if under:
+        text, values = f"{text} AND {_BELOW}", [*values, *_bounds(under)]
+    return int(fetch_raw(tx, text, values)[0][0])
 
 
 def stored_among(tx: Tx, root_id: int, *, under: bytes, limit: int, larger: int) -> list[FileRow]:
@@ -65,7 +84,7 @@ def stored_among(tx: Tx, root_id: int, *, under: bytes, limit: int, larger: int)
     text, values = f"{_ROWS} WHERE root_id = ?", [root_id]
     below: list[object] = []
     if under:
-        text, below = f"{text} AND dir >= ? AND dir < ?", [under, under[:-1] + b"0"]  # "0" follows "/"
+        text, below = f"{text} AND {_BELOW}", _bounds(under)
     first = f"({text} ORDER BY dir, name LIMIT ?) AS first"
     text = f"SELECT * FROM {first} WHERE recipe_no IS NOT NULL AND size > ?"  # noqa: S608  # our own names
     return [file_row(row) for row in fetch_raw(tx, text, [*values, *below, limit, larger])]
@@ -88,8 +107,9 @@ def at_paths(tx: Tx, root_id: int, places: Iterable[tuple[bytes, bytes]]) -> dic
     found: dict[tuple[bytes, bytes], FileRow] = {}
     for folder, wanted in names.items():
         for batch in batches(wanted):
-            query = select(files).where(files.c.root_id == root_id, files.c.dir == folder, files.c.name.in_(batch))
-            found.update(((row.dir, row.name), row) for row in _rows(tx, query))
+            text = f"{_ROWS} WHERE root_id = ? AND dir = ? AND name IN ({', '.join('?' * len(batch))})"
+            rows = map(file_row, fetch_raw(tx, text, [root_id, folder, *batch]))
+            found.update(((row.dir, row.name), row) for row in rows)
     return found
 
 
@@ -252,6 +272,11 @@ def note_access(tx: Tx, evidence: Mapping[int, int], quality: str) -> None:
     )
     for batch in batches(evidence.items()):
         tx.conn.execute(statement, [{"of_id": file_id, "at_ns": at_ns} for file_id, at_ns in batch])
+
+
+def _bounds(under: bytes) -> list[object]:
+    """Return the values of _BELOW for the folder *under*."""
+    return [under, under[:-1] + b"0"]  # "0" follows "/"
 
 
 def _rows(tx: Tx, query: Select[*tuple[object, ...]]) -> list[FileRow]:

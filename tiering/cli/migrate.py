@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from policies.amounts import say_bytes, say_usd
-from tiering.app.selection import refuse_read_only, to_migrate
+from tiering.app.selection import refuse_read_only, stored_already, to_migrate
 from tiering.app.targets import Target, find_targets, roots_of
 from tiering.cli.act import acting
 from tiering.cli.job_output import report_json, show_report, show_skips, skips_json
@@ -42,28 +42,35 @@ def run(
     session = session_of(ctx)
     if dry_run or not yes:
         with session.looking() as context:
-            items, skipped, price = _prepare(context, paths, to)
+            _, _, skipped, price = _prepare(context, paths, to, releases=False)
         _show_quote(session, price, skipped)
         needs_yes(session, yes=False, what="do it")
         return 0
     with acting(session) as context:
-        items, skipped, price = _prepare(context, paths, to)
+        done, items, skipped, price = _prepare(context, paths, to, releases=release)
         context.progress.start("migrate", total_bytes=price.size_bytes, total_files=price.files)
         report = carry_out(context, items, releases=release, wait_parked=True)
-    report = replace(report, files_skipped=(*skipped, *report.files_skipped))
+    report = replace(report, files_done=done + report.files_done, files_skipped=(*skipped, *report.files_skipped))
     session.out.json(report_json(report))
     show_report(session.out, "migrated", report)
     return report.exit_code
 
 
-def _prepare(context: Context, paths: list[str], tier: str) -> tuple[list[MigrateItem], list[Skipped], Quote]:
+def _prepare(
+    context: Context, paths: list[str], tier: str, *, releases: bool
+) -> tuple[int, list[MigrateItem], list[Skipped], Quote]:
+    """Return how many files need nothing done, what is to be done, what is left alone, and the price.
+
+    Files that are stored there already need something only where it *releases*.
+    """
     context.tier(tier)
     targets: list[Target] = find_targets(context, paths)
     refuse_read_only(context, targets)
     for root in roots_of(targets):
         scan_root(context, root)
-    items, skipped = to_migrate(context, targets, tier)
-    return items, skipped, quote(context, items, tier)
+    done = 0 if releases else stored_already(context, targets, tier)
+    items, skipped = to_migrate(context, targets, tier, with_stored=releases)
+    return done, items, skipped, quote(context, items, tier)
 
 
 def _show_quote(session: Session, price: Quote, skipped: list[Skipped]) -> None:

@@ -82,17 +82,19 @@ def _moved(ctx: Context, items: Sequence[MigrateItem]) -> tuple[list[MigrateItem
 
 
 def _rows(ctx: Context, items: Sequence[MigrateItem]) -> Iterator[tuple[MigrateItem, FileRow | None]]:
+    """Yield each with its row: the one that it carries, else that of the catalog."""
     for batch in batches(items, BATCH_FILES):
+        asked = [item for item in batch if item.seen is None]
         with ctx.catalog.read() as tx:
             found = {
                 (root_id, *place): row
-                for root_id in {item.root_id for item in batch}
+                for root_id in {item.root_id for item in asked}
                 for place, row in files.at_paths(
-                    tx, root_id, [(item.dir, item.name) for item in batch if item.root_id == root_id]
+                    tx, root_id, [(item.dir, item.name) for item in asked if item.root_id == root_id]
                 ).items()
             }
         for item in batch:
-            yield item, found.get((item.root_id, item.dir, item.name))
+            yield item, item.seen or found.get((item.root_id, item.dir, item.name))
 
 
 def _within_limits(ctx: Context, actions: Sequence[Action]) -> tuple[list[Action], int]:
