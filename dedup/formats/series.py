@@ -5,10 +5,6 @@ at no file. A wrong guess costs a few bytes, never correctness: what a delta may
 """
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-
-from dedup.values import Region
 
 # Words before a number that make it a step, the strongest first: an epoch counts only where no step is named.
 _STEP_WORDS = (rb"(?:global[_-]?step|steps?|iter(?:ation)?s?|it|batch|tokens?)", rb"(?:checkpoint|ckpt|chkpt|snapshot)",
@@ -22,17 +18,6 @@ _RANK = re.compile(rb"(?:(?<![A-Za-z])(?:rank|shard|part|mp|pp|tp|dp|zero)[_\-]?
 _WHOLE = re.compile(rb"(?<![A-Za-z])(?:best|final|last|latest)(?![A-Za-z])", re.IGNORECASE)
 # A run's folder may be two levels up: run/global_step480/zero/part.pt. Further up, a number names something else.
 _LEVELS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class FileFacts:
-    """What grouping looks at."""
-
-    path: bytes
-    mtime_ns: int
-    size: int
-    regions: Sequence[Region]
-    """As segmented; those of tensors with a name are compared."""
 
 
 def step_of(path: bytes) -> int | None:
@@ -58,43 +43,6 @@ def series_key(path: bytes) -> bytes:
 def is_kept_whole(path: bytes) -> bool:
     """Tell whether *path* has best, final, last or latest as a word in its name or folder: what is read most."""
     return any(_WHOLE.search(part) for part in path.split(b"/")[-2:])
-
-
-def in_series(files: Iterable[FileFacts]) -> list[list[FileFacts]]:
-    """Return the groups of two and more files whose paths share a series and whose tensors pair, each newest first.
-
-    Tensors pair when half of the bytes of either file's named tensors have a namesake of the same element and length
-    in the group's first file. Newest is the highest step, then the latest mtime, then the path: total, whatever the
-    order of *files*.
-    """
-    groups: list[list[FileFacts]] = []
-    of_key: dict[bytes, list[list[FileFacts]]] = {}
-    for facts in sorted(files, key=_age, reverse=True):
-        rivals = of_key.setdefault(series_key(facts.path), [])
-        group = next((rival for rival in rivals if _pairs(rival[0], facts)), None)
-        if group is None:
-            group = []
-            rivals.append(group)
-            groups.append(group)
-        group.append(facts)
-    return [group for group in groups if len(group) > 1]
-
-
-def _age(facts: FileFacts) -> tuple[int, int, bytes]:
-    step = step_of(facts.path)
-    return (-1 if step is None else step, facts.mtime_ns, facts.path)
-
-
-def _pairs(one: FileFacts, other: FileFacts) -> bool:
-    first, second = _tensors(one), _tensors(other)
-    shared = sum(length for _, _, length in first & second)
-    longer = max(sum(length for _, _, length in tensors) for tensors in (first, second))
-    return shared > 0 and 2 * shared >= longer
-
-
-def _tensors(facts: FileFacts) -> set[tuple[str, str, int]]:
-    named = (region for region in facts.regions if region.kind == "tensor" and region.name)
-    return {(region.name, region.element, region.span.length) for region in named}
 
 
 def _split(path: bytes) -> tuple[list[bytes], list[bytes]]:

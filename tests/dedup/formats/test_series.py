@@ -1,11 +1,8 @@
 """Steps and series are read off paths as people write them."""
 
-import itertools
-
 import pytest
 
-from dedup.formats.series import FileFacts, in_series, is_kept_whole, series_key, step_of
-from dedup.values import Region, Span
+from dedup.formats.series import is_kept_whole, series_key, step_of
 
 
 @pytest.mark.parametrize(
@@ -73,40 +70,3 @@ def test_what_is_read_most_is_kept_whole(path: bytes) -> None:
 @pytest.mark.parametrize("path", [b"ckpt_40.pt", b"bestiary.pt", b"blast/ckpt.pt", b"finalize-1.pt", b"best/a/b/c.pt"])
 def test_a_word_inside_another_counts_for_nothing(path: bytes) -> None:
     assert not is_kept_whole(path)
-
-
-def facts(path: bytes, *tensors: tuple[str, int], mtime_ns: int = 0) -> FileFacts:
-    """Return a file of the given (name, length) tensors."""
-    starts = itertools.accumulate((length for _, length in tensors), initial=0)
-    regions = [
-        Region(Span(start, length), "tensor", "f32", name)
-        for start, (name, length) in zip(starts, tensors, strict=False)
-    ]
-    return FileFacts(path, mtime_ns, sum(length for _, length in tensors), regions)
-
-
-def test_a_series_is_newest_first_whatever_the_order_it_came_in() -> None:
-    steps = [facts(b"ckpt_%d.pt" % step, ("w", 800), ("b", 8)) for step in (9, 80, 700)]
-
-    for order in itertools.permutations(steps):
-        assert in_series(order) == [steps[::-1]]
-
-
-def test_without_a_step_time_decides() -> None:
-    old, new = (facts(b"model.pt", ("w", 800), mtime_ns=at) for at in (1, 2))
-
-    assert in_series([old, new]) == [[new, old]]
-
-
-def test_files_whose_tensors_differ_are_no_series() -> None:
-    assert in_series([facts(b"ckpt_1.pt", ("w", 800)), facts(b"ckpt_2.pt", ("w", 400), ("v", 400))]) == []
-
-
-def test_a_tensor_that_was_added_does_not_break_a_series() -> None:
-    files = [facts(b"ckpt_1.pt", ("w", 800)), facts(b"ckpt_2.pt", ("w", 800), ("extra", 8))]
-
-    assert in_series(files) == [files[::-1]]
-
-
-def test_files_without_tensors_are_no_series() -> None:
-    assert in_series([facts(b"ckpt_1.pt"), facts(b"ckpt_2.pt")]) == []
