@@ -188,6 +188,12 @@ class ObjectArchived(StoreError):
     retry = Retry.LATER
 
 
+class SpeedUnavailable(StoreError):
+    """The provider has no room for expedited restores at this moment. Nothing was started or changed."""
+
+    retry = Retry.LATER
+
+
 class ChecksumRefused(StoreError):
     """The store computed another checksum than the one sent: the bytes were damaged on the way."""
 

@@ -55,6 +55,12 @@ class Bill:
         price = offered[speed.lower()]
         self._add("retrieval", price.nano_per_request + Fraction(price.nano_per_gib * size, GIB))
 
+    def extension(self, storage_class: str, speed: str) -> None:
+        """Bill the request that moves the expiry of a copy that is there: it alone, no retrieval."""
+        offered = self.book.price(storage_class).restore
+        assert offered is not None
+        self._add("retrieval", Fraction(offered[speed.lower()].nano_per_request))
+
     def hold(self, stored: StoredObject, until_ns: int) -> None:
         """Bill an object's storage up to *until_ns*, and its restored copy's."""
         span = until_ns - stored.billed_to_ns

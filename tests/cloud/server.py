@@ -217,6 +217,7 @@ class Cloud:
         if seconds is None or days < 1:
             raise Refused("InvalidArgument", f"{speed} for {days} days is not offered for {stored.storage_class}")
         if look == "warm":
+            self.bill.extension(stored.storage_class, speed)
             return self._extend(stored, days, now)
         if speed == "Expedited" and not self.expedited_available:
             raise Refused("GlacierExpeditedRetrievalNotAvailable")

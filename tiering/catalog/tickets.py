@@ -3,8 +3,8 @@
 A ticket has files; its files need packs; one restores row per pack is shared by all tickets that want it.
 """
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Select, bindparam, func, insert, select, update
@@ -48,6 +48,8 @@ class NewTicket:
     quote: str
     file_ids: tuple[int, ...]
     pack_nos: tuple[int, ...]
+    pack_speeds: Mapping[int, str] = field(default_factory=dict)
+    """Of packs that are wanted at another speed than the ticket's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,7 @@ class RestoreRow:
     key: str
     tier: str
     storage_class: str
+    size: int
 
 
 def open_ticket(tx: Tx, new: NewTicket, *, running: Collection[int] = ()) -> int:
@@ -97,8 +100,9 @@ def open_ticket(tx: Tx, new: NewTicket, *, running: Collection[int] = ()) -> int
         tx.conn.execute(insert(ticket_files), rows)
     for batch in batches(new.pack_nos):
         tx.conn.execute(insert(ticket_packs), [{"ticket_no": ticket_no, "pack_no": pack_no} for pack_no in batch])
-        _want(tx, [pack_no for pack_no in batch if pack_no not in running], new.speed)
-        _follow(tx, [pack_no for pack_no in batch if pack_no in running], new.speed)
+        speeds = {pack_no: new.pack_speeds.get(pack_no, new.speed) for pack_no in batch}
+        _want(tx, {pack_no: speed for pack_no, speed in speeds.items() if pack_no not in running})
+        _follow(tx, {pack_no: speed for pack_no, speed in speeds.items() if pack_no in running})
     _record(tx, ticket_no)
     return ticket_no
 
@@ -182,13 +186,38 @@ def forget_restore(tx: Tx, pack_no: int, *, state: str) -> None:
 
 
 def raise_speed(tx: Tx, pack_nos: Sequence[int], speed: str) -> None:
-    """Ask for *speed* where a pack on its way was asked for more slowly; never the other way."""
-    slower = SPEEDS[: SPEEDS.index(speed)]
+    """Ask again, for *speed*, for packs that are on their way; the caller knows that it is faster than theirs."""
     for batch in batches(pack_nos):
         condition = restores.c.pack_no.in_(batch) & restores.c.state.in_(("wanted", "warming"))
-        tx.conn.execute(
-            update(restores).where(condition, restores.c.speed.in_(slower)).values(speed=speed, state="wanted")
+        tx.conn.execute(update(restores).where(condition).values(speed=speed, state="wanted"))
+
+
+def set_speed(tx: Tx, pack_no: int, *, state: str, speed: str) -> None:
+    """Note at which speed a pack is being restored after all."""
+    tx.conn.execute(update(restores).where(restores.c.pack_no == pack_no).values(state=state, speed=speed))
+
+
+def set_terms(tx: Tx, ticket_no: int, *, speed: str, quote: str) -> None:
+    """Note that a ticket was given another speed, and what it costs with that."""
+    tx.conn.execute(update(tickets).where(tickets.c.ticket_no == ticket_no).values(speed=speed, quote=quote))
+    _record(tx, ticket_no)
+
+
+def without_files(tx: Tx, pack_nos: Collection[int]) -> list[int]:
+    """Return the open tickets that wait for all of these packs and for no file, oldest first."""
+    has_files = select(ticket_files.c.ticket_no)
+    found: dict[int, int] = {}
+    for batch in batches(pack_nos):
+        query = (
+            select(ticket_packs.c.ticket_no, func.count())
+            .join(tickets, tickets.c.ticket_no == ticket_packs.c.ticket_no)
+            .where(ticket_packs.c.pack_no.in_(batch), tickets.c.state == "open")
+            .where(ticket_packs.c.ticket_no.not_in(has_files))
+            .group_by(ticket_packs.c.ticket_no)
         )
+        for number, count in tx.conn.execute(query):
+            found[number] = found.get(number, 0) + count
+    return sorted(number for number, count in found.items() if count == len(pack_nos))
 
 
 def close_files(tx: Tx, ticket_no: int, outcomes: Sequence[tuple[int, str, str]]) -> None:
@@ -224,20 +253,21 @@ def count_waiting(tx: Tx, ticket_no: int) -> int:
     return int(tx.conn.execute(query).scalar_one())
 
 
-def _follow(tx: Tx, pack_nos: Sequence[int], speed: str) -> None:
-    """Wait for packs that are being restored, at whatever speed that is; *speed* where it is not known."""
-    if not pack_nos:
+def _follow(tx: Tx, speeds: Mapping[int, str]) -> None:
+    """Wait for packs that are being restored, at whatever speed that is; the one given where it is not known."""
+    if not speeds:
         return
     dialect = sqlite if tx.is_sqlite else postgresql
     statement = dialect.insert(restores)
     statement = statement.on_conflict_do_update(
         index_elements=["pack_no"], set_={"state": "warming"}, where=restores.c.state == "done"
     )
-    tx.conn.execute(statement, [{"pack_no": pack_no, "state": "warming", "speed": speed} for pack_no in pack_nos])
+    rows = [{"pack_no": pack_no, "state": "warming", "speed": speed} for pack_no, speed in speeds.items()]
+    tx.conn.execute(statement, rows)
 
 
-def _want(tx: Tx, pack_nos: Sequence[int], speed: str) -> None:
-    if not pack_nos:
+def _want(tx: Tx, speeds: Mapping[int, str]) -> None:
+    if not speeds:
         return
     dialect = sqlite if tx.is_sqlite else postgresql
     statement = dialect.insert(restores)
@@ -246,7 +276,8 @@ def _want(tx: Tx, pack_nos: Sequence[int], speed: str) -> None:
         set_={"state": "wanted", "speed": statement.excluded.speed, "requested_ns": None, "warm_until_ns": None},
         where=restores.c.state == "done",
     )
-    tx.conn.execute(statement, [{"pack_no": pack_no, "state": "wanted", "speed": speed} for pack_no in pack_nos])
+    rows = [{"pack_no": pack_no, "state": "wanted", "speed": speed} for pack_no, speed in speeds.items()]
+    tx.conn.execute(statement, rows)
 
 
 def _restores() -> Select[*tuple[Any, ...]]:
@@ -259,6 +290,7 @@ def _restores() -> Select[*tuple[Any, ...]]:
         packs.c.key,
         packs.c.tier,
         packs.c.storage_class,
+        packs.c.size,
     ).join(packs, packs.c.pack_no == restores.c.pack_no)
 
 

@@ -19,10 +19,10 @@ from tiering.jobs.charges import charge
 from tiering.jobs.context import Context
 from tiering.jobs.recall import recall
 from tiering.jobs.reports import JobReport, Skip, Skipped
+from tiering.jobs.restore_asking import ask, extend
 from tiering.jobs.restore_cost import became_ready_ns, book_copy, promised_ns
 from tiering.jobs.restore_looks import looks
 from tiering.jobs.tally import NamedFile
-from tiering.jobs.tickets import ask, extend
 from tiering.stores.base import ObjectInfo, Readability
 
 # Copies expire at midnight UTC. One that is used now must outlast the recall; one that still waits for others (space,

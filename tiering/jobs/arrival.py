@@ -19,6 +19,7 @@ from tiering.errors import (
     FrostlineError,
     IntegrityError,
     NoSpace,
+    ObjectArchived,
     SourceChanged,
     SourceError,
     SourceRefused,
@@ -362,6 +363,7 @@ def _kind(error: Exception) -> Skip:
         (SourceRefused, Skip.REFUSED),
         (SourceError, Skip.CHANGED),
         (NoSpace, Skip.NO_SPACE),
+        (ObjectArchived, Skip.WAITING),  # its copy went a moment ago: the ticket asks again
         (StoreError, Skip.UNREADABLE),
     )
     return next((kind for type_, kind in kinds if isinstance(error, type_)), Skip.OTHER)

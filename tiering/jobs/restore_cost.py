@@ -4,7 +4,7 @@ Used by tickets and advance. A restore is paid by speed when it is requested; it
 storage from when it is there until it expires, and is booked, whole, when it is first seen.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from policies.amounts import GIB
@@ -38,20 +38,37 @@ class Quote:
     """The longest it should take, as the provider documents it."""
 
 
-def quote(ctx: Context, cold: Sequence[PackRow], *, speed: str, hours_of: Sequence[PackRow] = ()) -> Quote:
-    """Return what restoring the packs *cold* costs and takes; *hours_of* are further packs that must be waited for."""
+def quote(
+    ctx: Context,
+    cold: Sequence[PackRow],
+    *,
+    speed: str | Mapping[int, str],
+    hours_of: Sequence[PackRow] = (),
+    raised: Sequence[PackRow] = (),
+) -> Quote:
+    """Return what restoring the packs *cold* costs and takes at *speed*, one for all or by pack number.
+
+    *hours_of* are further packs that must be waited for; *raised* those that are being restored more slowly: a faster
+    request is paid on top, their copies are not paid again.
+    """
     book = price_book(ctx.config)
+
+    def at(row: PackRow) -> str:
+        return speed if isinstance(speed, str) else speed[row.pack_no]
+
     # A copy goes at the midnight (UTC) after its days are over: up to a day more.
     copy_ns = (ctx.config.recall.restore_days + 1) * NS_PER_DAY
-    usd_nano = sum(request_nano(ctx, book, row, speed) + copy_nano(ctx, book, row, copy_ns) for row in cold)
-    hours = max((restore_hours(row.storage_class, speed) for row in (*cold, *hours_of)), default=0.0)
+    usd_nano = sum(request_nano(ctx, book, row, at(row)) for row in (*cold, *raised))
+    usd_nano += sum(copy_nano(ctx, book, row, copy_ns) for row in cold)
+    hours = max((restore_hours(row.storage_class, at(row)) for row in (*cold, *raised, *hours_of)), default=0.0)
     return Quote(sum(row.size for row in cold), len(cold), usd_nano, hours)
 
 
-def quotes(ctx: Context, cold: Sequence[PackRow]) -> dict[str, Quote]:
+def quotes(ctx: Context, cold: Sequence[PackRow], *, raised: Sequence[PackRow] = ()) -> dict[str, Quote]:
     """Return speed -> quote, the slowest first, of the speeds that one of the packs' classes offers."""
-    offered = [speed for speed in SPEEDS if any(offered_speed(row.storage_class, speed) == speed for row in cold)]
-    return {speed: quote(ctx, cold, speed=speed) for speed in offered}
+    every = (*cold, *raised)
+    offered = [speed for speed in SPEEDS if any(offered_speed(row.storage_class, speed) == speed for row in every)]
+    return {speed: quote(ctx, cold, speed=speed, raised=raised) for speed in offered}
 
 
 def request_nano(ctx: Context, book: PriceBook, pack: PackRow, speed: str) -> int:
@@ -77,6 +94,14 @@ def book_request(ctx: Context, tx: Tx, pack: PackRow, speed: str) -> None:
     nano = request_nano(ctx, book, pack, speed)
     reason = f"restore {pack.key} at speed {speed}"
     _book(tx, book, pack, nano, op_id=f"restore:{pack.pack_no}:{tx.now_ns}", reason=reason)
+
+
+def book_extension(ctx: Context, tx: Tx, pack: PackRow, speed: str) -> None:
+    """Book the request that moved the end of a copy: it alone is billed (docs.aws.amazon.com, "RestoreObject")."""
+    book = price_book(ctx.config)
+    offered = book.price(price_class(ctx, pack.tier, pack.storage_class)).restore
+    nano = offered[offered_speed(pack.storage_class, speed)].nano_per_request if offered is not None else 0
+    _book(tx, book, pack, nano, op_id=f"extend:{pack.pack_no}:{tx.now_ns}", reason=f"keep {pack.key} readable")
 
 
 def book_copy(ctx: Context, tx: Tx, pack: PackRow, *, from_ns: int, until_ns: int) -> None:

@@ -14,6 +14,7 @@ from tiering.errors import (
     NoSpace,
     ObjectArchived,
     ObjectExists,
+    SpeedUnavailable,
     StoreDenied,
     StoreError,
     StoreUnavailable,
@@ -175,7 +176,7 @@ def _of_object(code: str, call: Call, what: str) -> FrostlineError | None:
             hint="run: frostline scrub; see docs/runbook.md#corrupt-pack",
         )
     if code == "GlacierExpeditedRetrievalNotAvailable":
-        return StoreError(what, now="no restore was started", hint="choose --speed standard, or try again later")
+        return SpeedUnavailable(what, now="no restore was started", hint="choose --speed standard, or try again later")
     return None
 
 
