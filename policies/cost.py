@@ -13,6 +13,8 @@ from policies.price_fields import PriceBookError
 from policies.prices import MONTH_HOURS, ClassPrice, PriceBook, Step
 
 HOURS_PER_DAY = 24
+UNIT = GIB * MONTH_HOURS
+"""How many of the amounts that rate() returns make one nano-dollar."""
 
 
 def accrue(book: PriceBook, storage_class: str, size_bytes: int, *, hours: int, objects: int = 0) -> int:
@@ -23,15 +25,19 @@ def accrue(book: PriceBook, storage_class: str, size_bytes: int, *, hours: int, 
     a smallest billed size matters. Raises ValueError on negative amounts, PriceBookError on an unknown class.
     """
     _refuse_negative(size_bytes=size_bytes, hours=hours, objects=objects)
+    return rate(book, storage_class, size_bytes, objects=objects) * hours // UNIT
+
+
+def rate(book: PriceBook, storage_class: str, size_bytes: int, *, objects: int = 0) -> int:
+    """Return what the same costs for one hour, exactly: in 1/UNIT nano-dollars, so that hours add up unrounded."""
     price = book.price(storage_class)
-    total = _graduated(_billed_bytes(price, size_bytes, objects), price.storage) * hours
+    total = _graduated(_billed_bytes(price, size_bytes, objects), price.storage)
     for other, overhead_bytes in price.overhead:
         # Marginal: the overhead is far below the first step of any class.
-        total += overhead_bytes * objects * book.price(other).storage[0].nano_per_gib * hours
-    nano = total // (GIB * MONTH_HOURS)
+        total += overhead_bytes * objects * book.price(other).storage[0].nano_per_gib
     if price.monitor_nano_per_object_month and objects and size_bytes >= price.monitor_min_bytes * objects:
-        nano += price.monitor_nano_per_object_month * objects * hours // MONTH_HOURS
-    return nano
+        total += price.monitor_nano_per_object_month * objects * GIB
+    return total
 
 
 def accrue_at(nano_per_gib_month: int, size_bytes: int, *, hours: int) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 
 from policies.price_fields import Fields, PriceBookError, as_mapping
 
-STORAGE = ("storage_gib_month", "access_tiers")
+STORAGE = ("storage_gib_month", "access_tiers", "archive_tiers")
 REQUESTS = ("put_1k", "get_1k", "transition_in_1k", "monitor_1k_month")
 
 

@@ -77,6 +77,8 @@ class ClassPrice:
     """Objects below this are not monitored (and never move)."""
     access_tiers: tuple["AccessTier", ...] = ()
     """How a class that cools by itself is priced by idle age, warmest first; empty for all others."""
+    archive_tiers: tuple["AccessTier", ...] = ()
+    """Further steps that a bucket's owner may switch on, each from its after_days or later; to be restored from."""
 
     @property
     def is_archive(self) -> bool:
@@ -201,7 +203,8 @@ def _parse_class(name: str, data: Any) -> ClassPrice:
             f"{where}.monitor_1k_month", fields.optional("monitor_1k_month", 0), per=1000
         ),
         monitor_min_bytes=integer(f"{where}.monitor_min_kib", fields.optional("monitor_min_kib", 0)) * 1024,
-        access_tiers=_access_tiers(f"{where}.access_tiers", fields.optional("access_tiers", [])),
+        access_tiers=_access_tiers(f"{where}.access_tiers", fields.optional("access_tiers", []), begins=True),
+        archive_tiers=_access_tiers(f"{where}.archive_tiers", fields.optional("archive_tiers", []), begins=False),
     )
     fields.done()
     return price
@@ -226,15 +229,17 @@ def _parse_restore(where: str, data: Any) -> Mapping[str, RestorePrice]:
     return parsed
 
 
-def _access_tiers(where: str, data: Any) -> tuple[AccessTier, ...]:
+def _access_tiers(where: str, data: Any, *, begins: bool) -> tuple[AccessTier, ...]:
     tiers: list[AccessTier] = []
     for i, raw in enumerate(data):
         fields = Fields(f"{where}[{i}]", raw)
         tier = AccessTier(fields.text("name"), fields.integer("after_days"), fields.nano("usd_gib_month"))
         fields.done()
         after = tiers[-1] if tiers else None
-        if (after is None and tier.after_days != 0) or (after is not None and tier.after_days <= after.after_days):
-            raise PriceBookError(f"{where}[{i}].after_days: must begin at 0 and rise")
+        if (after is None and (tier.after_days == 0) != begins) or (
+            after is not None and tier.after_days <= after.after_days
+        ):
+            raise PriceBookError(f"{where}[{i}].after_days: must {'begin at 0 and ' if begins else ''}rise")
         if after is not None and tier.nano_per_gib > after.nano_per_gib:
             raise PriceBookError(f"{where}[{i}].usd_gib_month: must not be dearer than the tier before")
         tiers.append(tier)

@@ -21,8 +21,8 @@ from tiering.jobs.charges import charge
 
 BUCKET = "vault"
 ROUNDING = 40
-"""Nano-dollars: what is stored is rounded down at each change of what is held. Retrievals and copies are rounded one by
-one, by less than a nano-dollar each: there as many are allowed as there are lines, if those are more.
+"""Nano-dollars: early deletions, retrievals and copies are rounded one by one, by less than a nano-dollar each: of the
+last two as many are allowed as there are lines, if those are more. Storage is carried exactly, requests are whole.
 """
 TWO_CLASSES = {"standard": "STANDARD", "archive": "GLACIER"}
 _KIND_OF = {
@@ -77,7 +77,8 @@ class Site:
         bill = self.billed()
         bill.subtract(self.probing)
         found = {kind: booked[kind] - bill[kind] for kind in sorted(booked | bill)}
-        allowed = {"retrieval": max(ROUNDING, lines_of(lab, "cost.retrieval"))}
+        tiers = len(lab.context.config.tiers)  # storage is exact but for the last nano-dollar of each
+        allowed = {"requests": 0, "storage": tiers, "retrieval": max(ROUNDING, lines_of(lab, "cost.retrieval"))}
         return {kind: nano for kind, nano in found.items() if abs(nano) > allowed.get(kind, ROUNDING)}
 
     def run(self, hours: float) -> None:

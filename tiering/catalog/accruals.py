@@ -1,23 +1,26 @@
-"""What accrual asks of the ledger: bytes held at a moment, and how far it has come. Used by tiering.jobs.accrue.
+"""What accrual asks of the ledger: bytes held at a moment, and how far it has come. Used by tiering.jobs.storage_hours.
 
 Balances are summed from entries by their time, so that hours missed while nothing ran can be booked later, and an
 auditor can recompute each of them from the ledger alone.
 """
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Integer, and_, case, false, func, literal, or_, select
+from sqlalchemy import Integer, Select, and_, case, delete, false, func, insert, literal, or_, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from tiering.catalog import ledger
 from tiering.catalog.accounts import BYTE, PAYABLE, UNIT_OF
-from tiering.catalog.tables import ledger_entries, ledger_lines, packs
+from tiering.catalog.tables import ledger_entries, ledger_lines, meta, pack_notes, packs
 from tiering.catalog.transaction import Tx
 from tiering.catalog.values import PackState
 
 KIND = "accrue"
+_CARRY = "accrue:carry"
 _STANDING = (PackState.LIVE, PackState.DOOMED, PackState.DELETING)
 
 Held = Counter[tuple[str, str]]
@@ -116,6 +119,75 @@ def came(tx: Tx, *, since_ns: int, small: Mapping[str, int]) -> list[tuple[int, 
         (at_ns, tier, storage_class, Standing(1, int(size), int(is_small), int(size) * int(is_small)))
         for at_ns, tier, storage_class, size, is_small in tx.conn.execute(query)
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Cooling:
+    """The packs of one tier that stand in a class which cools by itself."""
+
+    tier: str
+    storage_class: str
+    min_bytes: int
+    """Smaller ones stay where they are."""
+    after_ns: tuple[int, ...]
+    """Of each step, warmest first: the idle age from which a pack is on it."""
+
+
+Steps = list[tuple[int, int]]
+"""Of each step: (objects, bytes)."""
+
+
+def cooled(tx: Tx, cooling: Cooling, *, at_ns: int) -> Steps:
+    """Return what is on each step at that moment; what came, or was read, since counts as on the first one."""
+    steps: Steps = []
+    for number, after_ns in enumerate(cooling.after_ns):
+        colder_ns = cooling.after_ns[number + 1] if number + 1 < len(cooling.after_ns) else None
+        query = _cooling(cooling, func.count(), func.coalesce(func.sum(packs.c.size), 0))
+        query = query.where(packs.c.created_ns < at_ns)
+        if number:
+            query = query.where(at_ns - after_ns > _WARM)
+        if colder_ns is not None:
+            query = query.where(at_ns - colder_ns <= _WARM)
+        count, size_bytes = tx.conn.execute(query).one()
+        steps.append((int(count), int(size_bytes)))
+    return steps
+
+
+def coolings(
+    tx: Tx, cooling: Cooling, *, since_ns: int, until_ns: int, unit_ns: int
+) -> list[tuple[int, int, int, int]]:
+    """Return (when, step, objects, bytes) of packs that come to a step with since <= time < until: to the first by
+    coming into the class, to others by age. Times are rounded down to *unit_ns*.
+    """
+    found: list[tuple[int, int, int, int]] = []
+    for number, after_ns in enumerate(cooling.after_ns):
+        moment = (_WARM + after_ns) if number else packs.c.created_ns
+        unit = (moment // unit_ns).label("unit")
+        query = _cooling(cooling, unit, func.count(), func.sum(packs.c.size))
+        query = query.where(moment >= since_ns, moment < until_ns).group_by(unit)
+        found += [(int(at) * unit_ns, number, int(count), int(size)) for at, count, size in tx.conn.execute(query)]
+    return sorted(found)
+
+
+_WARM = case((pack_notes.c.read_ns > packs.c.created_ns, pack_notes.c.read_ns), else_=packs.c.created_ns)
+
+
+def _cooling(cooling: Cooling, *columns: ColumnElement[Any]) -> Select[Any]:
+    joined = packs.outerjoin(pack_notes, pack_notes.c.pack_no == packs.c.pack_no)
+    is_there = packs.c.tier == cooling.tier, packs.c.storage_class == cooling.storage_class
+    return select(*columns).select_from(joined).where(_stands(), *is_there, packs.c.size >= cooling.min_bytes)
+
+
+def carried(tx: Tx) -> dict[str, int]:
+    """Return what accrual has not booked yet because it is less than a nano-dollar, by whom it is owed for."""
+    text = tx.conn.execute(select(meta.c.value).where(meta.c.key == _CARRY)).scalar()
+    return dict(json.loads(text)) if text else {}
+
+
+def carry(tx: Tx, rests: Mapping[str, int]) -> None:
+    """Keep *rests* for the next entry, with this transaction."""
+    tx.conn.execute(delete(meta).where(meta.c.key == _CARRY))
+    tx.conn.execute(insert(meta), {"key": _CARRY, "value": json.dumps(dict(rests), sort_keys=True)})
 
 
 def _stands() -> ColumnElement[bool]:

@@ -15,7 +15,7 @@ from sqlalchemy import delete, insert, select, update
 
 from dedup.recipe_id import recipe_key
 from dedup.values import Block, ChunkPart, Digest, Fingerprint, Recipe, RecipeId
-from tiering.catalog import ledger, packs, recipes, unresolved
+from tiering.catalog import ledger, pack_notes, packs, recipes, unresolved
 from tiering.catalog.accounts import Line
 from tiering.catalog.chunks import recipe_spots
 from tiering.catalog.ledger import PostedEntry
@@ -252,6 +252,10 @@ def _pins(tx: Tx, found: Sequence[Value], done: Replayed) -> None:
     done.pins.update({(record["root"], record["path"]): bool(record["pinned"]) for record in found})
 
 
+def _packs_read(tx: Tx, found: Sequence[Value], done: Replayed) -> None:
+    pack_notes.restore_reads(tx, {key: at_ns for record in found for key, at_ns in record["packs"].items()})
+
+
 def _tickets(tx: Tx, found: Sequence[Value], done: Replayed) -> None:
     done.tickets.update({int(record["ticket_no"]): record for record in found})
 
@@ -280,6 +284,7 @@ _IN_ORDER: dict[str, Callable[[Tx, Sequence[Value], Replayed], None]] = {
     "store": _stores,
     "root": _roots,
     "pack": _packs,
+    "packs_read": _packs_read,
     "blocks": _blocks,
     "version": _versions,
     "version_end": _version_ends,

@@ -138,6 +138,14 @@ packs = Table(
 )
 Index("packs_by_state", packs.c.state)
 
+pack_notes = Table(  # of the few packs of which there is something to say beside their row
+    "pack_notes",
+    metadata,
+    Column("pack_no", Key, ForeignKey("packs.pack_no"), primary_key=True, autoincrement=False),
+    Column("read_ns", BigInteger),  # last read, of a pack in a class that cools by itself
+    Column("locked_until_ns", BigInteger),  # the store refuses to delete it before (Object Lock)
+)
+
 codecs = Table("codecs", metadata, Column("codec_no", Integer, primary_key=True), Column("name", Text, unique=True))
 
 blocks = Table(

@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from policies.globs import compile_glob
 from tiering.clock import NS_PER_DAY, NS_PER_S
+from tiering.config.archive_access import check_archive_access
 from tiering.config.quantities import Duration, OptionalDuration, Schedule, Size
 from tiering.config.section import Section, absolute_path, known_timezone, plain_name
 
@@ -184,6 +185,14 @@ class TierConfig(Section):
         {},
         description="Put on every new object, so that the provider's bill can be split by them; at most ten.",
     )
+    archive_access_days: int = Field(
+        0,
+        ge=0,
+        le=730,
+        description="Of a tier in INTELLIGENT_TIERING: after how many days without reading the bucket's own "
+        "configuration archives objects (90 or more); 0: it does not. What is archived must be restored.",
+    )
+    deep_archive_access_days: int = Field(0, ge=0, le=730, description="The same for Deep Archive Access (180 on).")
     usd_per_gib_month: float | None = Field(
         None,
         ge=0,
@@ -205,6 +214,11 @@ class TierConfig(Section):
         if len(value) > MAX_TAGS or any(len(name) > 128 or len(text) > 256 for name, text in value.items()):
             raise ValueError(f"S3 takes at most {MAX_TAGS} tags, names up to 128 and values up to 256 characters")
         return value
+
+    @model_validator(mode="after")
+    def _archives_as_s3_does(self) -> "TierConfig":
+        check_archive_access(self.storage_class, self.archive_access_days, self.deep_archive_access_days)
+        return self
 
     @property
     def is_local(self) -> bool:

@@ -13,9 +13,9 @@ from policies.values import HOT
 from tiering.catalog import accounts, accruals, files, ledger, sums
 from tiering.catalog.transaction import Tx
 from tiering.jobs import disk_check, store_check
-from tiering.jobs.accrue import AVOIDED, REALISED
 from tiering.jobs.context import Context
 from tiering.jobs.findings import Findings
+from tiering.jobs.storage_rates import AVOIDED, REALISED
 
 NANO = 1_000_000_000
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from policies.amounts import GIB
-from policies.prices import LOCAL, PriceBook
+from policies.prices import PriceBook
 from tiering.catalog import accounts, ledger
 from tiering.catalog.accounts import Amounts
 from tiering.catalog.open import Catalog
@@ -18,7 +18,9 @@ from tiering.config import Config
 from tiering.config.policy import price_book
 from tiering.errors import FrostlineError
 from tiering.jobs.context import Context, OpenTier
-from tiering.stores.metered import METADATA, Meter, Usage
+from tiering.jobs.pack_reads import note_reads
+from tiering.jobs.price_class import price_class_of
+from tiering.stores.metered import Meter, Usage
 
 # What AWS bills at the price of a PUT, a GET, or not at all. A LIST counts as a PUT of class STANDARD, whatever the
 # class of what it lists (aws.amazon.com/s3/pricing, "Requests & data retrievals").
@@ -30,17 +32,13 @@ _AS_TRANSITION = "copy"
 
 
 def price_class(ctx: Context, tier: str, storage_class: str = "") -> str:
-    """Return the price book's class for objects of *storage_class* ("": the tier's own) in *tier*.
-
-    LOCAL, where requests are free, for a directory and wherever the operator's own price says that the book does not
-    apply.
-    """
-    return _price_class(ctx.config, tier, storage_class)
+    """Return price_class_of() for the configuration in use."""
+    return price_class_of(ctx.config, tier, storage_class)
 
 
 def charge(ctx: Context, *, reason: str) -> int:
     """Book what all stores were asked since the last call; see charge_meters."""
-    meters = [(tier.name, tier.meter) for tier in _metered_once(ctx)]
+    meters = [(tier.name, tier.meter) for tier in metered_once(ctx)]
     return charge_meters(ctx.catalog, ctx.config, meters, reason=reason)
 
 
@@ -68,6 +66,7 @@ def charge_meters(catalog: Catalog, config: Config, meters: Sequence[tuple[str, 
     if all(meter.snapshot().is_empty for _, meter in meters):
         return 0  # most commands that only look; they need no price book
     book = price_book(config)
+    note_reads(config, catalog, book, meters)
     total = 0
     for tier, meter in meters:
         usage = meter.take()
@@ -83,16 +82,8 @@ def charge_meters(catalog: Catalog, config: Config, meters: Sequence[tuple[str, 
     return total
 
 
-def _price_class(config: Config, tier: str, storage_class: str = "") -> str:
-    configured = config.tiers[tier]
-    if configured.is_local or configured.usd_per_gib_month is not None:
-        return LOCAL
-    if storage_class == METADATA:
-        return config.metadata.storage_class
-    return storage_class or configured.storage_class
-
-
-def _metered_once(ctx: Context) -> Iterator[OpenTier]:
+def metered_once(ctx: Context) -> Iterator[OpenTier]:
+    """Yield one tier for each distinct meter."""
     seen: set[int] = set()
     for tier in (*ctx.tiers.values(), ctx.metadata):
         if id(tier.meter) not in seen:
@@ -103,17 +94,17 @@ def _metered_once(ctx: Context) -> Iterator[OpenTier]:
 def _priced(config: Config, book: PriceBook, tier: str, usage: Usage) -> tuple[Amounts, int]:
     requests = transitions = 0
     for (kind, storage_class), times in usage.requests.items():
-        price = book.price(_price_class(config, tier, storage_class))
+        price = book.price(price_class_of(config, tier, storage_class))
         if kind == _AS_PUT:
             requests += price.put_nano * times
         elif kind in _AS_GET:
             requests += price.get_nano * times
         elif kind == _AS_LIST:
-            requests += book.price(_price_class(config, tier, "STANDARD")).put_nano * times
+            requests += book.price(price_class_of(config, tier, "STANDARD")).put_nano * times
         elif kind == _AS_TRANSITION:
             transitions += price.put_nano * times
     retrieval = sum(
-        book.price(_price_class(config, tier, name)).retrieval_nano_per_gib * size_bytes // GIB
+        book.price(price_class_of(config, tier, name)).retrieval_nano_per_gib * size_bytes // GIB
         for name, size_bytes in usage.down.items()
     )
     amounts = Amounts()

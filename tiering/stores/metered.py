@@ -10,6 +10,7 @@ from threading import Lock
 from typing import BinaryIO, TypeVar
 
 from dedup.values import Span
+from tiering.clock import NS_PER_S, Clock
 from tiering.stores.archive import ARCHIVE_CLASSES
 from tiering.stores.base import ArchiveStore, ObjectInfo, Store
 from tiering.stores.options import COPY_PART_BYTES, ONE_COPY_BYTES
@@ -28,6 +29,7 @@ _HEADS_WITH = frozenset({"restore", "copy"})
 METADATA = "metadata"
 """Stands for a class: that of recipes, segments and the ownership file, whatever the tier's own is."""
 _PACKS = "packs/"
+_HOUR_NS = 3600 * NS_PER_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,19 @@ class Meter:
         self._requests: Counter[tuple[str, str]] = Counter()
         self._up = 0
         self._down: Counter[str] = Counter()
+        self._reads: dict[tuple[str, int], int] = {}
+
+    def read(self, key: str, at_ns: int) -> None:
+        """Note that a pack was read."""
+        with self._lock:
+            self._reads[key, at_ns // _HOUR_NS] = at_ns
+
+    def take_reads(self) -> list[tuple[str, int]]:
+        """Return (key, last time) for each pack and hour in which it was read since the last call."""
+        with self._lock:
+            found = [(key, at_ns) for (key, _), at_ns in self._reads.items()]
+            self._reads.clear()
+            return found
 
     def add(self, kind: str, *, storage_class: str = "", times: int = 1, up: int = 0, down: int = 0) -> None:
         """Count *times* requests of *kind* and the bytes they moved."""
@@ -102,12 +117,13 @@ class Meter:
 class MeteredStore(Wrapper):
     """See the module docstring."""
 
-    def __init__(self, inner: Store, *, meter: Meter, part_size: int) -> None:
+    def __init__(self, inner: Store, *, meter: Meter, part_size: int, clock: Clock | None) -> None:
         """Count into *meter*. *part_size* is above what size a put goes up in parts, each of them a request; 0:
-        never.
+        never. *clock*: by which reads of packs are noted.
         """
         super().__init__(inner)
         self._meter = meter
+        self._clock = clock
         self._part_size = part_size
 
     def run(self, operation: Operation, call: Callable[[], T]) -> T:
@@ -136,6 +152,8 @@ class MeteredStore(Wrapper):
         """See Store."""
         data = super().get(key, span)
         self._meter.add("get", storage_class=_class_of("get", key), times=0, down=len(data))
+        if self._clock is not None and key.startswith(_PACKS):
+            self._meter.read(key, self._clock.now_ns())
         return data
 
     def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[ObjectInfo]:
@@ -182,7 +200,7 @@ def _class_of(kind: str, key: str) -> str:
     return METADATA if kind in {"get", "head"} and not key.startswith(_PACKS) else ""
 
 
-def metered(store: Store, *, meter: Meter, part_size: int = 0) -> Store:
-    """Return *store*, counting into *meter*."""
+def metered(store: Store, *, meter: Meter, part_size: int = 0, clock: Clock | None = None) -> Store:
+    """Return *store*, counting into *meter*; with a *clock*, noting when packs are read."""
     kind = MeteredArchive if isinstance(store, ArchiveStore) else MeteredStore
-    return kind(store, meter=meter, part_size=part_size)
+    return kind(store, meter=meter, part_size=part_size, clock=clock)

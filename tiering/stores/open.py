@@ -44,7 +44,7 @@ def open_store(
     not contacted yet. Raises ConfigError for a URL that cannot be meant, StoreUnavailable, StoreDenied, NoSpace.
     """
     store, part_size = open_provider(url, options=options, clock=clock, create=create and not read_only)
-    store = metered(store, meter=meter or Meter(), part_size=part_size)
+    store = metered(store, meter=meter or Meter(), part_size=part_size, clock=clock)
     store = limited(
         store,
         max_concurrency=options.max_concurrency,

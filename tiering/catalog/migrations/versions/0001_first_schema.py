@@ -19,6 +19,7 @@ KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 def upgrade() -> None:
     """Make the change."""
     _places()
+    _pack_notes()
     _chunks()
     _recipes()
     _files()
@@ -87,6 +88,17 @@ def _places() -> None:
         sa.UniqueConstraint("key"),
     )
     op.create_index("packs_by_state", "packs", ["state"], unique=False)
+
+
+def _pack_notes() -> None:
+    op.create_table(
+        "pack_notes",
+        sa.Column("pack_no", KEY, autoincrement=False, nullable=False),
+        sa.Column("read_ns", sa.BigInteger(), nullable=True),
+        sa.Column("locked_until_ns", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(["pack_no"], ["packs.pack_no"]),
+        sa.PrimaryKeyConstraint("pack_no"),
+    )
 
 
 def _chunks() -> None:
