@@ -37,13 +37,44 @@ def _entropy(counts: Any, n_log_n: Any, width: Any, place: Any) -> Any:
     weighed = 0.0
     for value in range(_VALUES):
         count = 0
-        for at in range(place, _PERIOD, width):
+        for at in range(place, counts.shape[0] >> 8, width):
             count += counts[(at << 8) + value]
         total += count
         seen += count > 0
         weighed += n_log_n[count]
     total = max(total, 1)
     return np.log2(total) - weighed / total + max(seen - 1, 0) / (2 * total * np.log(2.0))
+
+
+def _spend(data: Any, sizes: Any, n_log_n: Any, worth: Any, out: Any) -> None:
+    """Write to *out* the bits a word that the planes of *data* cost, plain and rotated; see dedup.codecs.sections.
+
+    *sizes* = bytes of a word, bytes before the first, runs, words of a run.
+    """
+    width, head = sizes[0], sizes[1]
+    words = (data.shape[0] - head) // width
+    runs, run = sizes[2], sizes[3]
+    if words <= runs * run:
+        runs, run = 1, words
+    step = (words - run) / (runs - 1) if runs > 1 else 0.0
+    counts = np.zeros(2 * _PERIOD * _VALUES, dtype=np.int64)
+    for k in range(runs):
+        start = head + int(k * step) * width
+        for at in range(start, start + run * width, width):
+            before = data[at + width - 1] >> 7
+            for place in range(width):
+                value = data[at + place]
+                counts[(place << 8) + value] += 1
+                turned = ((value << 1) | before) & 255
+                before = value >> 7
+                counts[((_PERIOD + place) << 8) + turned] += 1
+    for form in range(2):
+        out[form] = 0.0
+        for place in range(width):
+            bits = _ENTROPY(
+                counts[(form * _PERIOD + place) << 8 : (form * _PERIOD + place + 1) << 8], n_log_n, _PERIOD, 0
+            )
+            out[form] += bits if bits < 8.0 * worth else 8.0
 
 
 def _judge(counts: Any, n_log_n: Any, worth: Any, still: Any, tie: Any) -> Any:
@@ -83,6 +114,7 @@ _BOUNDS = planes_of(_FLOAT, 3)
 _TALLY = compiled(_tally, numba.types.void, array_in(1), _INT, _INT, _COUNTS)
 _ENTROPY = compiled(_entropy, _FLOAT, _COUNTS, _FLOATS, _INT, _INT)
 _JUDGE = compiled(_judge, _INT, _COUNTS, _FLOATS, _FLOAT, _FLOAT, _FLOAT)
+_SPEND = compiled(_spend, numba.types.void, array_in(1), planes_of(_INT, 4), _FLOATS, _FLOAT, _FLOATS)
 _GUESSES = compiled(_guesses, numba.types.void, array_in(1), _SIZES, _FLOATS, _BOUNDS, _COUNTS)
 
 
@@ -96,3 +128,12 @@ def guesses(
     found = np.empty(-(-len(data) // sizes[0]), dtype=np.int64)
     _GUESSES(data, sizes, n_log_n, bounds, found)
     return found
+
+
+def spend(
+    data: NDArray[np.uint8], sizes: tuple[int, int, int, int], n_log_n: NDArray[np.float64], worth: float
+) -> tuple[float, float]:
+    """Return the bits that a word of *data* costs split in planes, as it is and rotated; *sizes* as _spend's."""
+    found = np.empty(2)
+    _SPEND(data, sizes, n_log_n, worth, found)
+    return float(found[0]), float(found[1])

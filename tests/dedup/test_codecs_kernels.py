@@ -79,6 +79,16 @@ def test_words_are_guessed_the_same(pattern: bytes, width: int, head: int, count
     assert sections._guesses(data, step) == plain
 
 
+@settings(max_examples=60, deadline=None)
+@given(pattern=BYTES, width=WIDTHS, head=st.integers(0, 7), count=st.integers(1, 20_000))
+def test_planes_cost_the_same_by_entropy(pattern: bytes, width: int, head: int, count: int) -> None:
+    drawn = np.random.default_rng(count).standard_normal(count).astype({2: "<f2", 4: "<f4", 8: "<f8"}[width])
+    data = np.frombuffer(bytes(head % width) + drawn.tobytes() + pattern, dtype=np.uint8)
+    guess = (width, head % width)
+
+    assert sections._spent(data, guess) == pytest.approx(sections._plainly_spent(data, guess), abs=1e-6)
+
+
 def test_sorting_looks_at_nothing_but_the_base() -> None:
     """Words of a payload may be anything: positions in memory come from the base, which is as long."""
     base = np.zeros(10, dtype="<u2")
