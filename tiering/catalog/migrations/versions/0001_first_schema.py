@@ -6,7 +6,7 @@ Step of the catalog's schema, run by alembic.
 import sqlalchemy as sa
 from alembic import op
 
-from tiering.catalog.migrations import bucket_schema
+from tiering.catalog.migrations import bucket_schema, note_schema
 from tiering.catalog.schema import guards
 
 revision = "0001"
@@ -19,7 +19,7 @@ KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 def upgrade() -> None:
     """Make the change."""
     _places()
-    _pack_notes()
+    note_schema.create()
     _chunks()
     _recipes()
     _files()
@@ -88,17 +88,6 @@ def _places() -> None:
         sa.UniqueConstraint("key"),
     )
     op.create_index("packs_by_state", "packs", ["state"], unique=False)
-
-
-def _pack_notes() -> None:
-    op.create_table(
-        "pack_notes",
-        sa.Column("pack_no", KEY, autoincrement=False, nullable=False),
-        sa.Column("read_ns", sa.BigInteger(), nullable=True),
-        sa.Column("locked_until_ns", sa.BigInteger(), nullable=True),
-        sa.ForeignKeyConstraint(["pack_no"], ["packs.pack_no"]),
-        sa.PrimaryKeyConstraint("pack_no"),
-    )
 
 
 def _chunks() -> None:
