@@ -135,6 +135,8 @@ class PriceBook:
     restored_copy_class: str
     """The class at which the temporary copy of a restored object is billed."""
     sources: tuple[str, ...]
+    queue_nano: int = 0
+    """Per request to a queue that tells of restores."""
 
     def price(self, storage_class: str) -> ClassPrice:
         """Return the prices of a class; raises PriceBookError naming those there are."""
@@ -171,6 +173,7 @@ def parse_book(data: Mapping[str, Any]) -> PriceBook:
         energy=_energy(top.mapping("energy")),
         egress=_steps("book.egress_internet_gib", top.take("egress_internet_gib")),
         restored_copy_class=top.text("restored_copy_billed_at"),
+        queue_nano=nano("book.queue_requests_1m", top.optional("queue_requests_1m", 0), per=1_000_000),
         sources=tuple(_source(i, source) for i, source in enumerate(top.sequence("sources"))),
     )
     top.done()

@@ -6,6 +6,7 @@ from pydantic import Field, field_validator, model_validator
 
 from tiering.config.bucket import BucketConfig
 from tiering.config.placing import BudgetConfig, PlanningConfig
+from tiering.config.recall import RecallConfig
 from tiering.config.rule import RuleConfig
 from tiering.config.section import Section, plain_name
 from tiering.config.sections import (
@@ -15,7 +16,6 @@ from tiering.config.sections import (
     HotConfig,
     MetadataConfig,
     PricesConfig,
-    RecallConfig,
     ReleaseConfig,
     RootConfig,
     ScanConfig,

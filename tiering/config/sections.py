@@ -12,7 +12,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from policies.globs import compile_glob
-from tiering.clock import NS_PER_DAY, NS_PER_S
+from tiering.clock import NS_PER_S
 from tiering.config.archive_access import check_archive_access
 from tiering.config.quantities import Duration, OptionalDuration, Schedule, Size
 from tiering.config.section import Section, absolute_path, known_timezone, plain_name
@@ -312,31 +312,6 @@ class ReleaseConfig(Section):
         4096,
         alias="min_size",
         description="Smaller files stay: a placeholder takes about as much room, and recalling one costs a request.",
-    )
-
-
-class RecallConfig(Section):
-    """Bringing back."""
-
-    reserve_fraction: float = Field(
-        0.02, ge=0, lt=1, description="Part of the file system that recall leaves free. Lower: a full disk sooner."
-    )
-    cool_off_ns: Duration = Field(
-        NS_PER_DAY,
-        alias="cool_off",
-        description="A recalled file stays at least this long, so that it does not shuttle.",
-    )
-    speed: Literal["bulk", "standard", "expedited"] = Field(
-        "standard", description="Speed of archive restores nobody asked a speed for. Faster costs more."
-    )
-    restore_days: int = Field(
-        7, ge=1, le=90, description="Days a restored copy of an archived object stays readable, and billed."
-    )
-    budget_usd_per_day: float | None = Field(
-        None, ge=0, description="Archive restores that would cost more in 24 hours are refused, with the quote."
-    )
-    budget_usd_per_month: float | None = Field(
-        None, ge=0, description="The same for 730 hours. Without either there is no limit."
     )
 
 

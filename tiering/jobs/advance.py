@@ -22,12 +22,14 @@ from tiering.jobs.reports import JobReport, Skip, Skipped
 from tiering.jobs.restore_asking import ask, extend
 from tiering.jobs.restore_cost import became_ready_ns, book_copy, promised_ns
 from tiering.jobs.restore_looks import looks
+from tiering.jobs.restore_news import listen
 from tiering.jobs.tally import NamedFile
 from tiering.stores.base import ObjectInfo, Readability
 
-# Copies expire at midnight UTC. One that is used now must outlast the recall; one that still waits for others (space,
-# a busy file) is kept when it has less than a day.
+# Copies expire at midnight UTC. One that is used now must outlast the recall of all that is readable, at a pace that
+# any line keeps; one that still waits for others (space, a busy file) is kept when it has less than a day.
 EXTEND_NOW_NS = 3600 * NS_PER_S
+SLOWEST_BYTES_PER_S = 20_000_000
 EXTEND_BEFORE_NS = NS_PER_DAY
 
 # A skip of one of these kinds may go away on its own: the file stays on the ticket.
@@ -64,16 +66,22 @@ def advance(ctx: Context) -> JobReport:
 
 
 def _look(ctx: Context) -> list[str]:
-    """Note how readable each pack on its way is now; keep those that expire within the hour."""
+    """Note how readable each pack on its way is now, as far as nothing was heard of it; keep those that expire before
+    they can all be used.
+    """
+    heard = listen(ctx, lambda row, event: _note_ready(ctx, row, event.until_ns, ready_ns=event.at_ns))
     with ctx.catalog.read() as tx:
         on_the_way = [*ticket_rows.restores_in(tx, ("warming", "warm")), *ticket_rows.unseen(tx)]
-    trouble: list[str] = []
-    for row, seen in looks(ctx, on_the_way):
+    now_ns = ctx.clock.now_ns()
+    used_by_ns = now_ns + EXTEND_NOW_NS + sum(row.size for row in on_the_way) * NS_PER_S // SLOWEST_BYTES_PER_S
+    due = [row for row in on_the_way if heard.is_due(row, now_ns, ends_before_ns=used_by_ns)]
+    trouble = heard.trouble
+    for row, seen in looks(ctx, due):
         try:
             if isinstance(seen, StoreError):
                 raise seen
             until_ns = _note(ctx, row, seen)
-            if until_ns and row.state != "done" and until_ns - ctx.clock.now_ns() < EXTEND_NOW_NS:
+            if until_ns and row.state != "done" and until_ns < used_by_ns:
                 extend(ctx, replace(row, warm_until_ns=until_ns))
         except ObjectMissing as error:
             trouble.append(f"{error.what}: the files that need it cannot be recalled")
@@ -90,18 +98,23 @@ def _note(ctx: Context, row: RestoreRow, seen: ObjectInfo) -> int:
     readability = seen.readability if archives else Readability.INSTANT
     if readability is Readability.WARMING:
         return 0
+    if readability is Readability.COLD:
+        with ctx.catalog.write() as tx:
+            _note_cold(ctx, tx, row, packs.by_numbers(tx, [row.pack_no])[row.pack_no])
+        return 0
+    _note_ready(ctx, row, seen.warm_until_ns)
+    return seen.warm_until_ns
+
+
+def _note_ready(ctx: Context, row: RestoreRow, until_ns: int, *, ready_ns: int = 0) -> None:
+    """Note that a pack can be read until *until_ns* (0: for ever), since *ready_ns* if that is known."""
     with ctx.catalog.write() as tx:
         pack = packs.by_numbers(tx, [row.pack_no])[row.pack_no]
-        if readability is Readability.COLD:
-            _note_cold(ctx, tx, row, pack)
-            return 0
-        until_ns = seen.warm_until_ns
-        if until_ns and row.requested_ns is not None:
-            ready_ns = row.warm_until_ns or became_ready_ns(ctx, row, until_ns=until_ns, now_ns=tx.now_ns)
-            book_copy(ctx, tx, pack, from_ns=ready_ns, until_ns=until_ns)
+        if until_ns and row.requested_ns is not None and until_ns != row.warm_until_ns:
+            since_ns = ready_ns or became_ready_ns(ctx, row, until_ns=until_ns, now_ns=tx.now_ns)
+            book_copy(ctx, tx, pack, from_ns=row.warm_until_ns or since_ns, until_ns=until_ns)
         state = "done" if row.state == "done" else "warm"
         ticket_rows.note_restore(tx, row.pack_no, state=state, warm_until_ns=until_ns or None)
-    return until_ns
 
 
 def _note_cold(ctx: Context, tx: Tx, row: RestoreRow, pack: PackRow) -> None:

@@ -28,6 +28,7 @@ _AS_PUT = "put"
 _AS_GET = frozenset({"get", "head"})
 _AS_LIST = "list"
 _AS_TRANSITION = "copy"
+_OF_QUEUE = "queue"
 # "restore" is not here: its price depends on the speed, and is booked with the restore.
 
 
@@ -101,6 +102,8 @@ def _priced(config: Config, book: PriceBook, tier: str, usage: Usage) -> tuple[A
             requests += price.get_nano * times
         elif kind == _AS_LIST:
             requests += book.price(price_class_of(config, tier, "STANDARD")).put_nano * times
+        elif kind == _OF_QUEUE:
+            requests += book.queue_nano * times
         elif kind == _AS_TRANSITION:
             transitions += price.put_nano * times
     retrieval = sum(
