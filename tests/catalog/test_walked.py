@@ -32,8 +32,8 @@ def test_fresh_files_are_the_rows_that_the_careful_way_makes_and_are_booked(cata
         walked.add_fresh(tx, one, [fresh(row) for row in rows], access_quality="none", op_id="scan:1:1")
         files.add_new(tx, [replace(row, root_id=other) for row in rows], op_id="scan:2:1")
 
-        quick = [replace(row, file_id=0, root_id=0) for row in files.every(tx, one)]
-        careful = [replace(row, file_id=0, root_id=0) for row in files.every(tx, other)]
+        quick = [row._replace(file_id=0, root_id=0) for row in files.every(tx, one)]
+        careful = [row._replace(file_id=0, root_id=0) for row in files.every(tx, other)]
         assert quick == careful
         assert len(quick) == MANY
         assert sums.differences(tx) == {}

@@ -113,7 +113,7 @@ def insert_recipe_blocks(tx: Tx, new: Sequence[NewBlock]) -> dict[bytes, RecipeS
                 inner_offset=placed.inner_offset,
                 length=placed.chunk.length,
                 stored_len=placed.stored_share,
-                index=count[item.pack_no],
+                place=count[item.pack_no],
             )
             count[item.pack_no] += 1
     insert_many(tx, blocks, _BLOCK_COLUMNS, rows)

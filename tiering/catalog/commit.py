@@ -14,7 +14,7 @@ from sqlalchemy import bindparam, delete, insert, or_, select, update
 from dedup.recipe_id import recipe_key
 from dedup.values import ChunkPart, Digest, Fingerprint, chunks_of
 from tiering.catalog import hardlinks, ledger, outbox, packs, recipes, records
-from tiering.catalog.booking import FileChange, changed_row, insert_versions, load_files, recipe_ids, root_names
+from tiering.catalog.booking import FileChange, insert_versions, load_files, recipe_ids, root_names
 from tiering.catalog.chunks import ChunkName, archived_blocks, insert_blocks, insert_recipe_blocks
 from tiering.catalog.files import version_of
 from tiering.catalog.rebasing import rebase, replaced_chunks
@@ -269,19 +269,16 @@ def _placed_rows(
             again.append(file.file_id)
             continue
         dev, ino, mtime_ns, ctime_ns = _identity_values(file.identity)
-        after[file.file_id] = changed_row(
-            before,
-            {
-                "state": FileState.DUAL,
-                "recipe_no": number,
-                "tier": batch.tier,
-                "stored_ns": tx.now_ns,
-                "size": file.recipe.size,
-                "dev": dev,
-                "ino": ino,
-                "mtime_ns": mtime_ns,
-                "ctime_ns": ctime_ns,
-            },
+        after[file.file_id] = before._replace(
+            state=FileState.DUAL,
+            recipe_no=number,
+            tier=batch.tier,
+            stored_ns=tx.now_ns,
+            size=file.recipe.size,
+            dev=dev,
+            ino=ino,
+            mtime_ns=mtime_ns,
+            ctime_ns=ctime_ns,
         )
     return after | load_files(tx, again)
 
@@ -297,7 +294,7 @@ def _stored_records(
     made: list[outbox.Record] = []
     told: set[int] = set()
     for pack_no, key in sorted(keys.items()):
-        of_pack = sorted(((spot.index, file) for file, spot in placed if spot.pack_no == pack_no), key=itemgetter(0))
+        of_pack = sorted(((spot.place, file) for file, spot in placed if spot.pack_no == pack_no), key=itemgetter(0))
         groups: tuple[list[tuple[int, StoredFile]], list[tuple[int, StoredFile]]] = ([], [])
         for index, file in of_pack:
             row = after[file.file_id]

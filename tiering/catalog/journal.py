@@ -6,8 +6,8 @@ reconcile takes it over and finishes or undoes the step that `detail` describes.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain
+from typing import NamedTuple
 
 from sqlalchemy import bindparam, case, delete, select, update
 
@@ -16,8 +16,7 @@ from tiering.catalog.transaction import STATEMENT_ROWS, Tx, batches, fetch_among
 from tiering.catalog.values import FileState, JournalKind, JournalRow
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """A wish to work on a file."""
 
     op_id: str

@@ -1,7 +1,7 @@
 """Recipes: the stored file versions, and which chunks each refers to."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import exists, func, insert, literal, select
 
@@ -58,8 +58,7 @@ def codec_numbers(tx: Tx, names: Iterable[str]) -> dict[str, int]:
     return known
 
 
-@dataclass(frozen=True, slots=True)
-class NewRecipe:
+class NewRecipe(NamedTuple):
     """A recipe to be inserted, live."""
 
     recipe: Recipe

@@ -1,12 +1,12 @@
 """The catalog's values: states, rows as the queries return them, and what callers hand in.
 
 Rows mirror tiering.catalog.tables column for column, in order. Times are ns since the epoch (UTC), sizes bytes,
-paths raw bytes.
+paths raw bytes. What comes by the ten thousand is a NamedTuple: made at a fifth of a frozen dataclass's time.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from dedup.values import Block, Digest, Fingerprint, Recipe
 
@@ -89,8 +89,7 @@ class RootRow:
     added_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class FileRow:
+class FileRow(NamedTuple):
     """One name under a root."""
 
     file_id: int
@@ -237,8 +236,7 @@ class NewBlock:
     """Of the block's base, where it has one: no index leads from a digest to a chunk."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoredFile:
+class StoredFile(NamedTuple):
     """A file whose recipe and chunks are in the store and await the commit."""
 
     file_id: int
@@ -316,8 +314,7 @@ class RecipePlace:
     length: int
 
 
-@dataclass(frozen=True, slots=True)
-class RecipeSpot:
+class RecipeSpot(NamedTuple):
     """Where a recipe that is being committed stands in its pack."""
 
     pack_no: int
@@ -326,7 +323,7 @@ class RecipeSpot:
     length: int
     stored_len: int
     """Its share of the block."""
-    index: int
+    place: int
     """0, 1, 2 ... in the order of the pack's trailer."""
 
 

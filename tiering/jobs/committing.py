@@ -6,6 +6,7 @@ Used by tiering.jobs.batch. The files have been read, their new chunks are in pa
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from dedup.codecs import encode
 from dedup.errors import FormatError
@@ -25,8 +26,7 @@ RECIPE_BLOCK_BYTES = 256 << 10
 RECIPE_EFFORT = "small"
 
 
-@dataclass(frozen=True, slots=True)
-class Described:
+class Described(NamedTuple):
     """A file with its recipe."""
 
     outgoing: Outgoing

@@ -6,6 +6,7 @@ Plain values, passed between tiering.jobs.migrate, .batch, .reading and .committ
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from dedup.values import Digest, FileMeta, Part
 from tiering.catalog.values import FileRow
@@ -23,8 +24,7 @@ GROUP_FILES = 256
 MODEL_SUFFIXES = (b".safetensors", b".pt", b".pth", b".ckpt", b".bin", b".gguf", b".npz", b".npy")
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(NamedTuple):
     """A leader to migrate, with everything known about it."""
 
     row: FileRow
@@ -43,8 +43,7 @@ class Wanted:
         return Identity(from_sql_int(row.dev), from_sql_int(row.ino), row.size, row.mtime_ns, row.ctime_ns)
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     """A file that was read whole; its new chunks are with the packer."""
 
     wanted: Wanted
