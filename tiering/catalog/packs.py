@@ -29,6 +29,7 @@ _BY_FINGERPRINT = (
     "SELECT chunks.fingerprint, chunks.digest, chunks.chunk_no, blocks.pack_no FROM chunks "
     "JOIN blocks ON blocks.block_no = chunks.block_no WHERE chunks.fingerprint"
 )
+_LIVE = f"SELECT pack_no, tier FROM packs WHERE state = '{PackState.LIVE}' AND pack_no"  # noqa: S608  # our own names
 _base = chunks.alias("base")
 _BLOCKS = (
     select(
@@ -109,11 +110,10 @@ def lookup(
     # use the fingerprint index for a list, and is wrong by a factor of a hundred.
     names = {fingerprint_number(fingerprint): fingerprint for fingerprint in fingerprints}
     rows = sorted(fetch_among(tx, _BY_FINGERPRINT, names), key=itemgetter(2))
-    packs_of = by_numbers(tx, {pack_no for *_, pack_no in rows})
-    fit = {no for no, row in packs_of.items() if row.state is PackState.LIVE and row.tier in tiers}
+    fit = {no for no, tier in fetch_among(tx, _LIVE, {row[3] for row in rows}) if tier in tiers}
     for fingerprint, digest, chunk_no, pack_no in rows:
         if pack_no in fit:
-            found.setdefault(names[fingerprint], []).append((Digest(digest), chunk_no))
+            found.setdefault(names[fingerprint], []).append((digest, chunk_no))
     return found
 
 
