@@ -6,16 +6,18 @@ import resource
 import shutil
 import subprocess
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import pytest
 
 from tests.stores.bench import Bench, RawFolder
 from tests.stores.conformance import BODY, StoreConformance, put
 from tiering.clock import FakeClock
-from tiering.errors import NoSpace, ObjectMissing, StoreDenied, StoreUnavailable
-from tiering.stores.base import ArchiveStore
+from tiering.errors import ChecksumRefused, NoSpace, ObjectExists, ObjectMissing, StoreDenied, StoreUnavailable
+from tiering.stores.base import ArchiveStore, ObjectInfo
 from tiering.stores.checksum import checksum_of
 from tiering.stores.local import LocalStore, open_local
+from tiering.stores.nameless import Nameless, open_nameless
 from tiering.stores.open import open_store
 from tiering.stores.options import StoreOptions
 
@@ -106,6 +108,46 @@ def test_a_failed_put_leaves_no_temporary_file(root: Path, store: LocalStore) ->
     with pytest.raises(Exception, match="Input/output"):
         store.put("packs/x", Broken(), size_bytes=5, checksum=checksum_of(b"12345"), storage_class="STANDARD")
 
+    assert list((root / ".tmp").iterdir()) == []
+
+
+def hand_over(store: LocalStore, key: str, file: Nameless) -> ObjectInfo:
+    """Put *file* under *key*, announced as BODY."""
+    file.seek(0)
+    body = cast(BinaryIO, file)
+    return store.put(key, body, size_bytes=len(BODY), checksum=checksum_of(BODY), storage_class="STANDARD")
+
+
+def test_a_file_without_a_name_on_the_same_disk_becomes_the_object_itself(
+    root: Path, store: LocalStore, tmp_path: Path
+) -> None:
+    with open_nameless(tmp_path) as file:
+        file.write(BODY)
+        number = os.fstat(file.fileno()).st_ino
+
+        assert hand_over(store, "packs/ab/one", file).checksum in {checksum_of(BODY), ""}
+        assert store.get("packs/ab/one") == BODY
+        assert (root / "packs/ab/one").stat().st_ino == number
+        assert (root / "packs/ab/one").stat().st_mode & 0o777 == 0o600
+        with pytest.raises(ObjectExists):
+            hand_over(store, "packs/ab/one", file)
+
+        hand_over(store, "packs/ab/two", file)  # it has a name now: its bytes are copied
+        assert store.get("packs/ab/two") == BODY
+        assert (root / "packs/ab/two").stat().st_ino != number
+    assert list((root / ".tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize("damaged", [BODY[:-1] + b"?", BODY[:-1]])
+def test_a_file_without_a_name_that_is_not_what_was_announced_is_refused(
+    damaged: bytes, root: Path, store: LocalStore, tmp_path: Path
+) -> None:
+    with open_nameless(tmp_path) as file:
+        file.write(damaged)
+        with pytest.raises(ChecksumRefused, match="was announced"):
+            hand_over(store, "packs/one", file)
+
+    assert list(store.list()) == []
     assert list((root / ".tmp").iterdir()) == []
 
 

@@ -7,7 +7,6 @@ key with a nonce of that row: what a dead process uploaded is never taken for ou
 
 import errno
 import secrets
-import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,6 +24,7 @@ from tiering.catalog.values import PendingPack
 from tiering.errors import FrostlineError, NoSpace, ObjectExists
 from tiering.jobs.context import Context, OpenTier
 from tiering.stores.checksum import Checksum
+from tiering.stores.nameless import open_nameless
 from tiering.stores.verified import put_verified
 
 # One being filled, two being uploaded, one waiting: config's catalog.state_dir promises room for four.
@@ -52,33 +52,29 @@ class Spool:
         """Open a file in *folder*. Raises NoSpace, FrostlineError."""
         self.checksum = Checksum()
         try:
-            self.file = cast(BinaryIO, tempfile.TemporaryFile(dir=folder, buffering=1 << 20))  # noqa: SIM115
+            self.file = open_nameless(folder)
         except OSError as error:
             raise _spool_error(error) from error
 
     def write(self, data: bytes) -> int:
         """Append. Raises NoSpace, FrostlineError."""
         self.checksum.update(data)
+        view = memoryview(data)
         try:
-            return self.file.write(data)
+            while view:
+                view = view[self.file.write(view) :]
         except OSError as error:
             raise _spool_error(error) from error
+        return len(data)
 
     def rewind(self) -> BinaryIO:
-        """Return the file, flushed, at its beginning. Raises NoSpace, FrostlineError."""
-        try:
-            self.file.flush()
-        except OSError as error:
-            raise _spool_error(error) from error
+        """Return the file at its beginning, to be written to no more: a local store takes it over."""
         self.file.seek(0)
-        return self.file
+        return cast(BinaryIO, self.file)
 
     def close(self) -> None:
-        """Give the file and its space up."""
-        try:
-            self.file.close()
-        except OSError:
-            pass  # what could not be flushed is not wanted any more
+        """Give the file up, and its space unless a store took it over."""
+        self.file.close()
 
 
 def spool_folder(ctx: Context) -> Path:
@@ -231,7 +227,7 @@ def upload_pack(
             pack_no = packs.add_pending(tx, row)
         journal.sizes[pack_no] = 0
         ctx.step("migrate.pending")
-        if _put(tier, key, spool.rewind, summary.size_bytes, checksum):
+        if put_pack(tier, key, spool.rewind, summary.size_bytes, checksum):
             journal.sizes[pack_no] = summary.size_bytes
             journal.uploaded_bytes += summary.size_bytes
             return UploadedPack(pack_no, summary)
@@ -247,7 +243,7 @@ def pack_key(kind: PackKind, content_hash: str, nonce: str) -> str:
     return f"{FOLDERS[kind]}/{content_hash[:2]}/{content_hash[:32]}-{nonce}"
 
 
-def _put(tier: OpenTier, key: str, body: Callable[[], BinaryIO], size_bytes: int, checksum: str) -> bool:
+def put_pack(tier: OpenTier, key: str, body: Callable[[], BinaryIO], size_bytes: int, checksum: str) -> bool:
     """Upload; False if another object stands under the key. Our own, whose answer was lost, is adopted."""
     try:
         put_verified(

@@ -1,7 +1,8 @@
 """A store in a directory: a second disk, a NAS mount, or what a bucket was synced to.
 
-An object is a file under the root, named by its key. It is written to `.tmp/` on the same file system, flushed, read
-back from the device, and given its name in one step that never replaces; then the folder is flushed. Root and `.tmp/`
+An object is a file under the root, named by its key. It is written to `.tmp/` on the same file system (or, a file
+without a name that lies there already, linked to it), flushed, read back from the device, and given its name in one
+step that never replaces; then the folder is flushed. Root and `.tmp/`
 are made by open_local(create=True) alone, never by a put: an unmounted disk must look unreachable, not empty. Files
 are 0600 and folders 0700: they hold what every user of the machine stored.
 """
@@ -9,6 +10,7 @@ are 0600 and folders 0700: they hold what every user of the machine stored.
 import os
 import secrets
 from collections.abc import Iterator, Sequence
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote, unquote
@@ -20,6 +22,7 @@ from tiering.stores.checksum import Checksum
 from tiering.stores.failures import cut_off, missing, other_version, too_short
 from tiering.stores.keys import RESERVED, check_key
 from tiering.stores.local_errors import translated
+from tiering.stores.nameless import Nameless
 from tiering.stores.noreplace import name_without_replacing
 
 _BLOCK_BYTES = 1 << 20  # 1 MiB a read: past this a disk gains nothing
@@ -123,17 +126,13 @@ class LocalStore:
         return self._root / RESERVED / f"{secrets.token_hex(8)}.{quote(key, safe='')[:180]}"
 
     def _write(self, temp: Path, body: BinaryIO, *, size_bytes: int, checksum: str) -> None:
-        descriptor = os.open(temp, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        is_taken = _take_over(temp, body, size_bytes=size_bytes)
+        flags = 0 if is_taken else os.O_CREAT | os.O_EXCL
+        descriptor = os.open(temp, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | flags, 0o600)
         with os.fdopen(descriptor, "r+b", buffering=0) as out:
-            sent = Checksum()
-            left = size_bytes
-            while left > 0 and (block := body.read(min(_BLOCK_BYTES, left))):
-                sent.update(block)
-                left -= len(block)
-                view = memoryview(block)
-                while view:
-                    view = view[out.write(view) :]
-            _refuse(temp, left == 0 and sent.text() == checksum, sent.text(), checksum)
+            if not is_taken:
+                sent = _copied(body, out, size_bytes)
+                _refuse(temp, sent == checksum, sent, checksum)
             _set_checksum(descriptor, checksum)
             os.fsync(descriptor)
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
@@ -230,6 +229,34 @@ def open_local(root: Path, *, create: bool = False) -> LocalStore:
             _flush_folder(root)
         os.stat(root)
     return store
+
+
+def _take_over(temp: Path, body: BinaryIO, *, size_bytes: int) -> bool:
+    """Let the file behind *body* stand at *temp*, if it has no name, lies here and is as long; else change nothing."""
+    if not isinstance(body, Nameless) or body.tell() != 0:
+        return False
+    stat = os.fstat(body.fileno())
+    if (stat.st_nlink, stat.st_size) != (0, size_bytes):
+        return False
+    try:
+        body.give_name(temp)
+    except OSError:
+        return False
+    os.utime(temp)  # list_uploads() says when it came here
+    return True
+
+
+def _copied(body: BinaryIO, out: FileIO, size_bytes: int) -> str:
+    """Copy that much; return the checksum of what came, which of a body that ends early is not the one announced."""
+    sent = Checksum()
+    left = size_bytes
+    while left > 0 and (block := body.read(min(_BLOCK_BYTES, left))):
+        sent.update(block)
+        left -= len(block)
+        view = memoryview(block)
+        while view:
+            view = view[out.write(view) :]
+    return sent.text() if left == 0 else f"{size_bytes - left} of {size_bytes} bytes"
 
 
 def _may_hold(inside: str, prefix: str, start_after: str) -> bool:
