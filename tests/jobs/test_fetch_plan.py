@@ -1,12 +1,14 @@
 """What is read for a set of files: each block once, in bounded ranges, bases before what is coded against them."""
 
-from dataclasses import dataclass, field
-from hashlib import sha256
+from dataclasses import dataclass, field, replace
 
-from dedup.values import ChunkPart, Digest, FileMeta, Fingerprint, Part, Recipe, RecipeId, WrappedPart
+from dedup.fingerprint import digest
+from dedup.values import ChunkPart, Digest, FileMeta, Fingerprint, HolePart, Part, Recipe, RecipeId, WrappedPart
 from tiering.catalog.values import BlockPlace, Location
 from tiering.errors import IntegrityError
-from tiering.jobs.fetch_plan import GAP_BYTES, RANGE_BYTES, RANGE_RAW_BYTES, WASTE_BYTES, Buffer, Piece, Plan, plan
+from tiering.jobs.fetch import hand_out
+from tiering.jobs.fetch_plan import GAP_BYTES, RANGE_BYTES, RANGE_RAW_BYTES, WASTE_BYTES, Plan, plan
+from tiering.jobs.fetch_sinks import Buffer, Piece
 
 
 @dataclass(eq=False)
@@ -17,6 +19,7 @@ class Told:
     written: list[Piece] = field(default_factory=list)
     whole: list[list[Piece]] = field(default_factory=list)
     failed: list[Exception] = field(default_factory=list)
+    finished: int = 0
 
     def write(self, data: Buffer, offset: int) -> None:
         self.written.append((offset, bytes(data)))
@@ -24,12 +27,15 @@ class Told:
     def take_whole(self, pieces: list[Piece]) -> None:
         self.whole.append([(offset, bytes(data)) for offset, data in pieces])
 
+    def finish(self) -> None:
+        self.finished += 1
+
     def fail(self, error: Exception) -> None:
         self.failed.append(error)
 
 
 def digest_of(name: str) -> Digest:
-    return Digest(sha256(name.encode()).digest())
+    return digest(name.encode())
 
 
 def chunk(name: str) -> ChunkPart:
@@ -40,7 +46,8 @@ def chunk(name: str) -> ChunkPart:
 def recipe(*parts: Part) -> Recipe:
     size = sum(part.length for part in parts)
     meta = FileMeta(0o100644, 0, 0, 0, 0)
-    return Recipe(RecipeId("0" * 26), "root", b"f", (), size, digest_of("file"), "test", meta, parts)
+    content = "".join(NAMES.get(part.digest, "") for part in parts if isinstance(part, ChunkPart))
+    return Recipe(RecipeId("0" * 26), "root", b"f", (), size, digest_of(content), "test", meta, parts)
 
 
 class Packs:
@@ -49,9 +56,11 @@ class Packs:
     def __init__(self) -> None:
         self.known: dict[Digest, Location] = {}
         self.number = 0
+        self.raw: dict[int, bytes] = {}
 
     def block(self, *names: str, pack: int = 1, offset: int = 0, stored: int = 100, base: str = "") -> None:
         self.number += 1
+        self.raw[self.number] = "".join(names).encode()
         raw = sum(map(len, names)) if stored < 1000 else stored
         of_base = digest_of(base) if base else None
         place = BlockPlace(self.number, pack, f"p{pack}", "standard", offset, stored, raw, "raw", of_base)
@@ -62,18 +71,17 @@ class Packs:
             start += part.length
 
 
-def give(found: Plan) -> None:
+def give(found: Plan, packs: Packs) -> None:
     """Hand out what every task would read."""
-    names = {digest_of(name): name for name in NAMES}
     for task in found.tasks:
         for root in task.works:
             for work in root.everything():
-                for location, sinks in work.wants.values():
-                    for sink, offset in sinks:
-                        sink.take(names[location.digest].encode(), offset)
+                hand_out(work, memoryview(packs.raw[work.place.block_no]))
+    for target in found.bare:
+        target.finish()
 
 
-NAMES = ("one", "two2", "three", "base", "delta", "deeper")
+NAMES = {digest_of(name): name for name in ("one", "two2", "three", "base", "delta", "deeper")}
 
 
 def test_ranges_are_bounded_and_cover_what_is_wanted() -> None:
@@ -116,7 +124,7 @@ def test_a_block_is_read_once_however_many_files_need_it() -> None:
     )
     assert [len(task.works) for task in found.tasks] == [1]
 
-    give(found)
+    give(found, packs)
     assert targets[0].whole == [[(0, b"one"), (3, b"three")]]
     assert targets[1].whole == [[(0, b"two2")]]
     assert targets[2].whole == [[(0, b"three"), (5, b"one"), (8, b"one")]]
@@ -127,16 +135,17 @@ def test_a_file_of_several_reads_gets_its_pieces_as_they_come() -> None:
     packs.block("one", pack=1)
     packs.block("two2", pack=2)
     target = Told()
-    give(plan([(recipe(chunk("two2"), chunk("one")), packs.known, target)]))
+    give(plan([(recipe(chunk("two2"), chunk("one")), packs.known, target)]), packs)
     assert sorted(target.written) == [(0, b"two2"), (4, b"one")]
     assert target.whole == []
+    assert target.finished == 1
 
 
 def test_a_large_file_is_never_gathered() -> None:
     packs = Packs()
     packs.block("one")
     target = Told(whole_bytes=-1)
-    give(plan([(recipe(chunk("one")), packs.known, target)]))
+    give(plan([(recipe(chunk("one")), packs.known, target)]), packs)
     assert target.written == [(0, b"one")]
 
 
@@ -158,10 +167,10 @@ def test_what_is_coded_against_a_block_follows_it_at_once() -> None:
     assert len(chains) == 1
     (root,) = chains[0].works
     assert [work.place.pack_no for work in root.everything()] == [1, 2, 3]
-    assert root.wants == {}, "the base is decoded for the others alone"
+    assert root.wants == [], "the base is decoded for the others alone"
     assert root.above[0][0].digest == digest_of("base")
 
-    give(found)
+    give(found, packs)
     assert sorted(targets[0].written) == [(0, b"deeper"), (6, b"three")]
     assert targets[1].whole == [[(0, b"delta")]]
 
@@ -173,7 +182,7 @@ def test_a_chunk_or_a_base_that_is_nowhere_fails_its_file_alone() -> None:
     packs.block("two2", offset=400, base="gone")
     targets = [Told(), Told(), Told(), Told()]
     wanted = [(chunk("delta"),), (chunk("one"),), (chunk("nowhere"),), (chunk("two2"),)]
-    give(plan([(recipe(*parts), packs.known, target) for parts, target in zip(wanted, targets, strict=True)]))
+    give(plan([(recipe(*parts), packs.known, target) for parts, target in zip(wanted, targets, strict=True)]), packs)
     assert [[type(error) for error in target.failed] for target in targets] == [
         [IntegrityError],
         [],
@@ -193,5 +202,48 @@ def test_pages_of_one_read_are_wrapped_in_it_and_others_have_their_own() -> None
     found = plan([(recipe(together), packs.known, targets[0]), (recipe(far), packs.known, targets[1])])
 
     assert [page.part for page, _ in found.apart] == [far]
-    give(found)
+    give(found, packs)
     assert [len(target.failed) for target in targets] == [1, 0]  # no such wrapper; and the other is not tried here
+
+
+def test_chunks_that_follow_one_another_come_as_one_piece() -> None:
+    packs = Packs()
+    packs.block("one", "two2", "three")
+    targets = [Told(), Told(whole_bytes=-1)]
+    give(plan([(recipe(chunk("one"), chunk("two2")), packs.known, target) for target in targets]), packs)
+    assert targets[0].whole == [[(0, b"onetwo2")]]
+    assert targets[1].written == [(0, b"onetwo2")]
+    assert targets[1].finished == 1
+
+
+def test_p7_a_file_is_handed_over_whole_only_if_its_own_digest_confirms_it() -> None:
+    packs = Packs()
+    packs.block("one", "two2")
+    packs.block("three", offset=300)
+    wrong, torn = Told(), Told()
+    other = replace(recipe(chunk("one"), chunk("two2")), digest=digest_of("another file"))
+    planned = plan([(other, packs.known, wrong), (recipe(chunk("three")), packs.known, torn)])
+    packs.raw[2] = b"thrEe"
+    give(planned, packs)
+    assert wrong.whole == torn.whole == []
+    assert "every chunk of the file verifies" in str(wrong.failed[0])
+    assert "chunk hashes to" in str(torn.failed[0])
+    assert "offset 300" in str(torn.failed[0])
+
+
+def test_p7_of_a_file_that_comes_in_pieces_each_chunk_is_confirmed() -> None:
+    packs = Packs()
+    packs.block("one", "two2")
+    target = Told(whole_bytes=-1)
+    planned = plan([(recipe(chunk("one"), chunk("two2")), packs.known, target)])
+    packs.raw[1] = b"onetwo!"
+    give(planned, packs)
+    assert target.written == []
+    assert target.finished == 0
+    assert isinstance(target.failed[0], IntegrityError)
+
+
+def test_a_file_without_chunks_is_finished_too() -> None:
+    target = Told()
+    give(plan([(recipe(HolePart(50)), {}, target)]), Packs())
+    assert (target.finished, target.written, target.whole) == (1, [], [])

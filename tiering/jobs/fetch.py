@@ -14,14 +14,16 @@ from dataclasses import dataclass
 from threading import Semaphore
 
 from dedup.assemble import StoredChunk, chunk_view, open_block, open_by_digest, rewrapped
-from dedup.errors import DedupError
+from dedup.errors import CorruptChunk, DedupError
+from dedup.fingerprint import digest as digest_of
 from dedup.recipe import decode_recipe
 from dedup.values import ChunkPart, Digest, HolePart, Recipe, Span, WrappedPart
 from tiering.catalog import packs
 from tiering.catalog.values import BlockPlace, Location, PackRow, RecipePlace, RecipeRow
 from tiering.errors import FrostlineError, IntegrityError, ObjectArchived, ObjectMissing
 from tiering.jobs.context import Context
-from tiering.jobs.fetch_plan import BlockWork, Buffer, Page, Plan, Target, Task, location_of, plan
+from tiering.jobs.fetch_plan import BlockWork, Plan, Task, Want, location_of, plan
+from tiering.jobs.fetch_sinks import Buffer, Given, Page, Target, confirm, damaged
 from tiering.jobs.restore_looks import cold_looks
 
 WORKERS = 8  # requests at once: an object store answers one in 20-100 ms; the limit wrapper may allow fewer
@@ -43,8 +45,12 @@ def fetch(ctx: Context, files: Iterable[tuple[Recipe, Mapping[Digest, Location],
     What cannot be had (IntegrityError, ObjectMissing, ObjectArchived) fails the targets that need it, and the others
     go on. Any other store trouble, and ctx.stop, end the whole fetch: StoreUnavailable, StoreDenied, Interrupted.
     """
-    todo = plan(files)
-    _Fetch(ctx, todo).run()
+    carry_out(ctx, plan(files))
+
+
+def carry_out(ctx: Context, todo: Plan, between: Callable[[], object] | None = None) -> None:
+    """Do what fetch() does for files that are planned. *between* is called by this thread now and then."""
+    _Fetch(ctx, todo).run(between or (lambda: None))
 
 
 class _Fetch:
@@ -57,7 +63,7 @@ class _Fetch:
         self._kept: OrderedDict[int, bytes] = OrderedDict()
         """Decoded blocks by number, those used last: pages that stand apart share them with their neighbours."""
 
-    def run(self) -> None:
+    def run(self, between: Callable[[], object]) -> None:
         tasks = self._plan.tasks
         workers = max(1, min(_workers(self._ctx, tasks), len(tasks)))
         with ThreadPoolExecutor(workers, thread_name_prefix="frostline-fetch") as pool:
@@ -69,6 +75,7 @@ class _Fetch:
                     under_way.append(pool.submit(self._task, task))
                     if len(under_way) >= 2 * workers:
                         under_way.popleft().result()
+                        between()
                 while under_way:
                     under_way.popleft().result()
             finally:
@@ -76,6 +83,8 @@ class _Fetch:
                     future.cancel()
         for page, known in self._plan.apart:
             self._page(page, known)
+        for target in self._plan.bare:
+            target.finish()
 
     def _task(self, task: Task) -> None:
         try:
@@ -95,36 +104,29 @@ class _Fetch:
             with self._cores:
                 raw = open_block(place.codec, payload, place.raw_len, base)
         except DedupError as error:
-            _fail(work, _damaged(place, error))
+            _fail(work, damaged(place, error))
             return
-        for location, sinks in work.wants.values():
-            try:
-                view = chunk_view(raw, location.inner_offset, location.length, location.digest)
-            except DedupError as error:
-                for sink, _ in sinks:
-                    sink.fail(_damaged(place, error))
-                continue
-            for sink, offset in sinks:
-                sink.take(view, offset)
+        hand_out(work, memoryview(raw))
         for location, above in work.above:
             self._above(work, raw, location, above)
 
     def _above(self, work: BlockWork, raw: bytes, location: Location, above: BlockWork) -> None:
         try:
             view = chunk_view(raw, location.inner_offset, location.length, location.digest)
-            payload = _payload(self._ctx, above.place)
+            data = payload(self._ctx, above.place)
         except DedupError as error:
-            _fail(above, _damaged(work.place, error))
+            _fail(above, damaged(work.place, error))
             return
         except (ObjectMissing, ObjectArchived) as error:
             _fail(above, error)
             return
-        self._open(above, memoryview(payload), view)
+        self._open(above, memoryview(data), view)
 
     def _page(self, page: Page, known: Mapping[Digest, Location]) -> None:
         """Gather a page whose chunks stand far apart."""
         try:
-            page.wrap([self._chunk(known, part.digest) for part in page.part.inner])
+            plain = [self._chunk(known, part.digest) for part in page.part.inner]
+            page.wrap(plain, known[page.part.inner[-1].digest].block)
         except (IntegrityError, ObjectMissing, ObjectArchived) as error:
             page.outlet.fail(error)
 
@@ -135,14 +137,14 @@ class _Fetch:
         place = location.block
         try:
             if place.block_no not in self._kept:
-                self._kept[place.block_no] = open_block(place.codec, _payload(self._ctx, place), place.raw_len, None)
+                self._kept[place.block_no] = open_block(place.codec, payload(self._ctx, place), place.raw_len, None)
             self._kept.move_to_end(place.block_no)
             raw = self._kept[place.block_no]
             while len(self._kept) > 1 and sum(map(len, self._kept.values())) > KEPT_BYTES:
                 self._kept.popitem(last=False)
             return chunk_view(raw, location.inner_offset, location.length, location.digest)
         except DedupError as error:
-            raise _damaged(place, error) from error
+            raise damaged(place, error) from error
 
 
 def chunk_bytes(ctx: Context, known: Mapping[Digest, Location], digest: Digest) -> bytes:
@@ -161,13 +163,13 @@ def chunk_bytes(ctx: Context, known: Mapping[Digest, Location], digest: Digest) 
             )
         place = location.block
         at.append(place)
-        payload = _payload(ctx, place)
-        return StoredChunk(place.codec, payload, place.raw_len, location.inner_offset, location.length, place.base)
+        data = payload(ctx, place)
+        return StoredChunk(place.codec, data, place.raw_len, location.inner_offset, location.length, place.base)
 
     try:
         return open_by_digest(digest, find)
     except DedupError as error:
-        raise _damaged(at[-1], error) from error
+        raise damaged(at[-1], error) from error
 
 
 def read_recipes(ctx: Context, rows: Sequence[RecipeRow]) -> dict[int, Recipe | FrostlineError]:
@@ -225,10 +227,10 @@ def _workers(ctx: Context, tasks: Sequence[Task]) -> int:
 
 def _recipe_block(ctx: Context, place: RecipePlace) -> bytes | FrostlineError:
     try:
-        raw = open_block(place.block.codec, _payload(ctx, place.block), place.block.raw_len)
+        raw = open_block(place.block.codec, payload(ctx, place.block), place.block.raw_len)
         chunk_view(raw, 0, place.block.raw_len, place.block_digest)
     except DedupError as error:
-        return _damaged(place.block, error)
+        return damaged(place.block, error)
     except (ObjectMissing, ObjectArchived) as error:
         return error
     return raw
@@ -246,23 +248,50 @@ def _decoded(row: RecipeRow, place: RecipePlace, raw: bytes | FrostlineError) ->
     return recipe
 
 
-def _payload(ctx: Context, place: BlockPlace) -> bytes:
+def payload(ctx: Context, place: BlockPlace) -> bytes:
+    """Return the coded bytes of a block, not looked at. Raises what the store raises."""
     return ctx.tier(place.tier).store.get(place.key, Span(place.offset, place.stored_len))
 
 
-def _damaged(place: BlockPlace, error: DedupError) -> IntegrityError:
-    return IntegrityError(
-        f"pack {place.key}, offset {place.offset}: {error}",
-        now="nothing of it was used; the placeholder or the file at its path is untouched",
-        hint="frostline scrub, then docs/runbook.md#corrupt-pack",
-    )
+def hand_out(work: BlockWork, raw: memoryview) -> None:
+    """Give everybody their part of a decoded block. Equal runs, as copies of a file have them, are hashed once."""
+    hashed, found = (-1, 0), None
+    confirmed: set[int] = set()
+    for want in work.in_order():
+        start, length, sink, offset, parts = want
+        view = raw[start : start + length]
+        try:
+            if len(view) != length:
+                short = CorruptChunk(f"block of {len(raw)} bytes has no chunk of {length} at {start}")
+                raise damaged(work.place, short)
+            if not sink.proves:
+                _confirm_all(work.place, raw, want, confirmed)
+                sink.take(Given(offset, view, (), work.place))
+                continue
+        except IntegrityError as error:
+            sink.fail(error)
+            continue
+        if length == sink.size and (start, length) != hashed:
+            hashed, found = (start, length), digest_of(view)
+        sink.take(Given(offset, view, parts, work.place), found if length == sink.size else None)
+
+
+def _confirm_all(place: BlockPlace, raw: memoryview, want: Want, confirmed: set[int]) -> None:
+    """Raise IntegrityError unless each chunk of the run is what its digest says; those confirmed before are not hashed
+    again: at one place of a block is one chunk.
+    """
+    start = want.start
+    for part in want.parts:
+        if start not in confirmed:
+            confirm(place, raw[start : start + part.length], part.digest)
+            confirmed.add(start)
+        start += part.length
 
 
 def _fail(work: BlockWork, error: Exception) -> None:
     for other in work.everything():
-        for _, sinks in other.wants.values():
-            for sink, _ in sinks:
-                sink.fail(error)
+        for want in other.wants:
+            want.sink.fail(error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,10 +335,10 @@ def _read_run(ctx: Context, run: _Run, known: Mapping[Digest, Location]) -> Sequ
     if place.base is not None:
         return [chunk_bytes(ctx, known, location.digest) for location in run.locations]
     try:
-        raw = open_block(place.codec, _payload(ctx, place), place.raw_len)
+        raw = open_block(place.codec, payload(ctx, place), place.raw_len)
         return [chunk_view(raw, at.inner_offset, at.length, at.digest) for at in run.locations]
     except DedupError as error:
-        raise _damaged(place, error) from error
+        raise damaged(place, error) from error
 
 
 def _write_all(pieces: Sequence[Buffer], write: Callable[[Buffer], object]) -> None:

@@ -2,117 +2,36 @@
 chunks, files and other blocks need it.
 
 Used by tiering.jobs.fetch. Blocks that stand close together are read together; a block that others are coded against is
-followed by those at once, so that a base is decoded once and never kept.
+followed by those at once, so that a base is decoded once and never kept. What is kept of a small file is a few hundred
+bytes, so that many thousands can be planned together: the more, the fewer blocks are read twice.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, cast
 
-from dedup.assemble import rewrapped
-from dedup.errors import DedupError
 from dedup.values import MAX_BASE_DEPTH, ChunkPart, Digest, HolePart, Recipe, Span, WrappedPart
 from tiering.catalog.values import BlockPlace, Location
 from tiering.errors import IntegrityError
+from tiering.jobs.fetch_sinks import Outlet, Page, Sink, Target
 
 RANGE_BYTES = 8 << 20  # one ranged read at most, unless a single block is longer
 RANGE_RAW_BYTES = 24 << 20  # and what it decodes to: a worker may hold all of it
 GAP_BYTES = 64 << 10  # unwanted bytes between two blocks that cost less than a request of their own
 WASTE_BYTES = 256 << 10  # unwanted bytes of one range; more only if no more than the wanted ones before them
 
-Buffer = bytes | memoryview
-Piece = tuple[int, Buffer]
-"""(offset in the file, verified bytes)."""
 
+class Want(NamedTuple):
+    """A run of chunks of a block that a file needs."""
 
-class Target(Protocol):
-    """What takes the bytes of one file; called from several threads, never twice for one offset."""
-
-    @property
-    def whole_bytes(self) -> int:
-        """Size of the file if take_whole() may be called, else -1."""
-
-    def write(self, data: Buffer, offset: int) -> None:
-        """Take *data*. What it raises is its own affair: it is handed to fail()."""
-
-    def take_whole(self, pieces: list[Piece]) -> None:
-        """Take all of the file but its holes, once, ascending, instead of any write()."""
-
-    def fail(self, error: Exception) -> None:
-        """Learn that a chunk of it cannot be had. May be called more than once."""
-
-
-@dataclass(slots=True, eq=False)
-class Outlet:
-    """A file on its way: pieces go to its target one by one, or all at once where one task brings them all."""
-
-    target: Target
-    waiting: int = 0
-    """Pieces still to come, while gathered."""
-    pieces: list[Piece] | None = None
-    """None: handed on at once."""
-
-    def take(self, data: Buffer, offset: int) -> None:
-        """Hand on one piece, or the last with all before it."""
-        try:
-            if self.pieces is None:
-                self.target.write(data, offset)
-                return
-            self.pieces.append((offset, data))
-            self.waiting -= 1
-            if self.waiting == 0:
-                whole, self.pieces = sorted(self.pieces, key=_offset), []
-                self.target.take_whole(whole)
-        except OSError as error:
-            self.target.fail(error)
-
-    def fail(self, error: Exception) -> None:
-        """Pass on that a piece cannot be had."""
-        self.pieces = [] if self.pieces is not None else None
-        self.target.fail(error)
-
-
-@dataclass(slots=True, eq=False)
-class Page:
-    """A wrapped part on its way: its plain form is gathered, then wrapped again and handed on."""
-
-    part: WrappedPart
+    start: int
+    """In the decoded block."""
+    length: int
+    sink: Sink
     offset: int
-    """In the file."""
-    outlet: Outlet
-    is_apart: bool = False
-    """Its chunks come in several tasks: it has one of its own, and what these bring is let go."""
-    pieces: list[Piece] = field(default_factory=list)
-
-    def take(self, data: Buffer, offset: int) -> None:
-        """Keep a chunk of the plain form; *offset* is in that."""
-        if self.is_apart:
-            return
-        self.pieces.append((offset, data))
-        if len(self.pieces) == len(self.part.inner):
-            self.wrap([piece for _, piece in sorted(self.pieces, key=_offset)])
-            self.pieces = []
-
-    def wrap(self, plain: list[Buffer]) -> None:
-        """Hand the file's bytes on, made of all chunks of the plain form in order."""
-        try:
-            data = rewrapped(self.part, plain[0] if len(plain) == 1 else b"".join(plain))
-        except DedupError as error:
-            self.outlet.fail(IntegrityError(f"a page cannot be wrapped again: {error}", hint="frostline scrub"))
-            return
-        self.outlet.take(data, self.offset)
-
-    def fail(self, error: Exception) -> None:
-        """Pass on that a chunk cannot be had."""
-        if not self.is_apart:
-            self.outlet.fail(error)
-
-
-Sink = Outlet | Page
-
-
-def _offset(piece: Piece) -> int:
-    return piece[0]
+    """In the file, or in the plain form of a page."""
+    parts: tuple[ChunkPart, ...]
+    """The chunks; they follow one another in the block."""
 
 
 @dataclass(slots=True, eq=False)
@@ -120,14 +39,13 @@ class BlockWork:
     """One block, what is wanted of it, and which blocks are coded against its chunks."""
 
     place: BlockPlace
-    wants: dict[int, tuple[Location, list[tuple[Sink, int]]]] = field(default_factory=dict)
-    """By inner offset: the chunk, and every place that needs it."""
+    wants: list[Want] = field(default_factory=list)
     above: list[tuple[Location, "BlockWork"]] = field(default_factory=list)
     """(chunk of this block, the block coded against it)."""
 
-    def want(self, location: Location, sink: Sink, offset: int) -> None:
-        """Note one place that needs a chunk."""
-        self.wants.setdefault(location.inner_offset, (location, []))[1].append((sink, offset))
+    def in_order(self) -> list[Want]:
+        """Return what is wanted by its place in the block, equal runs side by side."""
+        return sorted(self.wants, key=_run_of)
 
     def everything(self) -> Iterator["BlockWork"]:
         """Yield the block and all that are coded against it, at however many removes."""
@@ -138,7 +56,7 @@ class BlockWork:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One ranged read, and the blocks in it; or pages that have to be gathered from several."""
+    """One ranged read, and the blocks in it."""
 
     span: Span
     works: tuple[BlockWork, ...]
@@ -157,45 +75,74 @@ class Plan:
     tasks: tuple[Task, ...]
     apart: tuple[tuple[Page, Mapping[Digest, Location]], ...]
     """Pages whose chunks are read one by one, and where those are."""
+    bare: tuple[Target, ...]
+    """Files without any chunk."""
+
+
+class Planner:
+    """Takes files, some at a time, and returns the plan for all of them together."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self.size = 0
+        """Files and runs so far: what the plan takes in memory goes with it."""
+        self._works: dict[int, BlockWork] = {}
+        self._open: list[tuple[Outlet, tuple[int, ...]]] = []
+        """Files that need several blocks, and which."""
+        self._pages: list[tuple[Page, tuple[int, ...], Mapping[Digest, Location]]] = []
+        self._bare: list[Target] = []
+
+    def add(self, recipe: Recipe, known: Mapping[Digest, Location], target: Target) -> None:
+        """Add a whole file; *known* has the places of all that it needs. A target whose recipe names a chunk that is
+        not in *known* is failed with an IntegrityError.
+        """
+        outlet = Outlet(target, recipe.size, recipe.digest)
+        blocks: list[int] = []
+        try:
+            for sink, location, want in _wants(recipe, known, outlet):
+                _work(self._works, location.block, known).wants.append(want)
+                blocks.append(location.block.block_no)
+                if isinstance(sink, Page) and want.offset == 0:
+                    inner = tuple(location_of(recipe, part, known).block.block_no for part in sink.part.inner)
+                    self._pages.append((sink, inner, known))
+        except IntegrityError as error:
+            target.fail(error)
+        self.size += 1 + len(blocks)
+        if not blocks:
+            self._bare.append(target)
+        elif len(blocks) == 1 and target.whole_bytes >= 0:
+            outlet.gathered = []
+        else:
+            self._open.append((outlet, tuple(blocks)))
+
+    def done(self) -> Plan:
+        """Return the plan."""
+        tasks = _tasks(self._works.values())
+        task_of = {
+            work.place.block_no: number
+            for number, task in enumerate(tasks)
+            for root in task.works
+            for work in root.everything()
+        }
+        torn = set()
+        for page, blocks, _ in self._pages:
+            page.is_apart = len({task_of[block] for block in blocks}) > 1
+            if page.is_apart:
+                torn.add(id(page.outlet))
+        for outlet, blocks in self._open:
+            is_small = outlet.target.whole_bytes >= 0 and id(outlet) not in torn
+            if is_small and len({task_of[block] for block in blocks}) == 1:
+                outlet.gathered = []
+        apart = tuple((page, known) for page, _, known in self._pages if page.is_apart)
+        return Plan(tuple(tasks), apart, tuple(self._bare))
 
 
 def plan(files: Iterable[tuple[Recipe, Mapping[Digest, Location], Target]]) -> Plan:
-    """Return what to do for whole files. A target whose recipe names a chunk that the catalog has nowhere is failed
-    with an IntegrityError.
-    """
-    works: dict[int, BlockWork] = {}
-    outlets: list[tuple[Outlet, Recipe, set[int]]] = []
-    pages: list[tuple[Page, set[int], Mapping[Digest, Location]]] = []
+    """Return what to do for whole files, as Planner takes them."""
+    planner = Planner()
     for recipe, known, target in files:
-        outlet, blocks = Outlet(target), set[int]()
-        try:
-            for sink, location, offset in _sinks(recipe, known, outlet):
-                work = _work(works, location.block, known)
-                work.want(location, sink, offset)
-                blocks.add(location.block.block_no)
-                if isinstance(sink, Page):
-                    if not pages or pages[-1][0] is not sink:
-                        pages.append((sink, set(), known))
-                    pages[-1][1].add(location.block.block_no)
-        except IntegrityError as error:
-            target.fail(error)
-        outlets.append((outlet, recipe, blocks))
-    tasks = _tasks(works.values())
-    task_of = {
-        work.place.block_no: number
-        for number, task in enumerate(tasks)
-        for root in task.works
-        for work in root.everything()
-    }
-    for page, blocks, _ in pages:
-        page.is_apart = len({task_of[block] for block in blocks}) > 1
-    torn = {id(page.outlet) for page, _, _ in pages if page.is_apart}
-    for outlet, recipe, blocks in outlets:
-        is_small = blocks and outlet.target.whole_bytes >= 0 and id(outlet) not in torn
-        if is_small and len({task_of[block] for block in blocks}) == 1:
-            outlet.pieces = []
-            outlet.waiting = sum(not isinstance(part, HolePart) for part in recipe.parts)
-    return Plan(tuple(tasks), tuple((page, known) for page, _, known in pages if page.is_apart))
+        planner.add(recipe, known, target)
+    return planner.done()
 
 
 def laid_out(recipe: Recipe) -> Iterator[tuple[ChunkPart | HolePart | WrappedPart, int]]:
@@ -218,16 +165,36 @@ def location_of(recipe: Recipe, part: ChunkPart, known: Mapping[Digest, Location
     return location
 
 
-def _sinks(recipe: Recipe, known: Mapping[Digest, Location], outlet: Outlet) -> Iterator[tuple[Sink, Location, int]]:
-    """Yield every chunk that the file needs: who takes it, where it is, and at which offset it is taken."""
-    for part, offset in laid_out(recipe):
+def _wants(recipe: Recipe, known: Mapping[Digest, Location], outlet: Outlet) -> Iterator[tuple[Sink, Location, Want]]:
+    """Yield every run of chunks that the file needs: who takes it, where it is, and what is taken."""
+    parts, offset, number = recipe.parts, 0, 0
+    while number < len(parts):
+        part = parts[number]
+        begin, began = number, offset
+        offset, number = offset + part.length, number + 1
         if isinstance(part, ChunkPart):
-            yield outlet, location_of(recipe, part, known), offset
+            first = location_of(recipe, part, known)
+            block_no, end = first.block.block_no, first.inner_offset + part.length
+            while number < len(parts) and isinstance(follower := parts[number], ChunkPart):
+                next_one = location_of(recipe, follower, known)
+                if next_one.block.block_no != block_no or next_one.inner_offset != end:
+                    break
+                end += follower.length
+                offset, number = offset + follower.length, number + 1
+            outlet.waiting += 1
+            run = cast("tuple[ChunkPart, ...]", parts[begin:number])
+            yield outlet, first, Want(first.inner_offset, offset - began, outlet, began, run)
         elif isinstance(part, WrappedPart):
-            page, inner = Page(part, offset, outlet), 0
+            outlet.waiting += 1
+            page, inner = Page(part, began, outlet), 0
             for chunk in part.inner:
-                yield page, location_of(recipe, chunk, known), inner
+                location = location_of(recipe, chunk, known)
+                yield page, location, Want(location.inner_offset, chunk.length, page, inner, (chunk,))
                 inner += chunk.length
+
+
+def _run_of(want: Want) -> tuple[int, int]:
+    return want.start, want.length
 
 
 def _work(works: dict[int, BlockWork], place: BlockPlace, known: Mapping[Digest, Location]) -> BlockWork:

@@ -18,17 +18,15 @@ from tiering.jobs import tickets
 from tiering.jobs.charges import charge
 from tiering.jobs.context import Context
 from tiering.jobs.fetch import cold_packs, read_in_order, read_recipes
-from tiering.jobs.fetch_plan import Buffer
+from tiering.jobs.fetch_sinks import Buffer
 from tiering.jobs.reports import JobReport, Skip
-from tiering.jobs.restore_run import DIRECTORY, RestoreRun
+from tiering.jobs.restore_group import DIRECTORY
+from tiering.jobs.restore_run import RestoreRun
 from tiering.jobs.stored_paths import Place, StoredVersion, count_unstored, place_of, version_of_file, versions_below
 from tiering.jobs.tally import Tally
 
-BATCH_FILES = 2000
-BATCH_FOLDERS = 100  # open at once, of two groups: far below the usual limit of 1024 descriptors
-BATCH_LARGE = 100  # files that stay open while they are written
-BATCH_BYTES = 512 << 20
-LARGE_BYTES = 4 << 20
+BATCH_FILES = 2000  # looked up together
+BATCH_FOLDERS = 100  # see restore_run.OTHERS_OPEN
 
 
 def restore(ctx: Context, paths: Sequence[str], to: str, at_ns: int | None = None) -> JobReport:
@@ -129,15 +127,10 @@ def _batches(ctx: Context, chosen: Iterator[StoredVersion]) -> Iterator[list[tup
             rows = recipes.by_numbers(tx, {version.recipe_no for version in group})
         batch: list[tuple[StoredVersion, RecipeRow]] = []
         folders: set[bytes] = set()
-        size_bytes = large = 0
         for version in group:
-            row = rows[version.recipe_no]
             folders.add(version.dir)
-            size_bytes += row.size
-            large += row.size > LARGE_BYTES
-            if batch and (size_bytes > BATCH_BYTES or large > BATCH_LARGE or len(folders) > BATCH_FOLDERS):
+            if batch and len(folders) > BATCH_FOLDERS:
                 yield batch
                 batch, folders = [], {version.dir}
-                size_bytes, large = row.size, int(row.size > LARGE_BYTES)
-            batch.append((version, row))
+            batch.append((version, rows[version.recipe_no]))
         yield batch

@@ -1,106 +1,37 @@
 """One run of restore: while some files are read, decoded and written, the next ones are looked up, and those before
 them become durable and get their names.
 
-Used by tiering.jobs.restore alone. Open at once: the folders and the large files of two groups.
+Used by tiering.jobs.restore alone. Open at once: the folders of three groups.
 """
 
 import os
+import resource
 import secrets
 import stat
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
 from types import TracebackType
 
 from dedup.fingerprint import FileDigest
 from dedup.values import Digest, Recipe
 from tiering.catalog import packs, recipes
 from tiering.catalog.values import Location, RecipeRow
-from tiering.errors import FrostlineError, IntegrityError, NoSpace, UsageError
-from tiering.hot import names, syscalls
+from tiering.errors import FrostlineError, IntegrityError, NoSpace, ObjectArchived
+from tiering.hot import names
 from tiering.hot.space import check_room
-from tiering.jobs import settling, tickets
-from tiering.jobs.assembly import Assembly
+from tiering.jobs import tickets
 from tiering.jobs.context import Context
-from tiering.jobs.fetch import Interrupted, cold_packs, fetch, read_recipes
+from tiering.jobs.fetch import Interrupted, cold_packs, read_recipes
+from tiering.jobs.landing import Landing
 from tiering.jobs.reports import Skip
+from tiering.jobs.restore_group import Group, make_folder
 from tiering.jobs.stored_paths import Place, StoredVersion
 from tiering.jobs.tally import Tally
 
-DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-PROVERS = 2  # whole-file digests side by side; they are bound by memory
-SETTLE_FILES = 16_000  # 20 MB of what is known of them
-SETTLE_BYTES = 2 << 30
-SETTLE_FOLDERS = 150  # that stay open, of two groups: far below the usual limit of 1024 descriptors
+MOST_OPEN = 4096  # descriptors
+OTHERS_OPEN = 400  # of them for the rest of the process, and for the folders of one batch more than fit
 _READ_BYTES = 1 << 20
-
-
-@dataclass(slots=True)
-class _File:
-    """One file of a group."""
-
-    version: StoredVersion
-    folder: bytes
-    """In the target, b"" or with a trailing slash."""
-    known: Mapping[Digest, Location]
-    assembly: Assembly
-    is_named: bool = False
-    is_taken: bool = False
-
-
-class _Group:
-    """Files that become durable together. close() it: what has no name by then is removed."""
-
-    def __init__(self, to_fd: int) -> None:
-        self._to_fd = to_fd
-        self._stack = ExitStack()
-        self._folders: dict[bytes, int] = {}
-        self.files: list[_File] = []
-        self.links: list[tuple[StoredVersion, bytes]] = []
-        """Further names of hard links, and their folders."""
-
-    def folder_fd(self, folder: bytes) -> int:
-        """Return the folder, made where it is missing, open as long as the group is."""
-        if folder not in self._folders:
-            self._folders[folder] = make_folder(self._to_fd, folder)
-            self._stack.callback(os.close, self._folders[folder])
-        return self._folders[folder]
-
-    @property
-    def is_full(self) -> bool:
-        """Whether it is worth a sync: each stops the file system's journal for a moment."""
-        size_bytes = sum(file.assembly.recipe.size for file in self.files)
-        return len(self.files) >= SETTLE_FILES or size_bytes >= SETTLE_BYTES or len(self._folders) >= SETTLE_FOLDERS
-
-    def settle(self) -> None:
-        """Make the complete files durable, then give them their names, durably. Raises NotDurable."""
-        complete = [file for file in self.files if file.assembly.is_complete]
-        if not complete:
-            return
-        self._sync([(file.assembly.dir_fd, file.assembly.hidden) for file in complete])
-        for file in complete:
-            try:
-                syscalls.rename_no_replace(file.assembly.dir_fd, file.assembly.hidden, file.version.name)
-                file.is_named = True
-            except FileExistsError:
-                file.is_taken = True
-        self._sync([(fd, b".") for fd in sorted({file.assembly.dir_fd for file in complete})])
-
-    def close(self) -> None:
-        """Remove what has no name, close the folders."""
-        for file in self.files:
-            if not file.is_named:
-                file.assembly.discard()
-        self._stack.close()
-
-    def _sync(self, found: Sequence[tuple[int, bytes]]) -> None:
-        """Make (folder, name) durable, on each of the file systems that the target spans."""
-        by_device: dict[int, list[tuple[int, bytes]]] = {}
-        for dir_fd, name in found:
-            by_device.setdefault(os.fstat(dir_fd).st_dev, []).append((dir_fd, name))
-        for group in by_device.values():
-            settling.sync_names(group)
 
 
 class RestoreRun:
@@ -113,16 +44,17 @@ class RestoreRun:
         self.to = to
         self.tally = tally
         self.damaged = damaged
+        self._most_folders = _folders_at_once()
         self._nonce = secrets.token_hex(8)
         self._number = 0
         self._waiting: list[int] = []
         self._linked: dict[int, tuple[bytes, bytes]] = {}
         """Leader's file id -> (folder, name) in the target of the name that was restored first."""
         self._fetcher = ThreadPoolExecutor(1, thread_name_prefix="frostline-bring")
-        self._fetching: Future[None] | None = None
         self._settler = ThreadPoolExecutor(1, thread_name_prefix="frostline-settle")
-        self._group = _Group(to_fd)
-        self._settling: tuple[_Group, Future[None]] | None = None
+        self._filling = self._new_group()
+        self._bringing: tuple[Group, Future[None]] | None = None
+        self._settling: Group | None = None
 
     def __enter__(self) -> "RestoreRun":
         """Begin."""
@@ -134,53 +66,66 @@ class RestoreRun:
         """Remove what has no name yet."""
         self._fetcher.shutdown(wait=True)
         self._settler.shutdown(wait=True)
-        self._group.close()
-        if self._settling is not None:
-            self._settling[0].close()
-            self._settling = None
+        bringing = None if self._bringing is None else self._bringing[0]
+        for group in (self._filling, bringing, self._settling):
+            if group is not None:
+                group.close()
 
     def batch(self, place: Place, chosen: Sequence[tuple[StoredVersion, RecipeRow]]) -> None:
-        """Restore some files, fetched together; they are counted when they have been settled, by finish() at the
-        latest.
+        """Restore some files, read together with others; they are counted when they have been settled, by finish() at
+        the latest.
         """
-        self._fill(self._group, place, self._readable(place, chosen))
-        if self._group.is_full:
-            self._hand_over()
+        self._look_up(self._filling, place, self._readable(place, chosen))
+        if self._filling.is_full(self._most_folders):
+            self._go_on()
 
     def finish(self) -> None:
         """Wait until all that was restored is durable under its names, and count it. Raises Interrupted after that, if
         the last files were given up.
         """
         given_up: Interrupted | None = None
-        try:
-            self._wait_for_bytes()
-        except Interrupted as error:
-            given_up = error
-        self._hand_over()
-        self._collect()
+        for _ in range(3):  # filled, brought, settled
+            try:
+                self._go_on()
+            except Interrupted as error:
+                given_up = error
         if given_up is not None:
             raise given_up
 
-    def _hand_over(self) -> None:
-        """Let the group become durable while the next one is filled."""
-        self._wait_for_bytes()
-        self._collect()
-        self._settling = (self._group, self._settler.submit(self._group.settle))
-        self._group = _Group(self.to_fd)
+    def _go_on(self) -> None:
+        """Let each group take its next step: what is filled is brought, what was brought is settled, and what was
+        settled is counted. Raises what stopped the bringing.
+        """
+        brought = self._bringing
+        stopped: Interrupted | None = None
+        if brought is not None:
+            try:
+                brought[1].result()
+            except Interrupted as error:
+                stopped = error
+            brought[0].settle()
+        settled, self._settling = self._settling, brought and brought[0]
+        self._bringing = (self._filling, self._fetcher.submit(self._filling.bring))
+        self._filling = self._new_group()
+        if settled is not None:
+            self._count_settled(settled)
+        if stopped is not None:
+            raise stopped
 
-    def _collect(self) -> None:
-        """Wait for the group that is being settled, and count its files."""
-        if self._settling is None:
-            return
-        (group, settled), self._settling = self._settling, None
+    def _count_settled(self, group: Group) -> None:
         try:
-            settled.result()
+            group.wait()
+            named = [file for file in group.files if file.is_named]
+            self._count(len(named), sum(file.size for file in named))
             for file in group.files:
-                self._account(file)
+                self._tell(file)
             for version, folder in group.links:
                 self._link(version, folder)
         finally:
             group.close()
+
+    def _new_group(self) -> Group:
+        return Group(self.ctx, (self.to_fd, self.to), self._settler)
 
     def wait_for_archives(self) -> None:
         """Open one ticket for everything that was archived."""
@@ -191,56 +136,40 @@ class RestoreRun:
         told = tickets.waiting(ticket)
         self.tally.notes += [f"archived packs are asked for: ticket {ticket.number}", told.now]
 
-    def _fill(self, group: _Group, place: Place, ready: Sequence[tuple[StoredVersion, RecipeRow]]) -> None:
-        """Look up what the files of a group need, and let them be brought when those before them are."""
-        room_bytes = sum(min(row.size, row.plain_bytes) for _, row in ready)
-        check_room(os.fsencode(self.to), room_bytes, uid=os.geteuid(), reserve_fraction=0.0)
+    def _look_up(self, group: Group, place: Place, ready: Sequence[tuple[StoredVersion, RecipeRow]]) -> None:
+        """Find out what files need, and plan it with the others of the group."""
+        group.size_bytes += sum(min(row.size, row.plain_bytes) for _, row in ready)
+        check_room(os.fsencode(self.to), group.size_bytes, uid=os.geteuid(), reserve_fraction=0.0)
         read = read_recipes(self.ctx, list({row.recipe_no: row for _, row in ready}.values()))
         with self.ctx.catalog.read() as tx:
             known = packs.locate_all(tx, read)
-        before = len(group.files)
         for version, row in ready:
-            folder = self._folder(place, version)
+            path = self._folder(place, version)
             recipe = read[row.recipe_no]
             if version.inode_of is not None and version.inode_of in self._linked:
-                group.links.append((version, folder))
+                group.links.append((version, path))
             elif isinstance(recipe, FrostlineError):
-                self._failed(folder + version.name, recipe)
+                self._failed(self._shown(path + version.name), recipe)
             else:
-                self._begin(group, version, folder, recipe, known[row.recipe_no])
-        self._wait_for_bytes()
-        self._fetching = self._fetcher.submit(self._bring, group.files[before:])
-
-    def _wait_for_bytes(self) -> None:
-        if self._fetching is not None:
-            fetching, self._fetching = self._fetching, None
-            fetching.result()
-
-    def _bring(self, new: Sequence[_File]) -> None:
-        """Read, write and prove some files, while the next ones are looked up."""
-        fetch(self.ctx, ((file.assembly.recipe, file.known, file.assembly) for file in new))
-        rest = [file.assembly for file in new if not file.assembly.is_complete]
-        with ThreadPoolExecutor(PROVERS, thread_name_prefix="frostline-prove") as pool:
-            list(pool.map(_prove, rest))
-        for file in new:
-            file.known = {}  # it may have named a million places
+                self._begin(group, version, path, recipe, known[row.recipe_no])
 
     def _begin(
-        self, group: _Group, version: StoredVersion, folder: bytes, recipe: Recipe, known: Mapping[Digest, Location]
+        self, group: Group, version: StoredVersion, path: bytes, recipe: Recipe, known: Mapping[Digest, Location]
     ) -> None:
-        dir_fd = group.folder_fd(folder)
-        if is_taken(dir_fd, version.name):
-            if _is_right(dir_fd, version.name, recipe):
-                self._count(0)
+        folder = group.folder(path)
+        if folder.has(version.name):
+            if _is_right(folder.fd, version.name, recipe):
+                self._count(1, 0)
+                self.ctx.progress.advance(files=1)
             else:
-                self._taken(folder + version.name)
+                self._taken(self._shown(path + version.name))
             return
         self._number += 1
-        hidden = names.new(self._nonce, self._number)
-        shown = self._shown(folder + version.name)
-        group.files.append(_File(version, folder, known, Assembly(dir_fd, hidden, recipe, shown, exactly=False)))
+        file = Landing(folder, version, names.new(self._nonce, self._number), recipe)
+        group.files.append(file)
+        group.planner.add(recipe, known, file)
         if version.inode_of is not None:
-            self._linked[version.inode_of] = (folder, version.name)
+            self._linked[version.inode_of] = (path, version.name)
 
     def _readable(
         self, place: Place, chosen: Sequence[tuple[StoredVersion, RecipeRow]]
@@ -262,20 +191,20 @@ class RestoreRun:
                 ready.append((version, row))
         return ready
 
-    def _account(self, file: _File) -> None:
-        """Count a settled file, or say why it is not there."""
-        assembly = file.assembly
-        path = file.folder + file.version.name
+    def _tell(self, file: Landing) -> None:
+        """Say why a file is not there, or not exactly as it was."""
         if file.is_named:
-            if assembly.left_out:
-                self.tally.notes.append(f"{assembly.shown}: not put back: {', '.join(assembly.left_out)}")
-            self._count(assembly.recipe.size)
+            if file.left_out:
+                self.tally.notes.append(f"{file.shown}: not put back: {', '.join(file.left_out)}")
         elif file.is_taken:
-            self._taken(path)
-        elif isinstance(assembly.error, NoSpace):
-            raise assembly.error
-        elif assembly.error is not None:
-            self._failed(path, assembly.error)
+            self._taken(file.shown)
+        elif isinstance(file.error, NoSpace):
+            raise file.error
+        elif isinstance(file.error, ObjectArchived):
+            self._waiting.append(file.version.recipe_no)
+            self.tally.skip(file.shown, "waits for archived packs", Skip.WAITING)
+        elif file.error is not None:
+            self._failed(file.shown, file.error)
 
     def _link(self, version: StoredVersion, folder: bytes) -> None:
         """Make a further name of a hard link that was restored before."""
@@ -289,27 +218,27 @@ class RestoreRun:
                 os.link(first_name, version.name, src_dir_fd=first_fd, dst_dir_fd=dir_fd, follow_symlinks=False)
                 os.fsync(dir_fd)
             except FileExistsError:
-                self._taken(folder + version.name)
+                self._taken(self._shown(folder + version.name))
                 return
             except FileNotFoundError:
                 self.tally.skip(
                     self._shown(folder + version.name), "the first name of its hard link was not restored", Skip.OTHER
                 )
                 return
-        self._count(0)
+        self._count(1, 0)
+        self.ctx.progress.advance(files=1)
 
-    def _count(self, size: int) -> None:
-        self.tally.done += 1
-        self.tally.bytes_read += size
-        self.ctx.progress.advance(byte_count=size, files=1)
+    def _count(self, files: int, size_bytes: int) -> None:
+        self.tally.done += files
+        self.tally.bytes_read += size_bytes
 
-    def _failed(self, path: bytes, error: FrostlineError) -> None:
+    def _failed(self, shown: str, error: FrostlineError) -> None:
         if isinstance(error, IntegrityError):
             self.damaged.append(error)
-        self.tally.skip(self._shown(path), error.what, Skip.UNREADABLE)
+        self.tally.skip(shown, error.what, Skip.UNREADABLE)
 
-    def _taken(self, path: bytes) -> None:
-        self.tally.skip(self._shown(path), "exists already and was not overwritten", Skip.OTHER)
+    def _taken(self, shown: str) -> None:
+        self.tally.skip(shown, "exists already and was not overwritten", Skip.OTHER)
 
     def _shown(self, path: bytes) -> str:
         return os.path.join(self.to, os.fsdecode(path))
@@ -322,43 +251,15 @@ class RestoreRun:
         return version.dir[len(above) + 1 :] if above else version.dir
 
 
-def _prove(assembly: Assembly) -> None:
-    try:
-        assembly.complete()
-    except FrostlineError as error:
-        assembly.fail(error)
-
-
-def make_folder(to_fd: int, folder: bytes) -> int:
-    """Return an open descriptor of *folder* below the target, made where it is missing. Links in it are not
-    followed.
+def _folders_at_once() -> int:
+    """Return how many folders of a group may be open: there are three groups. The limit of this process is raised to
+    what it may have, within reason; nothing here asks select() for high numbers.
     """
-    fd = os.dup(to_fd)
-    for name in folder.split(b"/"):
-        if not name:
-            continue
-        try:
-            try:
-                os.mkdir(name, dir_fd=fd)
-            except FileExistsError:
-                pass
-            below = os.open(name, DIRECTORY, dir_fd=fd)
-        except NotADirectoryError as error:
-            raise UsageError(
-                f"{os.fsdecode(name)} in the target folder is not a folder", hint="restore into an empty folder"
-            ) from error
-        finally:
-            os.close(fd)
-        fd = below
-    return fd
-
-
-def is_taken(dir_fd: int, name: bytes) -> bool:
-    try:
-        os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return True
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_OPEN if hard == resource.RLIM_INFINITY else min(hard, MOST_OPEN)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return max(50, (wanted - OTHERS_OPEN) // 3)
 
 
 def _is_right(dir_fd: int, name: bytes, recipe: Recipe) -> bool:

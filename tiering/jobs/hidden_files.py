@@ -1,0 +1,87 @@
+"""What making a file under a hidden name takes, whoever makes it: creating, reserving, writing, reading back, and what
+its trouble is called.
+
+Used by tiering.jobs.assembly (recall) and tiering.jobs.landing (restore).
+"""
+
+import errno
+import os
+
+from dedup.buffers import thread_buffer
+from dedup.fingerprint import FileDigest
+from dedup.values import Digest, RecipeId
+from tiering.errors import FrostlineError, IntegrityError, NoSpace, SourceError
+from tiering.hot.swap import unlink_if_there
+
+WHOLE_BYTES = 4 << 20
+"""Up to this size a file may be taken in one piece; a larger one is written as its pieces come."""
+READ_WRITE = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ_BYTES = 4 << 20
+_NO_RESERVING = frozenset({errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+def created(dir_fd: int, hidden: bytes, mode: int) -> int:
+    """Return a new file, open for reading and writing; what an earlier attempt of ours left is removed."""
+    try:
+        return os.open(hidden, READ_WRITE | os.O_CREAT | os.O_EXCL, mode, dir_fd=dir_fd)
+    except FileExistsError:
+        unlink_if_there(dir_fd, hidden)
+        return os.open(hidden, READ_WRITE | os.O_CREAT | os.O_EXCL, mode, dir_fd=dir_fd)
+
+
+def reserve(fd: int, size: int, hole_bytes: int) -> None:
+    """Give the file its size; a large one without holes its blocks too, at once: laid out in one piece, and a full disk
+    says so now.
+    """
+    if size:
+        os.ftruncate(fd, size)
+    if size <= WHOLE_BYTES or hole_bytes:
+        return
+    try:
+        os.posix_fallocate(fd, 0, size)
+    except OSError as error:
+        if error.errno not in _NO_RESERVING:
+            raise
+
+
+def write_at(fd: int, data: bytes | memoryview, offset: int) -> None:
+    """Write all of *data*."""
+    count = os.pwrite(fd, data, offset)
+    if count == len(data):
+        return
+    view = memoryview(data)[count:]
+    while view:
+        offset += count
+        count = os.pwrite(fd, view, offset)
+        view = view[count:]
+
+
+def digest_of_file(fd: int, size: int) -> Digest:
+    """Return the digest of an open file's bytes, all of them, whatever *size* was expected."""
+    digest = FileDigest()
+    position = 0
+    buffer = thread_buffer(min(_READ_BYTES, max(1, size)))
+    while count := os.preadv(fd, [buffer], position):
+        digest.update(buffer[:count])
+        position += count
+    return digest.digest()
+
+
+def not_the_whole(shown: str, recipe_id: RecipeId) -> IntegrityError:
+    """Return the error for a file whose chunks are right and whose digest is not."""
+    return IntegrityError(
+        f"{shown}: every chunk of recipe {recipe_id} verifies, the whole does not",
+        now="nothing at its path was changed",
+        hint="run it again: the disk may have failed; then docs/runbook.md#corrupt-pack",
+    )
+
+
+def trouble(error: Exception, shown: str) -> FrostlineError:
+    """Return what *error* is for the file shown as *shown*."""
+    if isinstance(error, FrostlineError):
+        return error
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        now = "nothing at its path was changed"
+        return NoSpace(f"{shown}: {error.strerror}", now=now, hint="free space and run it again")
+    return SourceError(f"{shown} cannot be written: {getattr(error, 'strerror', None) or error}")

@@ -1,0 +1,191 @@
+"""One file being restored under a hidden name in the target folder, and the folder.
+
+Used by tiering.jobs.restore_run; there may be a hundred thousand at a time, so none stays open and little is kept of
+each. It is durable when somebody has synced it, and gets its name after that.
+"""
+
+import os
+import stat
+from threading import Lock
+
+from dedup.values import Recipe
+from tiering.errors import FrostlineError
+from tiering.hot import syscalls
+from tiering.hot.meta import apply_meta, read_xattrs
+from tiering.hot.swap import unlink_if_there
+from tiering.jobs.fetch_sinks import Piece
+from tiering.jobs.hidden_files import (
+    READ_WRITE,
+    WHOLE_BYTES,
+    created,
+    digest_of_file,
+    not_the_whole,
+    reserve,
+    trouble,
+    write_at,
+)
+from tiering.jobs.stored_paths import StoredVersion
+
+
+class Folder:
+    """A folder of the target, held open. Ends with close()."""
+
+    __slots__ = ("_lock", "_taken", "device", "fd", "gives", "owner", "path", "ready")
+
+    def __init__(self, fd: int, path: bytes, ready: "list[Landing]") -> None:
+        """Take over the open folder *fd*; *path* is shown, with a trailing slash. Its files add themselves to *ready*
+        when they are complete.
+        """
+        self.fd = fd
+        self.path = path
+        self.ready = ready
+        self.device = os.fstat(fd).st_dev
+        self.owner = (os.geteuid(), os.getegid())
+        self.gives: bool | None = None
+        """Whether new files here have attributes at once, of a default ACL or a label; None before the first."""
+        self._lock = Lock()
+        self._taken: frozenset[bytes] | None = None
+
+    def has(self, name: bytes) -> bool:
+        """Whether something stands under the name, as of the first time that it was asked. One that comes later is
+        found when the file gets its name.
+        """
+        if self._taken is None:
+            self._taken = frozenset(map(os.fsencode, os.listdir(self.fd)))
+        return name in self._taken
+
+    def making(self) -> Lock:
+        """Return what to hold while a file is made that several threads write to."""
+        return self._lock
+
+    def close(self) -> None:
+        """Close it."""
+        os.close(self.fd)
+
+
+class Landing:
+    """A fetch target with a file under it."""
+
+    __slots__ = (
+        *("error", "folder", "hidden", "is_complete", "is_named", "is_taken", "left_out"),
+        *("_digest", "_hole_bytes", "_is_made", "_meta", "_recipe_id", "size", "version"),
+    )
+
+    def __init__(self, folder: Folder, version: StoredVersion, hidden: bytes, recipe: Recipe) -> None:
+        """Describe the file *hidden* in *folder* that will have the name of *version*."""
+        self.folder = folder
+        self.version = version
+        self.hidden = hidden
+        self.size = recipe.size
+        self.error: FrostlineError | None = None
+        """The first thing that went wrong."""
+        self.is_complete = False
+        """Whether its bytes are proven and its metadata is given."""
+        self.is_named = False
+        self.is_taken = False
+        """Whether something else had its name in the end."""
+        self.left_out: tuple[str, ...] = ()
+        """Metadata that could not be given; known when it is complete."""
+        self._digest = recipe.digest
+        self._hole_bytes = recipe.hole_bytes if len(recipe.parts) > 1 else 0
+        self._meta = recipe.meta
+        self._recipe_id = recipe.recipe_id
+        self._is_made = False
+
+    @property
+    def shown(self) -> str:
+        """The path, for messages."""
+        return os.fsdecode(self.folder.path + self.version.name)
+
+    @property
+    def whole_bytes(self) -> int:
+        """See fetch_sinks.Target."""
+        return self.size if self.size <= WHOLE_BYTES else -1
+
+    def take_whole(self, pieces: list[Piece]) -> None:
+        """See fetch_sinks.Target: made, written, given its metadata and closed."""
+        if self.error is not None:
+            return
+        self._is_made = True
+        is_ours = (self._meta.uid, self._meta.gid) == self.folder.owner
+        # Its own mode at once, where it will have no other owner and none of the bits that make a program of it.
+        mode = stat.S_IMODE(self._meta.mode) & 0o777 if is_ours else 0o600
+        fd = created(self.folder.fd, self.hidden, mode)
+        try:
+            for offset, data in pieces:
+                write_at(fd, data, offset)
+            if self._hole_bytes:
+                os.ftruncate(fd, self.size)
+            self._complete(fd)
+        finally:
+            os.close(fd)
+
+    def write(self, data: bytes | memoryview, offset: int) -> None:
+        """See fetch_sinks.Target. Does nothing once something went wrong."""
+        if self.error is not None:
+            return
+        fd = self._opened()
+        try:
+            write_at(fd, data, offset)
+        finally:
+            os.close(fd)
+
+    def finish(self) -> None:
+        """See fetch_sinks.Target: the whole is read back and proven."""
+        if self.error is not None or self.is_complete:
+            return
+        try:
+            fd = self._opened()
+            try:
+                if digest_of_file(fd, self.size) != self._digest:
+                    raise not_the_whole(self.shown, self._recipe_id)
+                self._complete(fd)
+            finally:
+                os.close(fd)
+        except (FrostlineError, OSError) as error:
+            self.fail(error)
+
+    def fail(self, error: Exception) -> None:
+        """See fetch_sinks.Target."""
+        if self.error is None:
+            self.error = trouble(error, self.shown)
+
+    def take_name(self) -> None:
+        """Give the durable file its name; leave what stands there alone."""
+        try:
+            syscalls.rename_no_replace(self.folder.fd, self.hidden, self.version.name)
+            self.is_named = True
+        except FileExistsError:
+            self.is_taken = True
+
+    def discard(self) -> None:
+        """Remove what has no name."""
+        if self._is_made and not self.is_named:
+            unlink_if_there(self.folder.fd, self.hidden)
+
+    def _opened(self) -> int:
+        """Return the file, made at its full size, all holes, by whoever comes first."""
+        if not self._is_made:
+            with self.folder.making():
+                if not self._is_made:
+                    fd = created(self.folder.fd, self.hidden, 0o600)
+                    self._is_made = True
+                    try:
+                        reserve(fd, self.size, self._hole_bytes)
+                    except OSError:
+                        os.close(fd)
+                        raise
+                    return fd
+        return os.open(self.hidden, READ_WRITE, dir_fd=self.folder.fd)
+
+    def _complete(self, fd: int) -> None:
+        meta, status = self._meta, os.fstat(fd)
+        is_owned = (status.st_uid, status.st_gid) == (meta.uid, meta.gid)
+        if self.folder.gives is None:
+            self.folder.gives = bool(read_xattrs(fd))
+        if is_owned and status.st_mode == meta.mode and not meta.xattrs and not self.folder.gives:
+            os.utime(fd, ns=(meta.atime_ns, meta.mtime_ns))
+        else:
+            self.left_out = apply_meta(fd, meta)
+        self.is_complete = True
+        self.folder.ready.append(self)
