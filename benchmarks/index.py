@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from measured import run
+from served import Served
 
 from dedup.recipe_id import recipe_ids, recipe_key
 from dedup.values import Block, ChunkPart, Digest, FileMeta, Fingerprint, Recipe
@@ -46,11 +47,14 @@ class Row:
     chunks: int
     wall_s: float
     cpu_s: float
-    """Of the client's process; a PostgreSQL server's own is not in it."""
+    """Of the client's process."""
     us_per_chunk: float
     """CPU of the client."""
     peak_rss_mb: float
     mb_on_disk: float
+    server_cpu_s: float = 0.0
+    """Of a PostgreSQL server on this machine."""
+    server_peak_mb: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,21 +205,27 @@ def _all(args: argparse.Namespace, folder: str) -> None:
     for phase, what in phases.items():
         argv = [sys.executable, __file__, "--phase", "filter" if phase == "again" else phase, "--catalog", url]
         argv += ["--chunks", str(args.chunks), "--lookups", str(args.lookups), "--keep", folder]
-        step = run(what, argv)
+        with Served(url) as server:
+            step = run(what, argv)
         if step.exit_code:
             raise SystemExit(1)
         count = args.lookups if phase in {"new", "unfiltered", "known"} else args.chunks
         size = sum(path.stat().st_size for path in Path(folder).glob("catalog.db*")) / 1e6
         size = (Path(folder) / FILE).stat().st_size / 1e6 if phase in {"filter", "again"} else size
-        rows.append(Row(what, count, step.wall_s, step.cpu_s, step.cpu_s / count * 1e6, step.peak_rss_mb, size))
+        if url.startswith("postgresql") and phase not in {"filter", "again"}:
+            size = server.disk_mb()
+        each_us = step.cpu_s / count * 1e6
+        mine = (step.wall_s, step.cpu_s, each_us, step.peak_rss_mb, size)
+        rows.append(Row(what, count, *mine, server.cpu_s, server.peak_mb))
     if args.json:
         print(json.dumps([asdict(row) for row in rows]))
         return
-    print(f"{'what':<26}{'chunks':>12}{'wall s':>9}{'CPU s':>9}{'us each':>9}{'peak MB':>9}{'disk MB':>9}")
+    head = f"{'what':<26}{'chunks':>12}{'wall s':>9}{'CPU s':>9}{'us each':>9}{'peak MB':>9}{'disk MB':>9}"
+    print(f"{head}{'server CPU s':>14}{'server MB':>11}")
     for row in rows:
         print(
             f"{row.what:<26}{row.chunks:>12,}{row.wall_s:>9.1f}{row.cpu_s:>9.1f}{row.us_per_chunk:>9.2f}"
-            f"{row.peak_rss_mb:>9.0f}{row.mb_on_disk:>9.0f}"
+            f"{row.peak_rss_mb:>9.0f}{row.mb_on_disk:>9.0f}{row.server_cpu_s:>14.1f}{row.server_peak_mb:>11.0f}"
         )
 
 
