@@ -10,14 +10,15 @@ from tests.jobs.lab import Lab
 from tests.jobs.outbound import Killed, StopAt, items, learn, rows, states, stored_bytes
 from tests.jobs.rebuilding import lose_catalog, rebuilt
 from tests.whole.tree import noise
+from tiering.catalog import moving, sums, temperature
 from tiering.catalog import packs as pack_rows
-from tiering.catalog import sums
 from tiering.catalog.values import FileState, PackRow, PackState
 from tiering.jobs import mover, segments
 from tiering.jobs.advance import advance
 from tiering.jobs.apply import carry_out
 from tiering.jobs.audit import audit
 from tiering.jobs.migrate import migrate
+from tiering.jobs.pack_plans import ranks_of
 from tiering.jobs.recall import recall
 from tiering.jobs.reconcile import reconcile
 
@@ -59,26 +60,35 @@ def test_offline_files_and_their_packs_go_to_the_archive(site: Site) -> None:
         assert site.differences(lab) == {}
 
 
-def test_a_pack_that_a_warmer_file_needs_stays(site: Site) -> None:
+def test_what_a_warmer_file_needs_stays_and_the_rest_of_its_pack_goes(site: Site) -> None:
     with site.lab(CLASSES) as lab:
-        send_away(lab, "standard", [b"a", b"b"])
+        content = send_away(lab, "standard", [b"a", b"b"])
         report = mover.move(lab.context, [rows(lab)[b"a"]], "archive", reason="test")
-        assert (report.files, report.packs_moved) == (1, 0)
-        assert {row.storage_class for row in live(lab)} == {"STANDARD"}
+        assert (report.files, report.packs_moved, report.rewritten.packs_rewritten) == (1, 0, 1)
+        assert {(row.tier, row.storage_class) for row in live(lab)} == {
+            ("standard", "STANDARD"),
+            ("archive", "DEEP_ARCHIVE"),
+        }
         books_agree(lab)
         assert recall(lab.context, items(lab, "standard", [b"b"]), reason="needed").exit_code == 0
+        assert (lab.root / "b").read_bytes() == content[b"b"]
         report = mover.move(lab.context, [rows(lab)[b"b"]], "archive", reason="test")
         assert (report.files, report.packs_moved) == (1, 1)
         books_agree(lab)
+        site.run(MONTH_H)
+        assert site.differences(lab) == {}
 
 
 def test_the_pack_goes_where_its_warmest_file_is(site: Site) -> None:
     with site.lab(CLASSES) as lab:
         send_away(lab, "standard", [b"a", b"b"])
         site.run(MONTH_H)
-        mover.move(lab.context, [rows(lab)[b"a"]], "archive", reason="test")
+        with lab.catalog.write() as tx:
+            moving.retarget(tx, [rows(lab)[b"a"].file_id], "archive", op_id="test")
         mover.move(lab.context, [rows(lab)[b"b"]], "rare", reason="test")
-        assert {row.storage_class for row in live(lab)} == {"GLACIER_IR"}
+        assert {row.storage_class for row in live(lab)} <= {"GLACIER_IR", "DEEP_ARCHIVE"}
+        with lab.catalog.read() as tx:
+            assert list(temperature.too_cold(tx, ranks_of(lab.context))) == []
         books_agree(lab)
         site.run(MONTH_H)
         assert site.differences(lab) == {}

@@ -6,10 +6,10 @@ of the journal says what is still to be done.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import case, exists, func, insert, literal, select, update
+from sqlalchemy import exists, func, insert, literal, select, update
 
 from dedup.values import Block, ChunkPart
 from tiering.catalog import accounts, journal, outbox, packs, records
@@ -27,11 +27,10 @@ _STORED = (FileState.DUAL, FileState.OFFLINE)
 
 @dataclass(frozen=True, slots=True)
 class Sinking:
-    """A pack all of whose referrers belong to colder tiers."""
+    """A pack that may stand in a colder tier: tiering.catalog.temperature says so."""
 
     pack: PackRow
     target: str
-    """The warmest of theirs."""
 
 
 def retarget(tx: Tx, file_ids: Sequence[int], tier: str, *, op_id: str) -> list[int]:
@@ -49,35 +48,6 @@ def retarget(tx: Tx, file_ids: Sequence[int], tier: str, *, op_id: str) -> list[
     return [row.file_id for row in found]
 
 
-def sinking(tx: Tx, tier: str, ranks: Mapping[str, int], *, limit: int = 500) -> list[Sinking]:
-    """Return up to *limit* live data packs of *tier* to which only recipes of colder tiers refer, and in which nothing
-    stands that a chunk in a warmer pack than their target is coded against. Reads all refs of the tier's packs.
-    """
-    rank = case(dict(ranks), value=recipes.c.tier, else_=literal(0))
-    query = (
-        select(pack_rows.c.pack_no, func.min(rank).label("rank"))
-        .select_from(
-            pack_rows.join(blocks, blocks.c.pack_no == pack_rows.c.pack_no)
-            .join(chunks, IN_BLOCK)
-            .join(refs, refs.c.chunk_no == chunks.c.chunk_no)
-            .join(recipes, recipes.c.recipe_no == refs.c.recipe_no)
-        )
-        .where(pack_rows.c.tier == tier, pack_rows.c.state == PackState.LIVE, pack_rows.c.kind == "data")
-        .group_by(pack_rows.c.pack_no)
-        .having(func.min(rank) > ranks[tier])
-        .order_by(pack_rows.c.pack_no)
-        .limit(limit)
-    )
-    names = {number: name for name, number in ranks.items()}
-    targets = {row.pack_no: int(row.rank) for row in tx.conn.execute(query)}
-    found = packs.by_numbers(tx, targets)
-    return [
-        Sinking(found[number], names[rank_no])
-        for number, rank_no in targets.items()
-        if _warmest_dependant(tx, number, ranks) >= rank_no
-    ]
-
-
 def begin(tx: Tx, item: Sinking, *, op_id: str, owner: str, until_ns: int, is_archive: bool) -> bool:
     """Give the pack to its new tier, book its bytes there and note in the journal that its object is to follow; False,
     with nothing done, if it is not live in the old tier any more. A pack that will not be readable is described in a
@@ -88,9 +58,9 @@ def begin(tx: Tx, item: Sinking, *, op_id: str, owner: str, until_ns: int, is_ar
     if row is None or (row.state, row.tier) != (PackState.LIVE, item.pack.tier):
         return False
     amounts = Amounts()
-    _book_pack(tx, amounts, row, row.tier, sign=-1)
+    book_pack(tx, amounts, row, row.tier, sign=-1)
     tx.conn.execute(update(pack_rows).where(pack_rows.c.pack_no == number).values(tier=item.target))
-    _book_pack(tx, amounts, row, item.target, sign=+1)
+    book_pack(tx, amounts, row, item.target, sign=+1)
     detail = {"pack_no": number, "from": row.tier, "to": item.target}
     values = {
         "op_id": op_id,
@@ -104,7 +74,7 @@ def begin(tx: Tx, item: Sinking, *, op_id: str, owner: str, until_ns: int, is_ar
     }
     tx.conn.execute(insert(journal_rows).values(values))
     if is_archive:
-        outbox.append(tx, [records.blocks(key=row.key, found=_blocks_of(tx, number))])
+        outbox.append(tx, [records.blocks(key=row.key, found=blocks_of(tx, number))])
     outbox.append(tx, [records.pack(moved) for moved in packs.by_numbers(tx, [number]).values()])
     book(tx, amounts, op_id=op_id, kind="move", reason=f"{row.key} goes from {row.tier} to {item.target}")
     return True
@@ -130,19 +100,6 @@ def pack_of(entry: JournalRow) -> int:
     return int(json.loads(entry.detail)["pack_no"])
 
 
-def _warmest_dependant(tx: Tx, pack_no: int, ranks: Mapping[str, int]) -> int:
-    """Return the smallest rank of packs whose blocks are coded against a chunk of this one."""
-    of_pack = select(chunks.c.chunk_no).select_from(blocks.join(chunks, IN_BLOCK)).where(blocks.c.pack_no == pack_no)
-    dependant = blocks.alias("dependant")
-    query = (
-        select(pack_rows.c.tier)
-        .distinct()
-        .select_from(dependant.join(pack_rows, pack_rows.c.pack_no == dependant.c.pack_no))
-        .where(dependant.c.base_no.in_(of_pack), dependant.c.pack_no != pack_no, pack_rows.c.state == PackState.LIVE)
-    )
-    return min((ranks.get(tier, 0) for tier in tx.conn.execute(query).scalars()), default=max(ranks.values()))
-
-
 def _book_holders(tx: Tx, amounts: Amounts, recipe_nos: Sequence[int], *, sign: int) -> None:
     """Book everything that holds these recipes, as catalog.sums adds it up."""
     is_missing = files.c.state == FileState.MISSING
@@ -166,7 +123,7 @@ def _book_holders(tx: Tx, amounts: Amounts, recipe_nos: Sequence[int], *, sign: 
             amounts.add(accounts.STORE_COMPRESSION_SAVED, sign * (int(size) - int(plain)), tier)
 
 
-def _book_pack(tx: Tx, amounts: Amounts, row: PackRow, tier: str, *, sign: int) -> None:
+def book_pack(tx: Tx, amounts: Amounts, row: PackRow, tier: str, *, sign: int) -> None:
     """Book a live data pack and the chunks in it that something refers to, on *tier*."""
     of_chunk = refs.c.chunk_no == chunks.c.chunk_no
     is_used = exists(select(literal(1)).where(of_chunk, refs.c.times > 0))
@@ -192,7 +149,7 @@ def _book_pack(tx: Tx, amounts: Amounts, row: PackRow, tier: str, *, sign: int) 
     amounts.add(accounts.BUCKET_TOTAL, -sign * row.size, tier)
 
 
-def _blocks_of(tx: Tx, pack_no: int) -> list[Block]:
+def blocks_of(tx: Tx, pack_no: int) -> list[Block]:
     """Return what the catalog knows of a pack's blocks, as a `blocks` record tells them."""
     held: dict[int, list[ChunkPart]] = {}
     places = {}

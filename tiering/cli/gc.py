@@ -9,8 +9,7 @@ from policies.amounts import say_bytes
 from tiering.cli.act import acting
 from tiering.cli.session import needs_yes, session_of
 from tiering.jobs.gc import collect, preview
-from tiering.jobs.mover import sink
-from tiering.jobs.repack import repack
+from tiering.jobs.mover import tend_packs
 
 SKIPPED = 3
 EXAMPLES = (
@@ -41,8 +40,8 @@ def run(ctx: typer.Context, yes: Annotated[bool, typer.Option("--yes", help="Do 
         return 0
     with acting(session) as context:
         report = collect(context)
-        repacked = repack(context)
-        moved = sink(context)
+        moved = tend_packs(context)
+    repacked = moved.rewritten
     out.json({**asdict(report), "repacked": asdict(repacked), "moved": asdict(moved)})
     out.text(
         f"deleted {report.packs_deleted:,} objects, {say_bytes(report.bytes_deleted)}; doomed {report.packs_doomed:,} "
@@ -50,7 +49,7 @@ def run(ctx: typer.Context, yes: Annotated[bool, typer.Option("--yes", help="Do 
     )
     if repacked.packs_rewritten:
         out.text(
-            f"rewrote {repacked.packs_rewritten:,} half-dead packs as {repacked.packs_written:,}: "
+            f"rewrote {repacked.packs_rewritten:,} half-dead or mixed packs as {repacked.packs_written:,}: "
             f"{say_bytes(repacked.bytes_freed)} will be free when the old ones have waited out their grace"
         )
     if moved.packs_moved:

@@ -1,39 +1,42 @@
 """mover: files that are to be colder, and the packs that may follow them, move from one cold tier to a colder one.
 
 Used by apply for files that are stored, and run after gc for packs that had to wait. Where two tiers share a store a
-pack moves whole: its object changes class inside the provider, and no byte comes down. Nothing moves that would cost
-more (the request, what reading it in its old class costs, the rest of its minimum stay) than it saves in a year.
-Packs that something warmer still needs stay where they are: no hot file ever waits for an archive.
+pack moves whole: its object changes class inside the provider, and no byte comes down. Packs of which only a part may
+be colder, and those whose tier stands in another store, are written anew (tiering.jobs.repack). Nothing moves that
+would cost more (requests, what reading it in its old class costs, the rest of its minimum stay) than it saves in a
+year. What something warmer still needs stays where it is: no hot file ever waits for an archive.
 
-Kill points: mover.retargeted, .noted, .changed, .committed. From .noted on the journal knows of the pack, and reconcile
-finishes it; an object that is of its new class already is not asked for again.
+Kill points: mover.retargeted, .noted, .changed, .committed, and those of tiering.jobs.rewriting. From .noted on the
+journal knows of the pack, and reconcile finishes it; an object that is of its new class already is not asked for again.
 """
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from policies.amounts import GIB
-from policies.cost import early_delete_usd
-from policies.prices import LOCAL
-from tiering.catalog import files, journal, leases, moving, packs
+from policies.moving import CHANGE, REWRITE, MoveQuote, decide
+from tiering.catalog import files, journal, leases, moving, packs, recipes, repacking, temperature
 from tiering.catalog import tickets as ticket_rows
 from tiering.catalog.moving import Sinking
-from tiering.catalog.values import FileRow, FileState, JournalRow, PackRow
+from tiering.catalog.transaction import Tx
+from tiering.catalog.values import FileRow, FileState, JournalKind, JournalRow, PackRow
 from tiering.clock import NS_PER_S
 from tiering.config.policy import price_book
 from tiering.errors import ObjectArchived
+from tiering.jobs import rewriting
 from tiering.jobs.accrue import accrue
-from tiering.jobs.charges import charge, price_class
+from tiering.jobs.charges import charge
 from tiering.jobs.context import Context, OpenTier
 from tiering.jobs.early_delete import charge_early_stay
+from tiering.jobs.pack_plans import PackPlan, content_of, homes, plans, ranks_of, standing
+from tiering.jobs.repack import RepackReport, rewrite_all
 from tiering.jobs.restore_cost import take_back_copy
 from tiering.stores.archive import ARCHIVE_CLASSES
 from tiering.stores.base import ArchiveStore
 
 LEASE_S = 6 * 3600
-HORIZON_MONTHS = 12
-HOUR_NS = 3600 * NS_PER_S
+PASSES = 7
+"""A base may follow once what is coded against it has gone: as many passes as links, and one."""
 
 
 @dataclass(slots=True)
@@ -46,76 +49,96 @@ class MoveReport:
     bytes_moved: int = 0
     packs_kept: int = 0
     """That would cost more to move than they save."""
+    quote: MoveQuote = field(default_factory=MoveQuote)
+    """What was expected of the class changes."""
+    rewritten: RepackReport = field(default_factory=RepackReport)
+    """Packs that were written anew, because a part of them may be colder."""
     notes: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class MoveQuote:
-    """What moving one pack costs and saves, in nano-dollars."""
-
-    once_nano: int
-    saved_nano_month: int
-
-    @property
-    def pays(self) -> bool:
-        """Whether a year's saving is more than it costs."""
-        return self.saved_nano_month * HORIZON_MONTHS > self.once_nano
-
-
 def can_follow(ctx: Context, row: FileRow, tier: str) -> bool:
-    """Return whether a stored file can be moved to *tier*: one that is colder, in the same store."""
+    """Return whether a stored file can be given to *tier*: one that is colder than its own."""
     if row.tier is None or row.tier not in ctx.tiers or tier not in ctx.tiers:
         return False
-    here, there = ctx.tiers[row.tier], ctx.tiers[tier]
     is_stored = row.state in {FileState.DUAL, FileState.OFFLINE} and row.recipe_no is not None
-    return is_stored and there.rank > here.rank and _are_one_store(here, there)
+    return is_stored and ctx.tiers[tier].rank > ctx.tiers[row.tier].rank
 
 
 def move(ctx: Context, rows: Sequence[FileRow], tier: str, *, reason: str) -> MoveReport:
-    """Give *rows* (see can_follow) to *tier*, and move the packs that nothing warmer needs. Runs again harmlessly."""
+    """Give *rows* (see can_follow) to *tier*, and move what nothing warmer needs of their packs. Runs again harmlessly.
+
+    Raises what tend_packs() raises.
+    """
     report = MoveReport()
     with ctx.catalog.write() as tx:
         current = files.by_ids(tx, [row.file_id for row in rows]).values()
-        wanted = [row.file_id for row in current if can_follow(ctx, row, tier)]
-        report.files = len(moving.retarget(tx, wanted, tier, op_id=f"{reason}:{secrets.token_hex(8)}"))
+        wanted = [row for row in current if can_follow(ctx, row, tier)]
+        among = _packs_of(tx, wanted)
+        report.files = len(moving.retarget(tx, [row.file_id for row in wanted], tier, op_id=f"{reason}:{_nonce()}"))
     ctx.step("mover.retargeted")
-    return sink(ctx, report)
+    return tend_packs(ctx, report, among=sorted(among))
 
 
 def sink(ctx: Context, report: MoveReport | None = None) -> MoveReport:
-    """Move every pack that may be colder and pays for it. Raises CatalogBusy while gc runs, and what stores raise."""
+    """Move every pack that may be colder, whole, and pays for it. Raises CatalogBusy while gc runs, and what stores
+    raise.
+    """
+    return tend_packs(ctx, report, ways=(CHANGE,))
+
+
+def tend_packs(
+    ctx: Context,
+    report: MoveReport | None = None,
+    *,
+    ways: Sequence[str] = (CHANGE, REWRITE),
+    among: Sequence[int] | None = None,
+) -> MoveReport:
+    """Do with every pack (of *among*, where given) what policies.moving decides, but for what is not in *ways*.
+
+    Raises CatalogBusy while gc runs, and what the stores raise; what was done before stays.
+    """
     report = report or MoveReport()
     with leases.held(ctx.catalog, leases.STORE_UPKEEP, owner=ctx.owner, seconds=LEASE_S):
         try:
             accrue(ctx)  # what moves now stood where it was until now
-            for item in _worth_it(ctx, report):
-                if ctx.stop.is_set():
+            _resume_own(ctx)
+            for _ in range(PASSES):
+                if not _pass(ctx, report, ways, among):
                     break
-                _move_pack(ctx, item, report)
         finally:
             charge(ctx, reason="mover")
     return report
 
 
-def quote(ctx: Context, pack: PackRow, target: str) -> MoveQuote:
-    """Return what moving a pack to *target* costs now, and saves each month."""
-    old, new = price_class(ctx, pack.tier, pack.storage_class), price_class(ctx, target)
-    if LOCAL in {old, new}:
-        return MoveQuote(0, 0)
-    book = price_book(ctx.config)
-    before, after = book.price(old), book.price(new)
-    held_hours = max(0, (ctx.clock.now_ns() - pack.created_ns) // HOUR_NS)
-    once = after.put_nano + before.retrieval_nano_per_gib * pack.size // GIB
-    once += early_delete_usd(book, old, pack.size, held_hours=held_hours)
-    overhead = sum(size * book.price(name).storage[0].nano_per_gib for name, size in after.overhead)
-    overhead -= sum(size * book.price(name).storage[0].nano_per_gib for name, size in before.overhead)
-    saved = before.storage[0].nano_per_gib * max(pack.size, before.min_billed_bytes)
-    saved -= after.storage[0].nano_per_gib * max(pack.size, after.min_billed_bytes) + overhead
-    return MoveQuote(once, saved // GIB)
+def quote_move(ctx: Context, file_ids: Sequence[int], tier: str) -> MoveQuote:
+    """Return what giving these files to *tier* would move now, and what that costs and saves. Changes nothing.
+
+    Packs that something else keeps warm count with what could leave them, or not at all where that does not pay.
+    """
+    ranks, places = ranks_of(ctx), homes(ctx)
+    total = MoveQuote()
+    with ctx.catalog.read() as tx:
+        rows = [row for row in files.by_ids(tx, file_ids).values() if can_follow(ctx, row, tier)]
+        going = {row.recipe_no: ranks[tier] for row in rows if row.recipe_no is not None}
+        among = sorted(_packs_of(tx, rows))
+        heats = [heat for name in ctx.tiers for heat in temperature.survey(tx, name, ranks, among=among, as_if=going)]
+    for heat in heats:
+        if heat.parts:
+            home = places[heat.pack.tier]
+            before = standing(ctx, heat.pack, home)
+            content = content_of(heat, ranks)
+            pack_bytes = ctx.config.chunking.pack_bytes
+            total += decide(price_book(ctx.config), before, content, places, pack_bytes=pack_bytes).quote
+    return total
 
 
 def resume(ctx: Context, entry: JournalRow) -> str:
-    """Bring the move of a dead process to its end; returns "finished". The caller has made the row its own."""
+    """Bring the move or the rewriting of a dead process to its end; returns "finished" or "undone". The caller has made
+    the row its own.
+    """
+    noted = repacking.noted(entry)
+    if noted is not None:
+        return rewriting.resume(ctx, entry, noted)
     with ctx.catalog.read() as tx:
         pack = packs.get(tx, moving.pack_of(entry))
     if pack is None:
@@ -129,35 +152,60 @@ def resume(ctx: Context, entry: JournalRow) -> str:
     return "finished"
 
 
-def _are_one_store(here: OpenTier, there: OpenTier) -> bool:
-    return here.store.url == there.store.url and isinstance(here.store, ArchiveStore)
+def _packs_of(tx: Tx, rows: Sequence[FileRow]) -> set[int]:
+    numbers = [row.recipe_no for row in rows if row.recipe_no is not None]
+    return {number for found in recipes.packs_of(tx, numbers).values() for number in found}
 
 
-def _worth_it(ctx: Context, report: MoveReport) -> Iterator[Sinking]:
-    ranks = {name: tier.rank for name, tier in ctx.tiers.items()}
-    for name, tier in sorted(ctx.tiers.items(), key=lambda item: -item[1].rank):
-        with ctx.catalog.read() as tx:
-            found = moving.sinking(tx, name, ranks)
-        for item in found:
-            if not _are_one_store(tier, ctx.tiers[item.target]):
-                continue
-            if not quote(ctx, item.pack, item.target).pays:
-                report.packs_kept += 1
-                continue
-            yield item
+def _pass(ctx: Context, report: MoveReport, ways: Sequence[str], among: Sequence[int] | None) -> bool:
+    """Look at every pack once, coldest tiers first; return whether another pass may find more to do."""
+    before = (report.packs_moved, report.rewritten.packs_written)
+    waits = False
+    kept = 0
+    for name in sorted(ctx.tiers, key=lambda name: -ctx.tiers[name].rank):
+        chosen: list[PackPlan] = []
+        for plan in plans(ctx, name, among=among):
+            waits |= plan.heat.waits
+            kept += plan.could_be_better or (plan.decision.way not in {CHANGE, REWRITE} and _may_sink(ctx, plan))
+            if plan.decision.way in ways:
+                chosen.append(plan)
+        for plan in chosen:
+            if plan.decision.way == CHANGE and not ctx.stop.is_set():
+                _change(ctx, plan, report)
+        rewrite_all(ctx, [plan for plan in chosen if plan.decision.way == REWRITE], report.rewritten)
+    report.packs_kept = kept
+    has_moved = (report.packs_moved, report.rewritten.packs_written) != before
+    return has_moved and waits and not ctx.stop.is_set()
 
 
-def _move_pack(ctx: Context, item: Sinking, report: MoveReport) -> None:
+def _may_sink(ctx: Context, plan: PackPlan) -> bool:
+    coldest = plan.heat.coldest
+    return coldest is not None and coldest > ctx.tiers[plan.heat.pack.tier].rank
+
+
+def _resume_own(ctx: Context) -> None:
+    """End what this very process began and could not bring to its end, for want of its store."""
+    with ctx.catalog.read() as tx:
+        left = journal.of_kind(tx, JournalKind.MOVE, owner=ctx.owner)
+    for entry in left:
+        resume(ctx, entry)
+
+
+def _change(ctx: Context, plan: PackPlan, report: MoveReport) -> None:
+    item = Sinking(plan.heat.pack, plan.decision.target)
     source, target = ctx.tiers[item.pack.tier], ctx.tiers[item.target]
-    if source.storage_class in ARCHIVE_CLASSES:
+    if not plan.is_readable:
         report.notes.append(f"{item.pack.key} stays in {source.name}: it would have to be restored first")
         return
-    op_id = f"move:{item.pack.pack_no}:{secrets.token_hex(8)}"
+    op_id = f"move:{item.pack.pack_no}:{_nonce()}"
     until_ns = ctx.clock.now_ns() + LEASE_S * NS_PER_S
     is_archive = target.storage_class in ARCHIVE_CLASSES
     with ctx.catalog.write() as tx:
+        (now,) = temperature.survey(tx, source.name, ranks_of(ctx), among=[item.pack.pack_no]) or (None,)
+        if now is None or now.coldest is None or now.coldest < target.rank:
+            return  # something warmer came to need it since it was looked at
         is_ours = moving.begin(tx, item, op_id=op_id, owner=ctx.owner, until_ns=until_ns, is_archive=is_archive)
-        entry = next((row for row in journal.every(tx) if row.op_id == op_id), None)
+        entry = journal.get(tx, op_id)
     if not is_ours or entry is None:
         return
     ctx.step("mover.noted")
@@ -171,12 +219,13 @@ def _move_pack(ctx: Context, item: Sinking, report: MoveReport) -> None:
     ctx.step("mover.committed")
     report.packs_moved += 1
     report.bytes_moved += item.pack.size
+    report.quote += plan.decision.quote
 
 
 def _change_class(ctx: Context, pack: PackRow, target: OpenTier, *, via: OpenTier | None = None) -> None:
     """Change the object's class; asked through the old tier, whose price its reading has."""
     store = (via or target).store
-    assert isinstance(store, ArchiveStore), "checked by _are_one_store"
+    assert isinstance(store, ArchiveStore), "decided only where both tiers share such a store"
     store.change_class(pack.key, target.storage_class)
 
 
@@ -189,3 +238,7 @@ def _finish(ctx: Context, entry: JournalRow, target: OpenTier) -> None:
         restored = ticket_rows.restores_of(tx, [before.pack_no]).get(before.pack_no)
         if restored is not None:
             take_back_copy(ctx, tx, before, restored)
+
+
+def _nonce() -> str:
+    return secrets.token_hex(8)

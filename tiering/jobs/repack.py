@@ -1,39 +1,31 @@
-"""repack: rewrite packs of which little is needed any more, so that the rest stops being paid for.
+"""repack: write anew what is needed of packs of which much is dead, or of which a part may be colder than the rest, so
+that the rest stops being paid for as it is.
 
-Run after gc. Blocks move as they are, each decoded and held against its digests on the way (P1), into a new pack that
-is proven like any upload; the catalog changes over in one transaction, and the old packs are doomed like any other.
-Nothing is rewritten where it would cost more than it saves within a year: requests, retrieval, and what is left of a
-minimum stay. Packs in archive classes are left alone: reading them would have to be paid for.
-
-Kill points: repack.uploaded, .committed. A process that dies before the commit leaves a pending pack, which reconcile
-dooms.
+Run after gc, and by the mover for the packs of files that were given to another tier. What is done with a pack is
+policies.moving's decision: nothing is rewritten that costs more (requests, retrieval, egress, what is left of a minimum
+stay) than it saves within a year. Packs of one unit (a checkpoint) are rewritten together, so that they stay together.
+Packs in archive classes are left alone unless a readable copy of them is there.
 """
 
-import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from dedup.pack import read_trailer
-from dedup.values import Block
-from policies.amounts import GIB
-from policies.cost import early_delete_usd
-from policies.prices import LOCAL
-from tiering.catalog import leases, packs, repacking
-from tiering.catalog.repacking import HalfDead
-from tiering.clock import NS_PER_S
+from policies.moving import REWRITE, Home, MoveQuote, quote_whole
+from policies.units import unit_of
+from tiering.catalog import leases, temperature
+from tiering.catalog.values import PackRow
 from tiering.config.policy import price_book
-from tiering.errors import IntegrityError
-from tiering.jobs.charges import charge, price_class
-from tiering.jobs.context import Context, OpenTier
-from tiering.jobs.gc import LEASE_NAME, LEASE_S
-from tiering.jobs.packing import OpenPack, UploadJournal, spool_folder, upload_pack
-from tiering.jobs.scrub import bases_behind, is_sound
-from tiering.stores.archive import ARCHIVE_CLASSES
+from tiering.jobs.charges import charge
+from tiering.jobs.context import Context
+from tiering.jobs.pack_plans import PackPlan, content_of, homes, plans, ranks_of
+from tiering.jobs.pack_ranges import left_behind, tidy
+from tiering.jobs.rewriting import Source, rewrite
 
-DEAD_SHARE = 0.3
-"""Less is not worth reading and writing the rest."""
-HORIZON_MONTHS = 12
-_HOUR_NS = 3600 * NS_PER_S
+LEASE_S = 6 * 3600
+GROUP_SHARE = 1.5
+"""Of chunking.pack_bytes: what is rewritten together. It is on the spool as it was read and as it is written, which
+makes three of the four packs for which catalog.state_dir has room.
+"""
 
 
 @dataclass(slots=True)
@@ -46,18 +38,12 @@ class RepackReport:
     bytes_freed: int = 0
     """Of the store once gc has deleted the old packs."""
     packs_kept: int = 0
-    """Half dead, and not worth their rewriting yet."""
+    """Half dead or mixed, and not worth their rewriting yet."""
+    reads: int = 0
+    """Ranged requests."""
+    quote: MoveQuote = field(default_factory=MoveQuote)
+    """What was expected of it."""
     notes: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class _Move:
-    """One needed block with its bytes."""
-
-    block_no: int
-    source: int
-    block: Block
-    payload: memoryview
 
 
 def repack(ctx: Context) -> RepackReport:
@@ -65,104 +51,89 @@ def repack(ctx: Context) -> RepackReport:
     raise; what was committed before stays.
     """
     report = RepackReport()
-    with leases.held(ctx.catalog, LEASE_NAME, owner=ctx.owner, seconds=LEASE_S):
+    with leases.held(ctx.catalog, leases.STORE_UPKEEP, owner=ctx.owner, seconds=LEASE_S):
         try:
-            for tier in ctx.tiers.values():
-                if tier.capabilities.archives and tier.storage_class in ARCHIVE_CLASSES:
-                    continue
-                with ctx.catalog.read() as tx:
-                    found = repacking.half_dead(tx, [tier.name], dead_share=DEAD_SHARE)
-                worth = [item for item in found if is_worth_it(ctx, item)]
-                report.packs_kept += len(found) - len(worth)
-                for group in _groups(worth, ctx.config.chunking.pack_bytes):
-                    if ctx.stop.is_set():
-                        return report
-                    _rewrite(ctx, tier, group, report)
+            for tier in ctx.tiers:
+                found = list(plans(ctx, tier))
+                report.packs_kept += sum(plan.could_be_better for plan in found)
+                rewrite_all(ctx, [plan for plan in found if plan.decision.way == REWRITE], report)
         finally:
             charge(ctx, reason="repack")
     return report
 
 
-def is_worth_it(ctx: Context, item: HalfDead) -> bool:
-    """Return whether a year's storage of the dead bytes costs more than moving the others now."""
-    row = item.pack
-    name = price_class(ctx, row.tier, row.storage_class)
-    if name == LOCAL:
-        return True
-    book = price_book(ctx.config)
-    price = book.price(name)
-    held_hours = max(0, (ctx.clock.now_ns() - row.created_ns) // _HOUR_NS)
-    once = price.put_nano + price.get_nano + price.retrieval_nano_per_gib * row.size // GIB
-    once += early_delete_usd(book, name, row.size, held_hours=held_hours)
-    return price.storage[0].nano_per_gib * item.dead_bytes * HORIZON_MONTHS // GIB > once
+def rewrite_all(ctx: Context, chosen: Iterable[PackPlan], report: RepackReport) -> None:
+    """Rewrite the packs of one tier for which that was decided, a unit's together. The caller holds the lease."""
+    able = [plan for plan in chosen if plan.is_readable]
+    left = left_behind(ctx)
+    if left:
+        tidy(ctx, [plan.heat.pack.pack_no for plan in able])
+    for group in _groups(ctx, able):
+        if ctx.stop.is_set():
+            return
+        if not _quoted(ctx, group).pays:
+            report.packs_kept += len(group)
+            continue
+        sources = [_source(ctx, plan) for plan in group]
+        written = rewrite(ctx, sources, reason=_reason(group))
+        report.notes += [
+            f"{sentence}: frostline scrub, then docs/runbook.md#half-dead-pack" for sentence in written.damaged
+        ]
+        report.reads += written.reads
+        if written.packs_written:
+            done = {row.pack_no for row in written.sources}
+            report.packs_written += written.packs_written
+            report.packs_rewritten += len(done)
+            report.bytes_moved += written.bytes_written
+            report.bytes_freed += sum(row.size for row in written.sources) - written.bytes_written
+            for plan in group:
+                if plan.heat.pack.pack_no in done:
+                    report.quote += plan.decision.quote
 
 
-def _groups(found: Sequence[HalfDead], pack_bytes: int) -> Iterator[list[HalfDead]]:
-    """Yield packs whose needed parts fill one pack together."""
-    held: list[HalfDead] = []
+def _quoted(ctx: Context, group: Sequence[PackPlan]) -> MoveQuote:
+    """Return what rewriting these packs together costs and saves."""
+    places = homes(ctx)
+    written: dict[Home, int] = {}
+    total = MoveQuote()
+    for plan in group:
+        total += plan.decision.quote
+        content = content_of(plan.heat, ranks_of(ctx))
+        for may, goes in (plan.decision.parts or {}).items():
+            written[places[goes]] = written.get(places[goes], 0) + content.parts[may]
+    return total + quote_whole(price_book(ctx.config), written, pack_bytes=ctx.config.chunking.pack_bytes)
+
+
+def _source(ctx: Context, plan: PackPlan) -> Source:
+    ranks = ranks_of(ctx)
+    parts = plan.decision.parts or {}
+    return Source(plan.heat.pack, {ranks[may]: goes for may, goes in parts.items()})
+
+
+def _groups(ctx: Context, found: Sequence[PackPlan]) -> Iterator[list[PackPlan]]:
+    """Yield packs that are rewritten together: of one unit, or of several that fill no pack on their own."""
+    with ctx.catalog.read() as tx:
+        names = temperature.units(tx, [plan.heat.pack.pack_no for plan in found])
+    units = {number: unit_of(folder, name) for number, (folder, name) in names.items()}
+    limit = int(GROUP_SHARE * ctx.config.chunking.pack_bytes)
+    held: list[PackPlan] = []
     size = 0
-    for item in found:
-        if held and size + item.live_bytes > pack_bytes:
+    unit = b""
+    for plan in sorted(found, key=lambda plan: (units.get(plan.heat.pack.pack_no, b""), plan.heat.pack.pack_no)):
+        needed = sum(plan.heat.parts.values())
+        of = units.get(plan.heat.pack.pack_no, b"")
+        is_full = size + needed > limit or (of != unit and size >= ctx.config.chunking.pack_bytes // 2)
+        if held and is_full:
             yield held
             held, size = [], 0
-        held.append(item)
-        size += item.live_bytes
+        held.append(plan)
+        size += needed
+        unit = of
     if held:
         yield held
 
 
-def _rewrite(ctx: Context, tier: OpenTier, group: Sequence[HalfDead], report: RepackReport) -> None:
-    journal = UploadJournal()
-    pack = OpenPack.begin(spool_folder(ctx), "data")
-    op_id = f"repack:{secrets.token_hex(8)}"
-    moves: dict[int, tuple[int, int]] = {}
-    sources: list[int] = []
-    try:
-        for item in group:
-            try:
-                found = list(_needed(ctx, tier, item))
-            except IntegrityError as error:
-                report.notes.append(f"{error.what}: {error.hint}")
-                continue
-            sources.append(item.pack.pack_no)
-            for move in found:
-                block = move.block
-                placed = pack.writer.add_block(block.codec, move.payload, block.raw_len, block.chunks, block.base)
-                moves[move.block_no] = (move.source, placed.offset)
-        if not moves:
-            return
-        uploaded = upload_pack(ctx, tier, pack.spool, pack.writer.finish(), kind="data", journal=journal)
-    finally:
-        pack.spool.close()
-    ctx.step("repack.uploaded")
-    with ctx.catalog.write() as tx:
-        is_moved = repacking.move_blocks(tx, moves, sources=sources, target=uploaded.pack_no, op_id=op_id)
-        if not is_moved:
-            sizes = list(journal.sizes.items())
-            packs.doom_pending(tx, sizes, op_id=f"{op_id}:unused", reason="its packs changed while it was written")
-    ctx.step("repack.committed")
-    if is_moved:
-        report.packs_written += 1
-        report.packs_rewritten += len(sources)
-        report.bytes_moved += uploaded.summary.size_bytes
-        old = sum(item.pack.size for item in group if item.pack.pack_no in sources)
-        report.bytes_freed += old - uploaded.summary.size_bytes
-
-
-def _needed(ctx: Context, tier: OpenTier, item: HalfDead) -> Iterator[_Move]:
-    """Yield the needed blocks of one pack, each verified. Raises IntegrityError for one that is damaged."""
-    row = item.pack
-    with ctx.catalog.read() as tx:
-        wanted = repacking.needed_blocks(tx, row.pack_no)
-    bases = bases_behind(ctx, row)
-    data = memoryview(tier.store.get(row.key))
-    for block in read_trailer(lambda span: bytes(data[span.start : span.end]), len(data)):
-        if block.offset not in wanted:
-            continue
-        if not is_sound(ctx, block, data, bases):
-            raise IntegrityError(
-                f"pack {row.key} is damaged and was left as it is",
-                hint="frostline scrub, then docs/runbook.md#half-dead-pack",
-            )
-        payload = data[block.offset : block.offset + block.stored_len]
-        yield _Move(wanted[block.offset], row.pack_no, block, payload)
+def _reason(group: Sequence[PackPlan]) -> str:
+    rows: list[PackRow] = [plan.heat.pack for plan in group]
+    places = sorted({goes for plan in group for goes in (plan.decision.parts or {}).values()})
+    return f"{len(rows)} packs of {rows[0].tier}: what is needed of them goes to {', '.join(places)}"

@@ -17,9 +17,8 @@ from tiering.jobs.advance import advance
 from tiering.jobs.charges import charge
 from tiering.jobs.context import Context
 from tiering.jobs.cycle import cycle
-from tiering.jobs.mover import sink
+from tiering.jobs.mover import tend_packs
 from tiering.jobs.release import finish_parked
-from tiering.jobs.repack import repack
 from tiering.jobs.scan import scan_root
 from tiering.logs import Log
 from tiering.notify import Notifier
@@ -93,8 +92,8 @@ def _gc(ctx: Context, log: Log) -> Outcome:
     if not ctx.config.act:
         return Outcome("done", {"acted": False})
     report = gc.collect(ctx)
-    repacked = repack(ctx)
-    moved = sink(ctx)
+    moved = tend_packs(ctx)
+    repacked = moved.rewritten
     notes = [*report.notes, *repacked.notes, *moved.notes]
     for note in notes:
         log.warning("gc_note", what=note)
