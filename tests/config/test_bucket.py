@@ -23,7 +23,15 @@ def test_a_bucket_is_looked_at_only_unless_said_otherwise() -> None:
 @pytest.mark.parametrize(
     ("added", "said"),
     [
-        ('mode = "ingest"\n', "buckets[0].mode: ingest (moving objects into packs) is not offered"),
+        ('mode = "ingest"\n', "tier: mode = ingest needs the tier that objects are stored in"),
+        ('mode = "ingest"\ntier = "cold"\n', 'buckets[0].tier: there is no tier "cold" (there are standard)'),
+        ('tier = "standard"\n', "tier: is for mode = ingest only"),
+        ("delete_originals = true\n", "delete_originals: is for mode = ingest only"),
+        (
+            'mode = "ingest"\ntier = "standard"\n[[buckets.rules]]\nname = "x"\nclass = "GLACIER"\n',
+            "rules[0].class: is not for mode = ingest",
+        ),
+        ('schedule = "sometimes"\n', "buckets[0].schedule: must be a duration"),
         ('mode = "delete"\n', "buckets[0].mode: "),
         ('inventory = "manifest.json"\n', "buckets[0].inventory: must be an s3:// URL or an absolute path"),
         ("pays_within = 7\n", "buckets[0].pays_within: must be a duration"),
@@ -33,7 +41,7 @@ def test_a_bucket_is_looked_at_only_unless_said_otherwise() -> None:
             '[[buckets.rules]]\nname = "x"\nclass = "FROZEN"\n',
             "buckets[0].rules[0].class: must be one of STANDARD, INTELLIGENT_TIERING",
         ),
-        ('[[buckets.rules]]\nname = "x"\n', "buckets[0].rules[0].class: "),
+        ('[[buckets.rules]]\nname = "x"\n', "rules[0].class: is needed"),
         (
             '[[buckets.rules]]\nname = "x"\nclass = "GLACIER"\n' * 2,
             'two rules are called "x"',
@@ -49,6 +57,19 @@ def test_what_cannot_be_meant_is_refused(added: str, said: str) -> None:
     with pytest.raises(ConfigError) as error:
         parsed(SMALLEST + BUCKET + added)
     assert said in error.value.sentence()
+
+
+def test_keys_below_a_prefix_to_be_taken_in_are_paths() -> None:
+    text = '[[buckets]]\nname = "lake"\nurl = "s3://lake/data"\nmode = "ingest"\ntier = "standard"\n'
+    with pytest.raises(ConfigError, match='its prefix must end in "/"'):
+        parsed(SMALLEST + text)
+
+
+def test_p1_originals_are_not_deleted_for_copies_that_cannot_be_read_back() -> None:
+    cold = '[tiers.cold]\nstore = "s3://vault/packs"\nstorage_class = "GLACIER"\n'
+    text = 'mode = "ingest"\ntier = "cold"\ndelete_originals = true\n'
+    with pytest.raises(ConfigError, match="cannot be read back before the originals go"):
+        parsed(SMALLEST + cold + BUCKET + text)
 
 
 def test_a_bucket_survives_being_written() -> None:

@@ -13,6 +13,7 @@ from tiering.catalog.open import Catalog, open_catalog
 from tiering.clock import Clock
 from tiering.config import Config
 from tiering.errors import ConfigError
+from tiering.jobs.bucket_roots import open_bucket_roots
 from tiering.jobs.charges import charging
 from tiering.jobs.context import Context, NoProgress, OpenRoot, OpenTier, Progress, no_step
 from tiering.stores import ownership
@@ -70,6 +71,7 @@ def build_context(
             home.name, home.store, config.metadata.storage_class, home.rank, home.capabilities, home.meter
         ),
         roots=open_roots(config, catalog),
+        buckets=open_bucket_roots(catalog),
         clock=clock,
         store_id=store_id,
         catalog_id=catalog.catalog_id,

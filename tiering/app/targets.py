@@ -8,7 +8,9 @@ from tiering.catalog import files
 from tiering.catalog.transaction import Tx
 from tiering.catalog.values import FileRow, FileState
 from tiering.errors import UsageError
+from tiering.jobs.bucket_roots import SCHEME
 from tiering.jobs.context import Context, OpenRoot
+from tiering.jobs.stored_paths import absolute_path, place_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,22 +52,43 @@ def _is_on(row: FileRow, tier: str) -> bool:
     return row.state is FileState.DUAL and row.tier == tier and not row.pinned
 
 
-def find_targets(context: Context, paths: Sequence[str]) -> list[Target]:
+def find_targets(context: Context, paths: Sequence[str], *, with_objects: bool = False) -> list[Target]:
     """Return what *paths* (relative to the working directory, or absolute) mean; each lies under a root.
 
-    A path that is neither on the disk nor in the catalog is a UsageError naming it and the roots there are.
+    *with_objects* takes s3://BUCKET/KEY too, or NAME/KEY of a bucket in mode ingest. A path that is neither on the disk
+    nor in the catalog is a UsageError naming it and the roots there are.
     """
-    return [_find(context, os.fsencode(os.path.abspath(path))) for path in paths]
+    return [_find_any(context, absolute_path(context, path), with_objects=with_objects) for path in paths]
 
 
 def whole_roots(context: Context) -> list[Target]:
-    """Return every root as a target."""
-    return [Target(root, b"", b"") for root in context.roots]
+    """Return every root as a target, and every bucket whose objects are stored."""
+    return [Target(root, b"", b"") for root in (*context.roots, *context.buckets)]
 
 
 def roots_of(targets: Sequence[Target]) -> list[OpenRoot]:
     """Return the roots that *targets* lie under, each once, in order."""
     return list({target.root.root_id: target.root for target in targets}.values())
+
+
+def _find_any(context: Context, path: str, *, with_objects: bool) -> Target:
+    if not path.startswith(SCHEME):
+        return _find(context, os.fsencode(path))
+    if not with_objects:
+        raise UsageError(
+            f"{path} is an object of a bucket, which this command does not do",
+            now="nothing was done",
+            hint="frostline cat, restore and ls read stored objects; frostline buckets restore puts them back",
+        )
+    place = place_of(context, path)
+    folder, _, name = place.path.rpartition(b"/")
+    folder = folder + b"/" if folder else b""
+    with context.catalog.read() as tx:
+        if name and files.get(tx, place.root.root_id, folder, name) is not None:
+            return Target(place.root, folder, name)
+        if not name or files.page(tx, place.root.root_id, under=place.path + b"/", limit=1):
+            return Target(place.root, place.path + b"/" if place.path else b"", b"")
+    raise UsageError(f"nothing is stored of {path}", hint="frostline ls lists what is known")
 
 
 def _find(context: Context, path: bytes) -> Target:

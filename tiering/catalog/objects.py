@@ -10,15 +10,18 @@ from dataclasses import dataclass
 from sqlalchemy import delete, func, insert, select, update
 
 from tiering.catalog.bucket_tables import buckets, objects
-from tiering.catalog.transaction import Tx, fetch_raw
+from tiering.catalog.transaction import Tx, fetch_among, fetch_raw
 from tiering.clock import NS_PER_S
 
 CLASSES = (
     "STANDARD", "REDUCED_REDUNDANCY", "INTELLIGENT_TIERING", "STANDARD_IA", "ONEZONE_IA", "GLACIER_IR", "GLACIER",
-    "DEEP_ARCHIVE", "OTHER",
+    "DEEP_ARCHIVE", "OTHER", "FROSTLINE",
 )  # fmt: skip
-"""Stored as their place here: only ever append. OTHER is what frostline does not know and leaves alone."""
+"""Stored as their place here: only ever append. OTHER is what frostline does not know and leaves alone; FROSTLINE is
+where an object is that was taken into packs and deleted here: its row stays, for what it would cost.
+"""
 CLASS_NO = {name: number for number, name in enumerate(CLASSES)}
+STORED = "FROSTLINE"
 ARCHIVED = 1
 """Flag: INTELLIGENT_TIERING keeps it in an archive access tier, where it cannot be read."""
 
@@ -129,8 +132,8 @@ def write_page(tx: Tx, bucket_id: int, page: Iterable[Seen], *, scan_no: int, as
 
 def forget_unseen(tx: Tx, bucket_id: int, *, scan_no: int, as_of_s: int, limit: int) -> int:
     """Drop at most *limit* rows that a whole scan did not see and that are not newer than it; return how many."""
-    text = "SELECT key FROM objects WHERE bucket_id = ? AND seen < ? AND modified_s <= ? LIMIT ?"
-    gone = fetch_raw(tx, text, (bucket_id, scan_no, as_of_s, limit))
+    text = "SELECT key FROM objects WHERE bucket_id = ? AND seen < ? AND modified_s <= ? AND class_no <> ? LIMIT ?"
+    gone = fetch_raw(tx, text, (bucket_id, scan_no, as_of_s, CLASS_NO[STORED], limit))
     if gone:
         mark = "?" if tx.is_sqlite else "%s"
         dropping = f"DELETE FROM objects WHERE bucket_id = {mark} AND key = {mark}"  # noqa: S608  # placeholders
@@ -185,6 +188,38 @@ def get(tx: Tx, bucket_id: int, key: bytes) -> ObjectFacts | None:
         (bucket_id, key),
     )
     return found[0] if found else None
+
+
+def at_keys(tx: Tx, bucket_id: int, keys: Iterable[bytes]) -> dict[bytes, ObjectFacts]:
+    """Return key -> what is known of those objects that are known."""
+    text = f"SELECT {_FACTS} FROM objects WHERE bucket_id = {bucket_id:d} AND key"  # noqa: S608  # our names and numbers
+    return {row[0]: row for row in fetch_among(tx, text, keys)}
+
+
+def note_stored(tx: Tx, bucket_id: int, rows: Iterable[tuple[bytes, int]]) -> None:
+    """Note (key, class number it was in) of objects that stand in packs alone from now on."""
+    now_s = tx.now_ns // NS_PER_S
+    for key, class_no in rows:
+        values = {
+            "class_no": CLASS_NO[STORED], "was_no": func.coalesce(objects.c.was_no, class_no),
+            # An inventory that was made before does not bring it back.
+            "since_s": now_s, "modified_s": now_s,
+        }  # fmt: skip
+        tx.conn.execute(update(objects).where(objects.c.bucket_id == bucket_id, objects.c.key == key).values(values))
+
+
+def note_returned(
+    tx: Tx, bucket_id: int, key: bytes, *, size: int, etag: bytes, class_no: int, modified_s: int
+) -> None:
+    """Note that an object stands in its bucket again: what it costs there is nobody's saving any more."""
+    values = {
+        "size": size, "etag": etag, "class_no": class_no, "modified_s": modified_s, "since_s": modified_s,
+        "was_no": None,
+    }  # fmt: skip
+    where = (objects.c.bucket_id == bucket_id) & (objects.c.key == key)
+    if not tx.conn.execute(update(objects).where(where).values(values)).rowcount:
+        seen = {"bucket_id": bucket_id, "key": key, "access_s": None, "flags": 0, "seen": 0}
+        tx.conn.execute(insert(objects), {**values, **seen})
 
 
 def by_class(tx: Tx, bucket_id: int) -> dict[str, tuple[int, int]]:

@@ -1,13 +1,15 @@
-"""`frostline buckets apply`: change the class of objects in place."""
+"""`frostline buckets apply`: change the class of objects in place, or take them into packs."""
 
 from typing import Annotated
 
 import typer
 
 from policies.amounts import NANO, say_bytes, say_usd
+from tiering.cli.buckets_ingest import apply_ingest
 from tiering.cli.buckets_plan import show_bucket_plan
 from tiering.cli.output import Output
 from tiering.cli.session import needs_yes, session_of
+from tiering.jobs.bucket_choice import bucket_config
 from tiering.jobs.object_apply import BucketApplyReport, apply_bucket, preview
 from tiering.jobs.object_plan import plan_json
 
@@ -22,15 +24,27 @@ def run(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(help="A name in [[buckets]].")],
     yes: Annotated[bool, typer.Option("--yes", help="Do it.")] = False,
+    confirm_missing: Annotated[
+        bool, typer.Option("--confirm-missing", help="Mode ingest: it is right that very many objects are gone.")
+    ] = False,
 ) -> int:
-    """Change what the plan says, the most valuable first, within max_objects and budget_usd of one run.
+    """Do what the plan says, the most valuable first, within max_objects and budget_usd of one run.
 
-    Keys, bytes, headers, metadata, tags and encryption stay; the date of an object becomes that of the change, and
-    readers of event notifications see a copy. An object that changed since the scan, is archived, or would soon be
-    deleted by a lifecycle rule is skipped with its reason. Buckets that keep versions or access lists are refused.
+    Mode transition changes classes. Mode ingest stores objects in the bucket's tier, deduplicated and compressed with
+    everything else; originals stay, or with delete_originals go once their stored copies were read back whole. Killed
+    or stopped, run it again.
+
+    A change of class keeps keys, bytes, headers, metadata, tags and encryption; the date of an object becomes that of
+    the change, and readers of event notifications see a copy. An object that changed since the scan, is archived, or
+    would soon be deleted by a lifecycle rule is skipped with its reason. Buckets that keep versions or access lists are
+    refused.
     """
     session = session_of(ctx)
     out = session.out
+    with session.looking() as context:
+        mode = bucket_config(context, name).mode
+    if mode == "ingest":
+        return apply_ingest(session, name, yes=yes, confirm_missing=confirm_missing)
     with session.looking() as context:
         if not yes:
             plan = preview(context, name)

@@ -1,12 +1,15 @@
-"""`frostline buckets plan`: which objects would change class, and what that costs and saves."""
+"""`frostline buckets plan`: which objects would change class or be taken in, and what that costs and saves."""
 
 from typing import Annotated
 
 import typer
 
 from policies.amounts import say_bytes, say_usd
+from tiering.cli.buckets_quote import show_quote
 from tiering.cli.output import Cell, Output
 from tiering.cli.session import session_of
+from tiering.jobs.bucket_choice import bucket_config
+from tiering.jobs.object_choice import quote_ingest, quote_json
 from tiering.jobs.object_plan import BucketPlan, Total, plan_bucket, plan_json
 
 EXAMPLES = ("frostline buckets plan datalake", "frostline --json buckets plan datalake --top 1000 | jq .total")
@@ -20,10 +23,16 @@ def run(
     """Show, from the last scan, what each rule would move, why objects stay, and the changes that gain most.
 
     Counted per object: requests, reading it out of its class, the rest of its minimum stay, smallest billed sizes and
-    overheads of the target. Nothing is sent.
+    overheads of the target. Of a bucket in mode ingest: what reading and storing all that the rules choose would cost.
+    Nothing is sent.
     """
     session = session_of(ctx)
     with session.looking() as context:
+        if bucket_config(context, name).mode == "ingest":
+            quote = quote_ingest(context, name)
+            session.out.json(quote_json(quote))
+            show_quote(session.out, quote)
+            return 0
         plan = plan_bucket(context, name, keep=top)
     session.out.json(plan_json(plan))
     show_bucket_plan(session.out, plan)

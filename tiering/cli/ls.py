@@ -11,13 +11,16 @@ from tiering.report.residency import residency
 
 EXAMPLES = (
     "frostline ls /data/runs",
+    "frostline ls s3://datalake/raw",
     "frostline --json ls | jq '.[] | select(.state == \"offline\")'",
 )
 
 
 def run(
     ctx: typer.Context,
-    paths: Annotated[list[str] | None, typer.Argument(help="Folders or files; all roots without.")] = None,
+    paths: Annotated[
+        list[str] | None, typer.Argument(help="Folders or files, s3://BUCKET/PREFIX; everything without.")
+    ] = None,
     state: Annotated[list[str] | None, typer.Option("--state", help="Only files in this state. Repeatable.")] = None,
 ) -> int:
     """List files with state, tier and size, as the last scan and the jobs since know them.
@@ -28,7 +31,7 @@ def run(
     session = session_of(ctx)
     out = session.out
     with session.looking() as context:
-        targets = find_targets(context, paths) if paths else whole_roots(context)
+        targets = find_targets(context, paths, with_objects=True) if paths else whole_roots(context)
         rows = (row for row in residency(context, targets) if not state or row.state in state)
         if out.as_json:
             out.json_list(row.as_json() for row in rows)

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from tiering.clock import NS_PER_DAY
-from tiering.config.quantities import Duration, Size
+from tiering.config.quantities import Duration, Schedule, Size
 from tiering.config.section import Section, plain_name
 
 TARGETS = ("STANDARD", "INTELLIGENT_TIERING", "STANDARD_IA", "ONEZONE_IA", "GLACIER_IR", "GLACIER", "DEEP_ARCHIVE")
@@ -27,28 +27,48 @@ class BucketRuleConfig(Section):
         "access_logs, or an inventory with IntelligentTieringReferenceDate.",
     )
     storage_class: str = Field(
+        "",
         alias="class",
-        description="Where what matches belongs. Objects in GLACIER and DEEP_ARCHIVE cannot be read until somebody "
-        "restores them; all other classes read at once.",
+        description="Where what matches belongs; needed but for mode ingest, where the bucket's tier says it. Objects "
+        "in GLACIER and DEEP_ARCHIVE cannot be read until somebody restores them; all other classes read at once.",
     )
 
     @field_validator("storage_class")
     @classmethod
     def _known(cls, value: str) -> str:
-        if value not in TARGETS:
+        if value and value not in TARGETS:
             raise ValueError(f"must be one of {', '.join(TARGETS)}")
         return value
 
 
 class BucketConfig(Section):
-    """An existing bucket or prefix whose objects stay where they are, under their keys, and change class."""
+    """An existing bucket or prefix: its objects change class under their keys, or are taken into packs."""
 
     name: str = Field(description="Short name for the command line; 1 to 64 letters, digits, dots, dashes.")
     url: str = Field(description="s3://bucket or s3://bucket/prefix. Not where a tier keeps its packs.")
-    mode: Literal["report", "transition"] = Field(
+    mode: Literal["report", "transition", "ingest"] = Field(
         "report",
         description="report: scan and plan, and never change anything. transition: `buckets apply --yes` changes the "
-        "class of objects in place.",
+        "class of objects in place. ingest: it reads objects and stores them in `tier`, deduplicated and compressed "
+        "like files; their originals stay unless delete_originals says otherwise.",
+    )
+    tier: str = Field("", description="ingest: the tier that objects are stored in.")
+    delete_originals: bool = Field(
+        False,
+        description="ingest: WARNING, true deletes each original once its stored copy was read back whole and is in "
+        "the catalog and in a durable segment. Programs that read the bucket find their keys gone: read by "
+        "`frostline cat`, `restore`, tiering.open or frostline://, or put back with `frostline buckets restore`.",
+    )
+    egress_usd_per_gib: float = Field(
+        0.0,
+        ge=0,
+        description="ingest: what a GiB read out of this bucket to where frostline runs costs beside requests and "
+        "retrieval; 0 within its region. Quoted, and booked.",
+    )
+    schedule: Schedule = Field(
+        "",
+        description='When the daemon scans and plans this bucket, and acts on it where act = true: "24h" or '
+        '"30 2 * * *"; "" leaves it to the commands.',
     )
     inventory: str = Field(
         "",
@@ -58,19 +78,33 @@ class BucketConfig(Section):
     access_logs: str = Field(
         "", description="S3 server access logs of the bucket (s3://bucket/prefix or a directory): what was read when."
     )
+    cloudtrail: str = Field(
+        "", description="The same from CloudTrail data events: the prefix of their .json.gz files, or a directory."
+    )
     endpoint_url: str = Field("", description='S3 server other than AWS; "" is AWS.')
     region: str = Field("", description='"" takes what the environment or the profile says.')
     profile: str = Field("", description="Profile of ~/.aws/config.")
     path_style: bool = Field(False, description="Bucket in the path instead of the host name.")
-    max_concurrency: int = Field(16, ge=1, le=256, description="Class changes at once.")
+    max_concurrency: int = Field(16, ge=1, le=256, description="Requests at once.")
     requests_per_s: float = Field(
         300, gt=0, description="At most this many objects a second: the bucket has other users."
     )
     max_objects: int = Field(
-        100_000, ge=1, le=1_000_000, description="At most this many objects change class in one run, the best first."
+        100_000,
+        ge=1,
+        le=1_000_000,
+        description="At most this many objects change class in one run, the best first, or are taken in, by key.",
     )
     budget_usd: float = Field(
         100.0, ge=0, description="At most this many dollars of requests, reading and early deletion in one run."
+    )
+    budget_usd_per_month: float = Field(
+        1000.0,
+        ge=0,
+        description="The daemon stops acting on this bucket once so much was booked for it in a calendar month (UTC).",
+    )
+    requests_per_day: int = Field(
+        10_000_000, ge=0, description="The same for requests in a day (UTC), lists and looks among them."
     )
     pays_within_ns: Duration = Field(
         365 * NS_PER_DAY,
@@ -88,16 +122,6 @@ class BucketConfig(Section):
     def _plain(cls, value: str) -> str:
         return plain_name(value)
 
-    @field_validator("mode", mode="before")
-    @classmethod
-    def _no_ingest(cls, value: object) -> object:
-        if value == "ingest":
-            raise ValueError(
-                "ingest (moving objects into packs) is not offered: readers would lose their keys. Use transition, or "
-                "copy the objects to a directory under [[roots]]"
-            )
-        return value
-
     @field_validator("url")
     @classmethod
     def _scheme(cls, value: str) -> str:
@@ -105,7 +129,7 @@ class BucketConfig(Section):
             raise ValueError("must be s3://bucket or s3://bucket/prefix")
         return value
 
-    @field_validator("inventory", "access_logs")
+    @field_validator("inventory", "access_logs", "cloudtrail")
     @classmethod
     def _readable(cls, value: str) -> str:
         if value and not value.startswith(("s3://", "/")):
@@ -119,6 +143,28 @@ class BucketConfig(Section):
             if names.count(name) > 1:
                 raise ValueError(f'rules: two rules are called "{name}"')
         return self
+
+    @model_validator(mode="after")
+    def _mode_has_what_it_needs(self) -> "BucketConfig":
+        if self.mode == "ingest":
+            self._check_ingest()
+            return self
+        for name in ("tier", "delete_originals", "egress_usd_per_gib"):
+            if getattr(self, name):
+                raise ValueError(f"{name}: is for mode = ingest only")
+        for number, rule in enumerate(self.rules):
+            if not rule.storage_class:
+                raise ValueError(f"rules[{number}].class: is needed: where does what matches belong?")
+        return self
+
+    def _check_ingest(self) -> None:
+        if not self.tier:
+            raise ValueError("tier: mode = ingest needs the tier that objects are stored in")
+        if self.prefix and not self.prefix.endswith("/"):
+            raise ValueError('url: with mode = ingest its prefix must end in "/": keys below it become paths')
+        for number, rule in enumerate(self.rules):
+            if rule.storage_class:
+                raise ValueError(f"rules[{number}].class: is not for mode = ingest, where the bucket's tier says it")
 
     @property
     def bucket(self) -> str:
@@ -134,6 +180,16 @@ class BucketConfig(Section):
     def budget_nano(self) -> int:
         """The budget of a run in nano-dollars."""
         return round(self.budget_usd * NANO)
+
+    @property
+    def month_nano(self) -> int:
+        """What the daemon may spend on it in a month, in nano-dollars."""
+        return round(self.budget_usd_per_month * NANO)
+
+    @property
+    def egress_nano_per_gib(self) -> int:
+        """What a GiB costs on its way here, in nano-dollars."""
+        return round(self.egress_usd_per_gib * NANO)
 
     @property
     def min_gain_nano(self) -> int:

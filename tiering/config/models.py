@@ -96,12 +96,25 @@ class Config(Section):
         for number, bucket in enumerate(self.buckets):
             if names.count(bucket.name) > 1:
                 raise ValueError(f'buckets: two buckets are called "{bucket.name}"')
+            self._check_ingest(number, bucket)
             others = {f"is within buckets[{i}]": other.url for i, other in enumerate(self.buckets) if i != number}
             stores = {f"holds the store of tiers.{name}": tier.store for name, tier in self.tiers.items()}
             for said, url in (others | stores).items():
                 ours, theirs = url.rstrip("/") + "/", bucket.url.rstrip("/") + "/"
                 if theirs.startswith(ours) or (url in stores.values() and ours.startswith(theirs)):
                     raise ValueError(f"buckets[{number}].url: {bucket.url} {said}")
+
+    def _check_ingest(self, number: int, bucket: BucketConfig) -> None:
+        if not bucket.tier:
+            return
+        if bucket.tier not in self.tiers:
+            known = ", ".join(self.tiers)
+            raise ValueError(f'buckets[{number}].tier: there is no tier "{bucket.tier}" (there are {known})')
+        if bucket.delete_originals and self.tiers[bucket.tier].is_archive:
+            raise ValueError(
+                f"buckets[{number}].delete_originals: what is stored in {bucket.tier} cannot be read back before the "
+                "originals go; use a tier that reads at once (files may sink from there to a colder one)"
+            )
 
     @property
     def metadata_tier(self) -> str:

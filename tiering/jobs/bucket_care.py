@@ -1,6 +1,6 @@
 """A bucket under care, opened: its configuration, its row, the way to it, and what was asked of it, for the ledger.
 
-Used by the jobs on buckets (object_scan, object_plan, object_apply). Look-ups of a bucket's own settings are not
+Used by the jobs on buckets (object_scan, object_apply, object_ingest ...). Look-ups of a bucket's own settings are not
 counted: they cost less than a thousandth of a cent.
 """
 
@@ -8,7 +8,9 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from fractions import Fraction
 
+from policies.amounts import GIB
 from policies.prices import PriceBook
 from tiering.catalog import accounts, ledger, objects
 from tiering.catalog.accounts import Amounts
@@ -21,7 +23,7 @@ from tiering.jobs.bucket_choice import bucket_config
 from tiering.jobs.context import Context
 from tiering.stores.metered import Meter, Usage
 from tiering.stores.options import StoreOptions
-from tiering.stores.s3_bucket import ForeignBucket, open_bucket
+from tiering.stores.originals import Originals, open_originals
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,22 +32,22 @@ class Care:
 
     config: BucketConfig
     row: BucketRow
-    remote: ForeignBucket
+    remote: Originals
     meter: Meter
     book: PriceBook
-    _others: dict[str, ForeignBucket] = field(default_factory=dict)
+    _others: dict[str, Originals] = field(default_factory=dict)
 
     @property
     def account(self) -> str:
         """The ledger's word for it, in place of a tier."""
         return accounts.CARE + self.config.name
 
-    def bucket(self, name: str, options: StoreOptions, ctx: Context) -> ForeignBucket:
+    def bucket(self, name: str, options: StoreOptions, ctx: Context) -> Originals:
         """Return the bucket of that name, reached in the same way: inventories and logs stand in another one."""
         if name == self.config.bucket:
             return self.remote
         if name not in self._others:
-            self._others[name] = open_bucket(name, options, clock=ctx.clock, meter=self.meter)
+            self._others[name] = open_originals(name, options, clock=ctx.clock, meter=self.meter)
         return self._others[name]
 
 
@@ -67,7 +69,7 @@ def caring(ctx: Context, name: str, *, reason: str) -> Iterator[Care]:
     with ctx.catalog.write() as tx:
         row = objects.ensure(tx, name, config.url)
     meter = Meter()
-    remote = open_bucket(config.bucket, bucket_options(config), clock=ctx.clock, meter=meter)
+    remote = open_originals(config.bucket, bucket_options(config), clock=ctx.clock, meter=meter)
     care = Care(config, row, remote, meter, price_book(ctx.config))
     try:
         yield care
@@ -79,11 +81,13 @@ def caring(ctx: Context, name: str, *, reason: str) -> Iterator[Care]:
 def book_usage(
     tx: Tx, care: Care, usage: Usage, *, reason: str, retrieval: int = 0, early: int = 0, op_id: str = ""
 ) -> int:
-    """Book requests, and the nano-dollars of reading objects out of their class and of leaving it early; return all.
+    """Book requests and what came down, and the nano-dollars of reading objects out of their class in place and of
+    leaving it early; return all.
 
     One entry, none where nothing costs. With the same *op_id* again nothing is booked twice.
     """
     requests, transitions = request_nano(care.book, usage)
+    retrieval += read_nano(care, usage)
     total = requests + transitions + retrieval + early
     if not total:
         return 0
@@ -107,6 +111,16 @@ def book_usage(
     return total
 
 
+def read_nano(care: Care, usage: Usage) -> int:
+    """Return the nano-dollars of the bytes that came down: reading them out of their class, and their way here."""
+    book = care.book
+    nano = Fraction(0)
+    for storage_class, size_bytes in usage.down.items():
+        price = book.price(storage_class if storage_class in book.classes else "STANDARD")
+        nano += Fraction(price.retrieval_nano_per_gib * size_bytes, GIB)
+    return int(nano) + int(Fraction(care.config.egress_nano_per_gib * usage.bytes_down, GIB))
+
+
 def request_nano(book: PriceBook, usage: Usage) -> tuple[int, int]:
     """Return nano-dollars of (requests, class changes). A list is billed as a PUT of class STANDARD."""
     requests = transitions = 0
@@ -121,11 +135,12 @@ def request_nano(book: PriceBook, usage: Usage) -> tuple[int, int]:
     return requests, transitions
 
 
-def refuse_report_only(config: BucketConfig) -> None:
-    """Raise UsageError unless the operator lets objects of this bucket change class."""
-    if config.mode != "transition":
+def refuse_other_mode(config: BucketConfig, mode: str) -> None:
+    """Raise UsageError unless the operator lets that be done with objects of this bucket."""
+    if config.mode != mode:
+        said = "looked at only" if config.mode == "report" else f"for {config.mode}"
         raise UsageError(
-            f"bucket {config.name} is looked at only (mode = {config.mode})",
+            f"bucket {config.name} is {said} (mode = {config.mode})",
             now="nothing was changed in it",
-            hint='set mode = "transition" in its [[buckets]] table',
+            hint=f'set mode = "{mode}" in its [[buckets]] table',
         )

@@ -95,12 +95,16 @@ class Context:
     progress: Progress = field(default_factory=NoProgress)
     stop: Event = field(default_factory=Event)
     """Set when the job should finish the step in hand and return."""
+    buckets: tuple[OpenRoot, ...] = ()
+    """Buckets whose objects are stored like files (mode ingest): their paths begin with s3://, and nothing of theirs is
+    on a disk.
+    """
     step: Callable[[str], None] = no_step
     """Called before each durable step with its name, e.g. "migrate.uploaded"."""
 
     def root(self, root_id: int) -> OpenRoot:
-        """Return the open root; raises UsageError if it is not configured any more."""
-        for root in self.roots:
+        """Return the open root or bucket; raises UsageError if it is not configured any more."""
+        for root in (*self.roots, *self.buckets):
             if root.root_id == root_id:
                 return root
         raise UsageError(f"root {root_id} is in the catalog but not in the configuration")

@@ -133,8 +133,10 @@ def _end_versions(ctx: Context, run: str, report: GcReport) -> None:
 
 
 def _missing(ctx: Context) -> Iterator[FileRow]:
-    """Yield missing files of roots that are mounted now: of another root nothing is known, so nothing ends there."""
-    for root in ctx.roots:
+    """Yield missing files of buckets, and of roots that are mounted now: of another nothing is known, so nothing ends
+    there.
+    """
+    for root in (*ctx.roots, *ctx.buckets):
         try:
             if root.marker:
                 check_marker(root.path, root.marker)

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 from tiering.catalog import files, journal, roots
 from tiering.catalog.values import FileState
-from tiering.errors import FrostlineError
+from tiering.errors import FrostlineError, UsageError
 from tiering.hot.marker import check_marker, remove_marker
 from tiering.hot.placeholder import parse_target
 from tiering.hot.walk import Entry, find_ours, walk
 from tiering.jobs import segments
+from tiering.jobs.bucket_roots import short
 from tiering.jobs.context import Context, OpenRoot
 from tiering.jobs.migrate import MigrateItem
 from tiering.jobs.recall import recall
@@ -60,10 +61,13 @@ def leave(ctx: Context, *, to: str = "") -> LeaveReport:
     """
     for root in ctx.roots:
         check_marker(root.path, root.marker)
+    if not to:
+        _refuse_objects(ctx)
     ctx.clock.sleep(_park_left_s(ctx))
     job = finish_parked(ctx)
     if to:
-        job = job.merged(restore(ctx, [os.fsdecode(root.path) for root in ctx.roots], to))
+        everything = [os.fsdecode(root.path) for root in (*ctx.roots, *ctx.buckets)]
+        job = job.merged(restore(ctx, everything, to))
     else:
         job = job.merged(recall(ctx, _offline(ctx), reason="leave"))
     if job.tickets or ctx.stop.is_set():
@@ -73,6 +77,20 @@ def leave(ctx: Context, *, to: str = "") -> LeaveReport:
     kept = sum(_remove_traces(ctx, root) for root in ctx.roots)
     segments.flush(ctx)
     return LeaveReport(job, tuple(os.fsdecode(root.path) for root in ctx.roots), kept)
+
+
+def _refuse_objects(ctx: Context) -> None:
+    """Raise where objects of a bucket are stored here alone: they go back by a command of their own."""
+    for root in ctx.buckets:
+        with ctx.catalog.read() as tx:
+            found = files.totals(tx, root_id=root.root_id).get(FileState.OFFLINE)
+        if found is not None:
+            raise UsageError(
+                f"{found.files} objects of {os.fsdecode(root.path)} are stored in packs alone",
+                now="nothing was changed",
+                hint=f"frostline buckets restore {short(root).name} --yes puts them back; frostline leave --to DIR "
+                "writes them to a folder",
+            )
 
 
 def _park_left_s(ctx: Context) -> float:

@@ -19,7 +19,7 @@ from tiering.catalog.objects import CLASS_NO
 from tiering.catalog.transaction import batches
 from tiering.clock import NS_PER_S
 from tiering.errors import UsageError
-from tiering.jobs.bucket_care import Care, caring, refuse_report_only
+from tiering.jobs.bucket_care import Care, caring, refuse_other_mode
 from tiering.jobs.context import Context
 from tiering.jobs.object_change import Changer, Outcome, settle
 from tiering.jobs.object_plan import Action, BucketPlan, plan_bucket
@@ -65,7 +65,7 @@ def apply_bucket(ctx: Context, name: str) -> BucketApplyReport:
     """
     report = BucketApplyReport(name)
     with caring(ctx, name, reason="class changes") as care:
-        refuse_report_only(care.config)
+        refuse_other_mode(care.config, "transition")
         with held(ctx.catalog, f"bucket:{name}", owner=ctx.owner, seconds=LEASE_S):
             _refuse(care)
             report.recovered, report.usd_nano = recover_moves(ctx, care)

@@ -28,6 +28,7 @@ DAY_S = NS_PER_DAY // NS_PER_S
 NO_RULE = "no rule matches"
 THERE = "it is there already"
 ARCHIVE = "archived: it must be restored first"
+IN_PACKS = "its original was deleted: it is in packs"
 UNKNOWN_CLASS = "its class is not known to the price book"
 DEARER = "the change would not repay its cost in time"
 TOO_LITTLE = "the gain is below min_gain"
@@ -91,7 +92,7 @@ class BucketPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class _Page:
+class FactPage:
     """Columns of some objects."""
 
     rows: Sequence[ObjectFacts]
@@ -133,24 +134,25 @@ def plan_bucket(ctx: Context, name: str, *, keep: int = 100) -> BucketPlan:
     return plan
 
 
-def _pages(ctx: Context, row: BucketRow, now_ns: int) -> Iterator[_Page]:
+def _pages(ctx: Context, row: BucketRow, now_ns: int) -> Iterator[FactPage]:
     after = b""
     while True:
         with ctx.catalog.read() as tx:  # one at a time: a long read would keep SQLite's log from shrinking
             rows = next(objects.pages(tx, row.bucket_id, after=after, rows=PAGE_ROWS), None)
         if rows is None:
             return
-        yield _columns(rows, now_ns // NS_PER_S, row.evidence_s)
+        yield fact_columns(rows, now_ns // NS_PER_S, row.evidence_s)
         after = rows[-1][0]
 
 
-def _columns(rows: Sequence[ObjectFacts], now_s: int, evidence_s: int | None) -> _Page:
+def fact_columns(rows: Sequence[ObjectFacts], now_s: int, evidence_s: int | None) -> FactPage:
+    """Return what rules look at, column by column; *evidence_s*: since when reads are known."""
     keys, sizes, classes, _, modified, since, access, flags = zip(*rows, strict=True)
     written = np.array(modified, np.int64)
     # Nobody read it since the logs began: that is knowledge too.
     known_from = np.nan if evidence_s is None else float(evidence_s)
     read = np.array([known_from if at is None else at for at in access], np.float64)
-    return _Page(
+    return FactPage(
         rows=rows,
         keys=keys,
         sizes=np.array(sizes, np.int64),
@@ -163,9 +165,9 @@ def _columns(rows: Sequence[ObjectFacts], now_s: int, evidence_s: int | None) ->
 
 
 def _plan_page(
-    plan: BucketPlan, config: BucketConfig, book: PriceBook, page: _Page, *, best: list[Action], keep: int
+    plan: BucketPlan, config: BucketConfig, book: PriceBook, page: FactPage, *, best: list[Action], keep: int
 ) -> Iterator[Action]:
-    chosen = _choose(config, page)
+    chosen = choose_page(config, page)
     plan.left[NO_RULE] += int((chosen < 0).sum())
     for number, rule in enumerate(config.rules):
         of_rule = chosen == number
@@ -179,7 +181,7 @@ def _plan_page(
                 yield from _price(plan, config, book, page, ids=ids, rule=rule, source=source, best=best, keep=keep)
 
 
-def _choose(config: BucketConfig, page: _Page) -> Ints:
+def choose_page(config: BucketConfig, page: FactPage) -> Ints:
     """Return the number of the first rule that matches each object, -1 for none."""
     chosen = np.full(len(page.keys), -1, np.int64)
     for number, rule in enumerate(config.rules):
@@ -187,7 +189,7 @@ def _choose(config: BucketConfig, page: _Page) -> Ints:
     return chosen
 
 
-def _matches(rule: BucketRuleConfig, prefix: str, page: _Page) -> Bools:
+def _matches(rule: BucketRuleConfig, prefix: str, page: FactPage) -> Bools:
     fits = np.ones(len(page.keys), np.bool_)
     if rule.prefix:
         begin = (prefix + rule.prefix).encode()
@@ -204,11 +206,13 @@ def _matches(rule: BucketRuleConfig, prefix: str, page: _Page) -> Bools:
 
 
 def _movable(
-    plan: BucketPlan, book: PriceBook, page: _Page, ids: Ints, *, source: str, target: str
+    plan: BucketPlan, book: PriceBook, page: FactPage, ids: Ints, *, source: str, target: str
 ) -> tuple[str, Ints]:
     """Return why all of *ids* stay, or ("", those that may move); archived ones among them are counted."""
     if source == target:
         return THERE, ids
+    if source == objects.STORED:
+        return IN_PACKS, ids
     if source not in book.classes:
         return UNKNOWN_CLASS, ids
     if book.price(source).is_archive:
@@ -222,7 +226,7 @@ def _price(
     plan: BucketPlan,
     config: BucketConfig,
     book: PriceBook,
-    page: _Page,
+    page: FactPage,
     *,
     ids: Ints,
     rule: BucketRuleConfig,

@@ -84,7 +84,9 @@ def _small_bytes(book: PriceBook) -> int:
 
 
 def _held(book: PriceBook, name: str, group: Standing, hours: int) -> int:
-    """Return the nano-dollars of a group in a class, rounded down."""
+    """Return the nano-dollars of a group in a class, rounded down; packs are paid for by their tier."""
+    if name == objects.STORED:
+        return 0
     price = book.price(name)
     small_bytes = _small_bytes(book)
     billed = group.size

@@ -28,6 +28,7 @@ from tiering.hot import names
 from tiering.hot.marker import check_marker, write_marker
 from tiering.jobs import rebuild_disk, rebuild_objects
 from tiering.jobs import segments as segment_job
+from tiering.jobs.bucket_roots import open_bucket_roots
 from tiering.jobs.charges import charge
 from tiering.jobs.context import Context, NoProgress, OpenRoot, OpenTier, Progress, no_step
 from tiering.jobs.devices import follow_device
@@ -106,7 +107,7 @@ def rebuild(config: Config, catalog: Catalog, stores: Mapping[str, Store], *, ar
     around.step("rebuild.owned")
     ctx = _context(config, catalog, stores, around, report)
     _note_stores(ctx)
-    ctx = replace(ctx, roots=_roots(ctx, report))
+    ctx = replace(ctx, roots=_roots(ctx, report), buckets=open_bucket_roots(catalog))
     around.step("rebuild.indexing")
     _index(ctx, packed, done, report)
     with catalog.write() as tx:

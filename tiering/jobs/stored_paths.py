@@ -12,6 +12,7 @@ from tiering.catalog.transaction import Tx
 from tiering.catalog.values import FileRow, FileState
 from tiering.errors import UsageError
 from tiering.hot.paths import split
+from tiering.jobs.bucket_roots import SCHEME, short, url_of
 from tiering.jobs.context import Context, OpenRoot
 
 
@@ -38,8 +39,20 @@ class Place:
     """Relative to the root, no slash at its ends; b"" is the root."""
 
 
+def absolute_path(ctx: Context, path: str) -> str:
+    """Return what a command's *path* means: the URL of an object, given as such or as NAME/KEY of a bucket in mode
+    ingest (where nothing of that name is on the disk), else an absolute path.
+    """
+    url = "" if os.path.lexists(path) else url_of(ctx.config, path)
+    return url or os.path.abspath(path)
+
+
 def place_of(ctx: Context, path: str) -> Place:
-    """Return where *path* lies; it need not exist. Raises UsageError if it is under no root."""
+    """Return where *path* lies, absolute or the URL of an object; it need not exist. Raises UsageError if it is under
+    no root.
+    """
+    if path.startswith(SCHEME):
+        return _place_in_bucket(ctx, path)
     plain = os.path.abspath(os.fsencode(path))
     # The folder's links are resolved, the last name's are not: a placeholder is a link.
     resolved = os.path.join(os.path.realpath(os.path.dirname(plain)), os.path.basename(plain))
@@ -50,6 +63,18 @@ def place_of(ctx: Context, path: str) -> Place:
                     return Place(root, candidate[len(top) :].strip(b"/"))
     known = ", ".join(os.fsdecode(root.path) for root in ctx.roots) or "none"
     raise UsageError(f"{path} is not under any root", now="nothing was done", hint=f"the roots are: {known}")
+
+
+def _place_in_bucket(ctx: Context, url: str) -> Place:
+    for root in ctx.buckets:
+        if os.fsencode(url) == root.path or os.fsencode(url).startswith(root.path + b"/"):
+            return Place(short(root), os.fsencode(url)[len(root.path) :].strip(b"/"))
+    known = ", ".join(os.fsdecode(root.path) for root in ctx.buckets) or "none"
+    raise UsageError(
+        f"{url} is in no bucket of which objects are stored",
+        now="nothing was done",
+        hint=f"those are: {known}; what was never taken in stands in its bucket",
+    )
 
 
 def version_of_file(tx: Tx, place: Place, at_ns: int | None) -> StoredVersion | None:

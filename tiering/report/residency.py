@@ -12,6 +12,7 @@ from tiering.catalog.transaction import Tx
 from tiering.catalog.values import FileRow, FileState
 from tiering.jobs.context import Context, OpenRoot
 
+BUCKET = "bucket"
 BATCH_ROWS = 1000  # files whose chunk sizes are summed in one query
 
 
@@ -34,7 +35,9 @@ class Residency:
     """Absolute."""
     state: str
     tier: str
-    """hot for a file that is only there; of a dual or offline file where its copy is."""
+    """hot for a file that is only there, bucket for an object that is only in its own; of a dual or offline one where
+    its copy is.
+    """
     size_bytes: int
     stored_bytes: int
     """Coded bytes of the distinct chunks of its stored copy: what a restore fetches. Not additive over files."""
@@ -63,10 +66,11 @@ def residency(context: Context, selections: Iterable[Selection]) -> Iterator[Res
 def _of(row: FileRow, root: OpenRoot, weights: dict[int, tuple[int, int]]) -> Residency:
     stored, exclusive = weights.get(row.recipe_no or -1, (0, 0))
     is_stored = row.recipe_no is not None and row.state is not FileState.REGULAR
+    here = BUCKET if root.path.startswith(b"s3://") else HOT
     return Residency(
         path=os.fsdecode(os.path.join(root.path, row.path)),
         state=str(row.state),
-        tier=(row.tier or HOT) if is_stored else HOT,
+        tier=(row.tier or here) if is_stored else here,
         size_bytes=row.size,
         stored_bytes=stored,
         exclusive_bytes=exclusive,

@@ -46,6 +46,10 @@ class Look:
     words: Mapping[str, Any] = field(default_factory=dict)
     """Headers, metadata and encryption, to be said again by a copy."""
     tags: int = 0
+    version_id: str = ""
+    """"" in a bucket that keeps none."""
+    unsayable: str = ""
+    """Why not all that it says of itself can be said again; "" where it can."""
     fault: str = ""
     """Why its class cannot be changed in place; "" where it can."""
 
@@ -103,14 +107,28 @@ class ForeignBucket:
         A versioned bucket keeps, and bills, the old version under the new one. Objects with access lists of their own
         would lose them: a copy takes on the owner's.
         """
+        kept = self.keeps_versions()
+        if kept:
+            return (
+                f"{self.url} keeps versions ({kept}): a change in place would leave the old version "
+                "behind, billed as before. Use a lifecycle rule, which moves versions themselves"
+            )
+        if self.has_access_lists():
+            return (
+                f"{self.url} lets objects have access lists of their own, which a change in place would reset. Set its "
+                "object ownership to BucketOwnerEnforced, or use a lifecycle rule"
+            )
+        return ""
+
+    def keeps_versions(self) -> str:
+        """Return "Enabled" or "Suspended" where versions are kept, or were; else ""."""
         versioning = self._patiently(
             "", "look at the versioning of", lambda: self._client.get_bucket_versioning(Bucket=self._bucket)
         )
-        if versioning.get("Status"):
-            return (
-                f"{self.url} keeps versions ({versioning['Status']}): a change in place would leave the old version "
-                "behind, billed as before. Use a lifecycle rule, which moves versions themselves"
-            )
+        return str(versioning.get("Status") or "")
+
+    def has_access_lists(self) -> bool:
+        """Return whether objects may have access lists of their own."""
         try:
             owned = self._patiently(
                 "", "look at the owner of", lambda: self._client.get_bucket_ownership_controls(Bucket=self._bucket)
@@ -120,29 +138,14 @@ class ForeignBucket:
             if "OwnershipControlsNotFoundError" not in str(error.__cause__):
                 raise
             rules = []  # made before April 2023: access lists count
-        if [rule.get("ObjectOwnership") for rule in rules] != ["BucketOwnerEnforced"]:
-            return (
-                f"{self.url} lets objects have access lists of their own, which a change in place would reset. Set its "
-                "object ownership to BucketOwnerEnforced, or use a lifecycle rule"
-            )
-        return ""
+        return [rule.get("ObjectOwnership") for rule in rules] != ["BucketOwnerEnforced"]
 
     def look(self, key: str) -> Look:
         """Return what *key* is. Raises ObjectMissing."""
         answer = self._patiently(
             key, "look at", lambda: self._client.head_object(Bucket=self._bucket, Key=key), kind="head"
         )
-        words = {name: answer[name] for name in _OWN_WORDS if answer.get(name)}
-        return Look(
-            key=key,
-            size_bytes=int(answer["ContentLength"]),
-            storage_class=str(answer.get("StorageClass") or "STANDARD"),
-            etag=str(answer.get("ETag", "")),
-            modified_s=int(answer["LastModified"].timestamp()),
-            words={**words, "Metadata": dict(answer.get("Metadata") or {})},
-            tags=int(answer.get("TagCount") or 0),
-            fault=_fault(answer),
-        )
+        return look_of(key, answer)
 
     def change_class(self, look: Look, storage_class: str, *, one_copy_bytes: int = ONE_COPY_BYTES) -> Changed:
         """Move the object that was looked at into *storage_class*; tried once.
@@ -280,15 +283,39 @@ def open_bucket(bucket: str, options: StoreOptions, *, clock: Clock, meter: Mete
     return ForeignBucket(client, bucket, clock=clock, meter=meter, deadline_s=options.deadline_s)
 
 
-def _fault(answer: dict[str, Any]) -> str:
+def look_of(key: str, answer: Mapping[str, Any]) -> Look:
+    """Return what the answer to a HEAD or a GET, of all or of a range, says of an object."""
+    words = {name: answer[name] for name in _OWN_WORDS if answer.get(name)}
+    of_all = str(answer.get("ContentRange") or "").rpartition("/")[2]
+    return Look(
+        key=key,
+        size_bytes=int(of_all) if of_all.isdigit() else int(answer["ContentLength"]),
+        storage_class=str(answer.get("StorageClass") or "STANDARD"),
+        etag=str(answer.get("ETag", "")),
+        modified_s=int(answer["LastModified"].timestamp()),
+        words={**words, "Metadata": dict(answer.get("Metadata") or {})},
+        tags=int(answer.get("TagCount") or 0),
+        version_id=str(answer.get("VersionId") or ""),
+        unsayable=_unsayable(answer),
+        fault=_fault(answer),
+    )
+
+
+def _fault(answer: Mapping[str, Any]) -> str:
     if answer.get("ArchiveStatus") or (answer.get("StorageClass") in ARCHIVE_CLASSES):
         return "it is archived: restore it first"
     if answer.get("ObjectLockMode") or answer.get("ObjectLockLegalHoldStatus") == "ON":
         return "it is locked (Object Lock)"
     if answer.get("Expiration"):
         return f"a lifecycle rule will delete it ({answer['Expiration']}); a change would begin its age anew"
+    return _unsayable(answer)
+
+
+def _unsayable(answer: Mapping[str, Any]) -> str:
     if answer.get("MissingMeta"):
         return "it has metadata that cannot be read, and would be lost"
     if answer.get("ExpiresString") and not answer.get("Expires"):
         return "its Expires header is not a date, and would be lost"
+    if answer.get("SSECustomerAlgorithm"):
+        return "it is encrypted with a key of its owner's (SSE-C)"
     return ""
