@@ -108,7 +108,7 @@ def test_without_a_speed_the_cheapest_that_meets_the_deadline_is_taken(stored: L
 
     assert (slow.speed, fast.speed, late.speed) == ("bulk", "standard", "standard")
     assert late.trouble == ()
-    assert any("cannot be back in time" in remark for remark in late.remarks)  # 12 h is the fastest that it has
+    assert any("will not be back in time" in remark for remark in late.remarks)  # 12 h is the fastest that it has
 
 
 def test_an_unknown_speed_gets_a_sentence(stored: Lab) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from tiering.catalog import outbox
 from tiering.catalog.booking import load_files, root_names
 from tiering.catalog.records import ticket as ticket_record
-from tiering.catalog.tables import packs, restores, ticket_files, ticket_packs, tickets
+from tiering.catalog.tables import blocks, chunks, packs, refs, restores, ticket_files, ticket_packs, tickets
 from tiering.catalog.transaction import Tx, batches
 
 SPEEDS = ("bulk", "standard", "expedited")  # slowest first
@@ -218,6 +218,23 @@ def without_files(tx: Tx, pack_nos: Collection[int]) -> list[int]:
         for number, count in tx.conn.execute(query):
             found[number] = found.get(number, 0) + count
     return sorted(number for number, count in found.items() if count == len(pack_nos))
+
+
+def used_packs(tx: Tx, recipe_nos: Sequence[int]) -> set[int]:
+    """Return the packs that hold chunks of these versions themselves: not those that only hold what they are coded
+    against.
+    """
+    found: set[int] = set()
+    for batch in batches(recipe_nos):
+        query = (
+            select(blocks.c.pack_no)
+            .join(chunks, chunks.c.block_no == blocks.c.block_no)
+            .join(refs, refs.c.chunk_no == chunks.c.chunk_no)
+            .where(refs.c.recipe_no.in_(batch), refs.c.times > 0)
+            .distinct()
+        )
+        found.update(tx.conn.execute(query).scalars())
+    return found
 
 
 def close_files(tx: Tx, ticket_no: int, outcomes: Sequence[tuple[int, str, str]]) -> None:

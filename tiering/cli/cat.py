@@ -6,13 +6,15 @@ from typing import Annotated
 
 import typer
 
-from tiering.cli.recall import parse_moment
+from tiering.cli.recall import parse_moment, parse_range
 from tiering.cli.session import session_of
+from tiering.jobs.random_access import cat_range
 from tiering.jobs.restore import cat
 
 EXAMPLES = (
     "frostline cat /data/runs/2023/config.yaml",
     "frostline cat /data/big.csv | head",
+    "frostline cat /data/runs/2023/model.pt --range 0+4096",
 )
 
 
@@ -20,11 +22,21 @@ def run(
     ctx: typer.Context,
     path: Annotated[str, typer.Argument(help="A file under a root.")],
     at: Annotated[str, typer.Option("--at", help="As it was then: 2026-01-31T08:00 (UTC); now without.")] = "",
+    part: Annotated[
+        str, typer.Option("--range", metavar="OFFSET+LENGTH", help='Only these bytes: "0+4096", "1.5GiB+64MiB".')
+    ] = "",
 ) -> int:
-    """Write the stored content, each chunk verified before it is written. Nothing is recalled."""
+    """Write the stored content, each chunk verified before it is written. Nothing is recalled.
+
+    What is archived is asked for on a ticket (exit code 4); of a range only the packs that it needs.
+    """
     session = session_of(ctx)
     session.out.as_json = False
     with session.reading() as context:
-        cat(context, os.path.abspath(path), sys.stdout.buffer, parse_moment(at) if at else None)
+        at_ns, place = parse_moment(at) if at else None, os.path.abspath(path)
+        if part:
+            cat_range(context, place, sys.stdout.buffer, parse_range(part), at_ns)
+        else:
+            cat(context, place, sys.stdout.buffer, at_ns)
         sys.stdout.buffer.flush()
     return 0

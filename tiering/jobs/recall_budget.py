@@ -4,7 +4,8 @@ Used by tickets, in the transaction that opens one: what was booked for restores
 asked for now, must stay within recall.budget_usd_per_day and recall.budget_usd_per_month.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from policies.amounts import NANO, say_bytes, say_usd
 from policies.prices import MONTH_HOURS
@@ -16,27 +17,47 @@ from tiering.jobs.context import Context
 from tiering.jobs.restore_cost import BOOK_KIND, HOUR_NS, Quote
 
 
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What archive restores may cost in a period that ends now."""
+
+    period: str
+    """day (24 h) or month (730 h)."""
+    budget_nano: int
+    spent_nano: int
+
+    @property
+    def usd_nano(self) -> int:
+        """What is left of it in nano-dollars, never less than 0."""
+        return max(0, self.budget_nano - self.spent_nano)
+
+
 def check_budget(ctx: Context, tx: Tx, asked: Quote, offers: Mapping[str, Quote]) -> None:
     """Raise OverBudget, naming what every speed would cost, if *asked* would exceed a budget."""
     if not asked.usd_nano:
         return
-    for period, budget_nano, since_ns in _budgets(ctx, tx.now_ns):
-        spent_nano = accruals.spent(tx, BOOK_KIND, since_ns=since_ns)
-        if spent_nano + asked.usd_nano <= budget_nano:
+    for left in budgets(ctx, tx):
+        if asked.usd_nano <= left.usd_nano:
             continue
         options = "; ".join(f"{speed} {say_usd(offer.usd_nano)}, {offer.hours:g} h" for speed, offer in offers.items())
         raise OverBudget(
             f"recalling {asked.objects} packs, {say_bytes(asked.bytes)}, would cost {say_usd(asked.usd_nano)}: with "
-            f"the {say_usd(spent_nano)} of the last {period} that is more than the budget of {say_usd(budget_nano)}",
-            now=f"nothing was asked for; by speed it is {options}",
-            hint=f"choose a slower speed, recall less, or raise recall.budget_usd_per_{period}",
+            f"the {say_usd(left.spent_nano)} of the last {left.period} that is more than the budget of "
+            f"{say_usd(left.budget_nano)}",
+            now="nothing was asked for" + (f"; by speed it is {options}" if options else ""),
+            hint=f"choose a slower speed, recall less, or raise recall.budget_usd_per_{left.period}",
         )
 
 
-def _budgets(ctx: Context, now_ns: int) -> Iterator[tuple[str, int, int]]:
-    """Yield (period, nano-dollars, since when) of the budgets there are."""
+def budgets(ctx: Context, tx: Tx) -> list[Budget]:
+    """Return the budgets there are, with what was booked against them."""
     recall = ctx.config.recall
-    if recall.budget_usd_per_day is not None:
-        yield "day", round(recall.budget_usd_per_day * NANO), now_ns - NS_PER_DAY
-    if recall.budget_usd_per_month is not None:
-        yield "month", round(recall.budget_usd_per_month * NANO), now_ns - MONTH_HOURS * HOUR_NS
+    known = [
+        ("day", recall.budget_usd_per_day, NS_PER_DAY),
+        ("month", recall.budget_usd_per_month, MONTH_HOURS * HOUR_NS),
+    ]
+    return [
+        Budget(period, round(usd * NANO), accruals.spent(tx, BOOK_KIND, since_ns=tx.now_ns - span_ns))
+        for period, usd, span_ns in known
+        if usd is not None
+    ]

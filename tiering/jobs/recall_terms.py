@@ -4,7 +4,7 @@ Used by tickets, which acts on it, and by recall_quote, which only says it.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tiering.catalog import packs, recipes
 from tiering.catalog import tickets as ticket_rows
@@ -47,7 +47,7 @@ class Terms:
     """On their way more slowly than is wanted now: to be asked for again, and paid on top."""
     quote: Quote
     late: tuple[PackRow, ...]
-    """Which no speed brings back by the deadline."""
+    """Which do not come by the deadline."""
 
 
 def see(ctx: Context, recipe_nos: Iterable[int], pack_nos: Iterable[int] = ()) -> Seen:
@@ -66,29 +66,37 @@ def terms(ctx: Context, tx: Tx, seen: Seen, *, speed: str = "", deadline_ns: int
     """Return what asking for the cold packs of *seen* comes to.
 
     At *speed*; without one each pack at the cheapest that meets *deadline_ns*, or the fastest there is if none does;
-    without either at recall.speed.
+    without either at recall.speed. What is on its way is asked for again only for a *speed*, or to meet the deadline.
     """
-    late: list[PackRow] = []
-    speeds: dict[int, str] = {}
-    for row in seen.cold:
-        speeds[row.pack_no] = speed or (
-            ctx.config.recall.speed if deadline_ns is None else _in_time(row, deadline_ns - tx.now_ns)
-        )
-        if deadline_ns is not None and _hours(row, speeds) > (deadline_ns - tx.now_ns) / _HOUR_NS:
-            late.append(row)
+    left_ns = None if deadline_ns is None else deadline_ns - tx.now_ns
+    usual = speed or ctx.config.recall.speed
+    speeds = {row.pack_no: usual if speed or left_ns is None else _in_time(row, left_ns) for row in seen.cold}
     known = ticket_rows.restores_of(tx, [row.pack_no for row in seen.cold])
-    under_way = {
-        number
+    left = {
+        number: _left_ns(row, tx.now_ns)
         for number, row in known.items()
         if _is_under_way(row, is_running=number in seen.running, now_ns=tx.now_ns)
     }
-    new = tuple(row for row in seen.cold if row.pack_no not in under_way | seen.running)
+    new = tuple(row for row in seen.cold if row.pack_no not in left.keys() | seen.running)
     raised = tuple(
-        row for row in seen.cold if row.pack_no in under_way and is_slower(known[row.pack_no], speeds[row.pack_no])
+        row
+        for row in seen.cold
+        if row.pack_no in left
+        and is_slower(known[row.pack_no], speeds[row.pack_no])
+        and (speed or (left_ns is not None and left[row.pack_no] > left_ns))
     )
-    made = quote(ctx, new, speed=speeds, hours_of=seen.cold, raised=raised)
-    fastest = max(speeds.values(), key=SPEEDS.index, default=speed or ctx.config.recall.speed)
-    return Terms(fastest, speeds, new, raised, made, tuple(late))
+    asked = {row.pack_no for row in (*new, *raised)}
+    waits = {
+        row.pack_no: round(restore_hours(row.storage_class, speeds[row.pack_no]) * _HOUR_NS)
+        if row.pack_no in asked or row.pack_no not in left
+        else left[row.pack_no]
+        for row in seen.cold
+    }
+    made = quote(ctx, new, speed=speeds, raised=raised)
+    made = replace(made, hours=max(waits.values(), default=0) / _HOUR_NS)
+    late = tuple(row for row in seen.cold if left_ns is not None and waits[row.pack_no] > left_ns)
+    fastest = max(speeds.values(), key=SPEEDS.index, default=usual)
+    return Terms(fastest, speeds, new, raised, made, late)
 
 
 def is_slower(row: RestoreRow, speed: str) -> bool:
@@ -112,8 +120,7 @@ def remarks(seen: Seen, asked: Terms, *, speed: str) -> tuple[str, ...]:
     if asked.raised:
         found.append(f"{len(asked.raised)} packs are being restored more slowly: the faster restore is paid on top")
     if asked.late:
-        hours = max(_hours(row, asked.speeds) for row in asked.late)
-        found.append(f"{len(asked.late)} packs cannot be back in time: the fastest takes up to {hours:g} h")
+        found.append(f"{len(asked.late)} packs will not be back in time: it takes up to {asked.quote.hours:g} h")
     return tuple(found)
 
 
@@ -124,8 +131,11 @@ def _in_time(row: PackRow, left_ns: int) -> str:
     return next(in_time, offered[-1])
 
 
-def _hours(row: PackRow, speeds: Mapping[int, str]) -> float:
-    return restore_hours(row.storage_class, speeds[row.pack_no])
+def _left_ns(row: RestoreRow, now_ns: int) -> int:
+    """Return how long a pack on its way takes at most; a whole restore where nobody knows when it began."""
+    if row.requested_ns is None:
+        return round(restore_hours(row.storage_class, row.speed) * _HOUR_NS)
+    return max(0, promised_ns(row) - now_ns)
 
 
 def _is_under_way(row: RestoreRow, *, is_running: bool, now_ns: int) -> bool:

@@ -48,7 +48,7 @@ def cold_looks(ctx: Context, rows: Iterable[PackRow]) -> list[tuple[PackRow, Obj
     Only packs in archive classes are asked about. Raises what the stores raise.
     """
     found: list[tuple[PackRow, ObjectInfo]] = []
-    for row, info in looks(ctx, [row for row in rows if _may_be_cold(ctx.tier(row.tier), row)]):
+    for row, info in looks(ctx, [row for row in rows if may_be_cold(ctx.tier(row.tier), row)]):
         if isinstance(info, StoreError):
             raise info
         if not is_readable(info, ctx.tier(row.tier).capabilities):
@@ -56,7 +56,8 @@ def cold_looks(ctx: Context, rows: Iterable[PackRow]) -> list[tuple[PackRow, Obj
     return found
 
 
-def _may_be_cold(tier: OpenTier, row: PackRow) -> bool:
+def may_be_cold(tier: OpenTier, row: PackRow) -> bool:
+    """Return whether a pack is of a class that may have to be restored first."""
     return tier.capabilities.archives and row.storage_class in ARCHIVE_CLASSES
 
 

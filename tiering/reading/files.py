@@ -9,7 +9,8 @@ from tiering.errors import UsageError
 from tiering.jobs.random_access import StoredBytes
 from tiering.reading.installation import Installation, installation, is_placeholder
 
-BUFFER_BYTES = 1 << 20
+BUFFER_BYTES = 128 << 10  # a small read copies so much; what is decoded is kept by the installation
+AHEAD_BYTES = 16 << 20  # fetched with a block that is missing, once a file is read in order
 
 
 class StoredFile(io.RawIOBase):
@@ -22,6 +23,8 @@ class StoredFile(io.RawIOBase):
         self.mode = "rb"
         self._stored = stored
         self._at = 0
+        self._end = -1
+        """Where the last read ended."""
         self._closed = closed
 
     def readable(self) -> bool:
@@ -35,10 +38,17 @@ class StoredFile(io.RawIOBase):
     def readinto(self, buffer: object) -> int:
         """Fill *buffer* from where the file stands; return how many bytes came, 0 at the end."""
         view = memoryview(buffer).cast("B")  # type: ignore[arg-type]  # any writable buffer
-        data = self._stored.read_at(self._at, len(view))
+        # The buffer asks for more than the program does: what cannot be read yet counts when it is the next byte.
+        length = self._stored.readable_length(self._at, len(view)) or len(view)
+        data = self._stored.read_at(self._at, length, ahead=AHEAD_BYTES if self._at == self._end else 0)
         view[: len(data)] = data
         self._at += len(data)
+        self._end = self._at
         return len(data)
+
+    def pread(self, start: int, end: int) -> bytes:
+        """Return the bytes from *start* up to *end*, wherever the file stands; nothing beyond them is needed."""
+        return self._stored.read_at(start, end - start)
 
     def readall(self) -> bytes:
         """Return what is left of the file."""
@@ -65,12 +75,18 @@ class StoredFile(io.RawIOBase):
             self._closed()
 
 
-def open_file(path: str | os.PathLike[str], mode: str = "rb", *, config: str | None = None) -> BinaryIO:
+def open_file(
+    path: str | os.PathLike[str], mode: str = "rb", *, config: str | None = None, ask: bool = False
+) -> BinaryIO:
     """Open a file under care for reading, wherever its bytes are; nothing is recalled.
 
     A file that stands on the disk is opened there. One that is offline is read from its store in ranges, each chunk
     verified. *config* is as for every command. Raises ValueError for any mode but "rb"; FileNotFoundError for a path
-    at which nothing stands and nothing is stored; ObjectArchived, saying what to run, for what must be restored first.
+    at which nothing stands and nothing is stored.
+
+    Reading what must be restored from an archive first raises ObjectArchived, with the quote and what to run. With
+    *ask* it is asked for instead, on a ticket within the budget, and WaitingOnRestore names it: of a range only the
+    packs that it needs.
     """
     if mode != "rb":
         raise ValueError(f'tiering.open reads only: mode must be "rb", not {mode!r}')
@@ -80,13 +96,13 @@ def open_file(path: str | os.PathLike[str], mode: str = "rb", *, config: str | N
             return open(shown, "rb")
         except FileNotFoundError:
             pass  # with placeholder = "none" nothing stands there
-    return open_offline(installation(config), shown)
+    return open_offline(installation(config), shown, ask=ask)
 
 
-def open_offline(where: Installation, path: str) -> BinaryIO:
+def open_offline(where: Installation, path: str, *, ask: bool = False) -> BinaryIO:
     """Open the stored version of *path*. Raises as open_file()."""
     try:
-        stored = where.stored(path)
+        stored = where.stored(path, asks=ask)
     except UsageError as error:
         raise FileNotFoundError(f"{path}: {error.what}") from error
     raw = StoredFile(stored, path, where.closed_one)

@@ -20,7 +20,7 @@ from tiering.config.sections import PlaceholderKind
 from tiering.errors import UsageError
 from tiering.hot.paths import split
 from tiering.jobs.stored_paths import Place, place_of
-from tiering.reading.files import open_file, open_offline
+from tiering.reading.files import StoredFile, open_file, open_offline
 from tiering.reading.installation import Installation, installation, is_placeholder
 
 _AWAY = frozenset({FileState.OFFLINE, FileState.RECALLING})
@@ -28,15 +28,16 @@ _OUR_NAMES = ".frostline-"
 
 
 class FrostlineFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
-    """See the module docstring. *config* is the configuration's path, as for every command."""
+    """See the module docstring. *config* and *ask* are those of tiering.open()."""
 
     protocol = "frostline"
     root_marker = "/"
 
-    def __init__(self, config: str | None = None, **storage_options: Any) -> None:
+    def __init__(self, config: str | None = None, ask: bool = False, **storage_options: Any) -> None:
         """Open nothing yet."""
-        super().__init__(config=config, **storage_options)
+        super().__init__(config=config, ask=ask, **storage_options)
         self._config = config
+        self._ask = ask
 
     @property
     def _where(self) -> Installation:
@@ -76,16 +77,19 @@ class FrostlineFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec h
     def _open(self, path: str, mode: str = "rb", **kwargs: Any) -> BinaryIO:
         if mode != "rb":
             raise NotImplementedError("frostline:// is read-only")
-        return open_file(path, config=self._config)
+        return open_file(path, config=self._config, ask=self._ask)
 
     def cat_file(self, path: str, start: int | None = None, end: int | None = None, **kwargs: Any) -> bytes:
         """Return bytes of a file, from *start* up to *end*, which may count from the end as in a slice."""
         plain = self._strip_protocol(path)
-        with open_file(plain, config=self._config) as file:
+        with open_file(plain, config=self._config, ask=self._ask) as file:
             if start is None and end is None:
                 return file.read()
             size = file.seek(0, os.SEEK_END)
             first, last, _ = slice(start, end).indices(size)
+            raw = getattr(file, "raw", None)
+            if isinstance(raw, StoredFile):
+                return raw.pread(first, max(first, last))
             file.seek(first)
             return file.read(max(0, last - first))
 

@@ -14,9 +14,10 @@ from tiering.clock import SystemClock
 from tiering.config import find_config, load_config
 from tiering.errors import FrostlineError
 from tiering.hot.placeholder import parse_target
+from tiering.jobs.block_cache import BlockCache
 from tiering.jobs.charges import charge
 from tiering.jobs.context import Context
-from tiering.jobs.random_access import BlockCache, StoredBytes, open_stored
+from tiering.jobs.random_access import StoredBytes, open_stored
 
 CHARGED_FILES = 100
 """The ledger is written to once for so many files."""
@@ -51,9 +52,9 @@ class Installation:
                 self._context = self._stack.enter_context(opened)
             return self._context
 
-    def stored(self, path: str) -> StoredBytes:
+    def stored(self, path: str, *, asks: bool = False) -> StoredBytes:
         """Return the stored version of *path*. Raises as tiering.jobs.random_access.open_stored()."""
-        return open_stored(self.context(), path, self._cache)
+        return open_stored(self.context(), path, self._cache, asks=asks)
 
     def closed_one(self) -> None:
         """Note that a file was closed; now and then, book what was asked."""
