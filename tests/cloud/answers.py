@@ -22,6 +22,16 @@ ERRORS = {
     "InternalError": (500, "We encountered an internal error. Please try again."),
     "AccessDenied": (403, "Access Denied"),
     "KMS.DisabledException": (400, "The ciphertext refers to a customer master key that is disabled."),
+    "KMS.KMSInvalidStateException": (400, "The key is pending deletion."),
+    "KMS.NotFoundException": (400, "The key does not exist."),
+    "NoSuchKey": (404, "The specified key does not exist."),
+    "InvalidRequest": (400, "Invalid Request"),
+    "InvalidBucketState": (409, "The request is not valid with the current state of the bucket."),
+    "NoSuchLifecycleConfiguration": (404, "The lifecycle configuration does not exist"),
+    "ObjectLockConfigurationNotFoundError": (404, "Object Lock configuration does not exist for this bucket"),
+    "ReplicationConfigurationNotFoundError": (404, "The replication configuration was not found"),
+    "NoSuchConfiguration": (404, "The specified configuration does not exist."),
+    "NoSuchObjectLockConfiguration": (404, "The specified object does not have a ObjectLock configuration"),
 }
 
 

@@ -11,6 +11,7 @@ import policies
 from policies.prices import PriceBook, parse_book
 from tests.cloud.installation import Site
 from tests.cloud.lake import TO_COLD, Lake, open_lake
+from tests.cloud.model import Checker
 from tests.cloud.server import cloud
 from tests.jobs.lab import new_clock
 
@@ -29,12 +30,15 @@ def site(tmp_path: Path, shipped_book: PriceBook, aws_credentials: Any) -> Itera
     with cloud(clock, shipped_book) as (server, app):
         server.bucket("vault")
         made = Site(tmp_path / "lab", server, app, clock)
+        app.watch = checker = Checker()
         yield made
+        app.watch = None
         app.denied.clear()
         client = server.client()
         for bucket, key in list(app.objects):  # moto's memory outlives its servers
             client.delete_object(Bucket=bucket, Key=key)
         client.delete_bucket(Bucket="vault")
+        assert checker.faults == [], checker.faults
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@ from collections import Counter
 from fractions import Fraction
 
 from policies.amounts import GIB
+from policies.cooling import monitoring_rate, step_at, step_rate
+from policies.cost import UNIT
 from policies.prices import ClassPrice, PriceBook
 from tests.cloud.objects import HOUR_NS, StoredObject
 from tiering.clock import NS_PER_DAY
@@ -62,14 +64,18 @@ class Bill:
         self._add("retrieval", Fraction(offered[speed.lower()].nano_per_request))
 
     def hold(self, stored: StoredObject, until_ns: int) -> None:
-        """Bill an object's storage up to *until_ns*, and its restored copy's."""
+        """Bill an object's storage up to *until_ns*, and its restored copy's. Old versions are a kind of their own."""
+        if until_ns <= stored.billed_to_ns:
+            return
+        kind = "noncurrent" if stored.noncurrent_ns else "storage"
+        if stored.ladder:
+            self._hold_cooling(kind, stored, until_ns)
+            return
         span = until_ns - stored.billed_to_ns
         price = self.book.price(stored.storage_class)
-        self._storage("storage", price, billed_bytes(price, stored.size), span)
+        self._storage(kind, price, billed_bytes(price, stored.size), span)
         for other, overhead in price.overhead:
-            self._storage("storage", self.book.price(other), overhead, span)
-        if price.monitor_nano_per_object_month and stored.size >= price.monitor_min_bytes:
-            self._add("storage", Fraction(price.monitor_nano_per_object_month * span, MONTH_NS))
+            self._storage(kind, self.book.price(other), overhead, span)
         if stored.restore is not None:
             stored.restore.settle(until_ns)
             ends = stored.restore.expires_ns or until_ns
@@ -77,6 +83,38 @@ class Bill:
             copy = self.book.price(self.book.restored_copy_class)
             self._storage("restored_copies", copy, stored.size, max(0, there))
         stored.billed_to_ns = until_ns
+
+    def _hold_cooling(self, kind: str, stored: StoredObject, until_ns: int) -> None:
+        """Bill an object of Intelligent-Tiering tier by tier; a restore that came through made it warm then."""
+        price = self.book.price(stored.storage_class)
+        is_small = stored.size < price.monitor_min_bytes
+        while stored.billed_to_ns < until_ns:
+            if stored.restore and stored.restore.ready_ns <= stored.billed_to_ns:
+                stored.warm_ns, stored.restore = stored.restore.ready_ns, None
+            from_ns = stored.billed_to_ns
+            number = 0 if is_small else step_at(stored.ladder, from_ns - stored.warm_ns)
+            ends = [stored.warm_ns + step.after_ns for step in stored.ladder[number + 1 :] if not is_small]
+            ends += [stored.restore.ready_ns] if stored.restore else []
+            to_ns = min([until_ns, *(at_ns for at_ns in ends if at_ns > from_ns)])
+            rate = step_rate(self.book, stored.ladder[number], stored.size, 1)
+            rate += 0 if is_small else monitoring_rate(price, 1)
+            self._add(kind, Fraction(rate * (to_ns - from_ns), UNIT * HOUR_NS))
+            stored.billed_to_ns = to_ns
+        if stored.restore and stored.restore.ready_ns <= until_ns:
+            stored.warm_ns, stored.restore = stored.restore.ready_ns, None
+
+    def debris(self, size: int, storage_class: str, span_ns: int) -> None:
+        """Bill the parts of an upload that is not finished."""
+        self._storage("unfinished_uploads", self.book.price(storage_class), size, span_ns)
+
+    def marker(self, name_bytes: int, span_ns: int) -> None:
+        """Bill a delete marker: the bytes of its key."""
+        self._storage("delete_markers", self.book.price("STANDARD"), name_bytes, span_ns)
+
+    def transition(self, storage_class: str) -> None:
+        """Bill one change of class by a lifecycle rule."""
+        self.requests["transition", storage_class] += 1
+        self._add("transitions", Fraction(self.book.price(storage_class).transition_nano or 0))
 
     def leave(self, stored: StoredObject, now_ns: int) -> None:
         """Bill what is left of the minimum stay of an object that is deleted, overwritten or moved to another class."""
