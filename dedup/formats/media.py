@@ -16,7 +16,7 @@ _MAGICS: dict[int, tuple[bytes, ...]] = {
 }  # fmt: skip
 """Offset -> magics: JPEG, PNG, GIF, gzip, bzip2, xz, zstd, lz4, 7z, RAR, Ogg, FLAC, MP3, AAC, Matroska/WebM, FLV,
 JPEG XL, JPEG 2000, lzip, ASF, WOFF, MNG, BPG, QOI, MPEG; MP4/HEIF/AVIF; WebP and AVI in RIFF."""
-_FIRST_BYTES = frozenset(magic[0] for magic in _MAGICS[0])
+FIRST_BYTES = frozenset(magic[0] for magic in _MAGICS[0])
 # Of a magic of two bytes one file in 65,536 of any other kind would be taken for sound.
 _NOISY = (b"\xff\xfb", b"\xff\xf3", b"\xff\xf1", b"\xff\xf9", b"BZh", b"ID3")
 
@@ -25,7 +25,7 @@ def is_media(head: bytes) -> bool:
     """Tell whether a file that begins with *head* (12 bytes or more, if it has them) is compressed already."""
     if not head:
         return False
-    if head[0] in _FIRST_BYTES and head.startswith(_MAGICS[0]):
+    if head[0] in FIRST_BYTES and head.startswith(_MAGICS[0]):
         return not head.startswith(_NOISY) or _is_noisy_media(head)
     return head[4:8] in _MAGICS[4] or (head[:4] == b"RIFF" and head[8:12] in _MAGICS[8])
 

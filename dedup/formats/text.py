@@ -12,13 +12,13 @@ SAMPLE_BYTES = 4 << 10
 # at once more, at its end.
 SAMPLES = 8
 
-_ALLOWED = bytes({9, 10, 12, 13, 27, *range(32, 127), *range(128, 256)})
+ALLOWED = bytes({9, 10, 12, 13, 27, *range(32, 127), *range(128, 256)})
 
 
 def is_text(head: bytes) -> bool:
     """Tell whether *head* is text; its last character may be cut off. Nothing is no text."""
     head = head[:SAMPLE_BYTES]
-    if not head or head.translate(None, _ALLOWED):
+    if not head or head.translate(None, ALLOWED):
         return False
     return _is_utf8(head)
 

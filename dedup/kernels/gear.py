@@ -135,12 +135,13 @@ def _build() -> Any:
         return _compiled(cache=False)
 
 
-_kernel = _build()
+KERNEL = _build()
+"""Loops may call it, too."""
 
 
 def gear_cuts(data: NDArray[np.uint8], sizes: NDArray[np.int64], thresholds: NDArray[np.uint64]) -> list[int]:
     """Return the decided ends of chunks in *data* (contiguous); the tail whose end is still open has none."""
     out = np.empty(len(data) // int(sizes[0]) + 1, dtype=np.int64)
-    count = _kernel(data, TABLE, sizes, thresholds, out)
+    count = KERNEL(data, TABLE, sizes, thresholds, out)
     found: list[int] = out[:count].tolist()
     return found

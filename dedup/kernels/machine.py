@@ -20,6 +20,30 @@ WORD_TYPES = {
 }
 U64 = np.uint64
 SCALAR = numba.types.uint64
+I32, I64 = numba.types.int32, numba.types.int64
+VOID, ADDRESS = numba.types.void, numba.types.voidptr
+viewed: Any = numba.carray  # type: ignore[attr-defined]
+"""viewed(address, length, dtype), inside of a loop: an array over memory that is not ours."""
+
+
+def inner(function: Callable[..., Any]) -> Any:
+    """Let *function* be called from loops. Nobody else may call it."""
+    return numba.njit(nogil=True)(function)
+
+
+def external(name: str, result: Any, *arguments: Any) -> Any:
+    """Return a function of the C library, which the caller has seen to be there, for loops to call."""
+    return numba.types.ExternalFunction(name, result(*arguments))
+
+
+def numbers_in() -> Any:
+    """Return the type of a contiguous array of signed 64-bit numbers that is only read."""
+    return numba.types.Array(I64, 1, "C", readonly=True)
+
+
+def numbers_out() -> Any:
+    """Return the type of a contiguous array of signed 64-bit numbers that is written."""
+    return numba.types.Array(I64, 1, "C")
 
 
 def array_in(width: int) -> Any:

@@ -87,13 +87,14 @@ def _build() -> Any:
         return _compiled(cache=False)
 
 
-_kernel = _build()
+KERNEL = _build()
+"""Loops may call it, too."""
 
 
 def record_cuts(data: NDArray[np.uint8], sizes: NDArray[np.int64], *, final: bool) -> list[int]:
     """Return the decided ends of chunks in *data* (contiguous); the tail whose end is still open has none."""
     # Of two chunks in a row one at least is as long as a record that stands alone; only a forced cut makes the other.
     out = np.empty(2 * (len(data) // int(sizes[0])) + 2, dtype=np.int64)
-    count = _kernel(data, TABLE, sizes, final, out)
+    count = KERNEL(data, TABLE, sizes, final, out)
     found: list[int] = out[:count].tolist()
     return found

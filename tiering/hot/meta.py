@@ -41,6 +41,11 @@ def meta_of(status: os.stat_result, xattrs: tuple[tuple[bytes, bytes], ...]) -> 
     )
 
 
+def plain_meta(mode: int, uid: int, gid: int, *, mtime_ns: int, atime_ns: int) -> FileMeta:
+    """Return the metadata of a file without attributes."""
+    return FileMeta(mode, uid, gid, mtime_ns, atime_ns, (), _user_name(uid), _group_name(gid))
+
+
 def read_xattrs(fd: int) -> tuple[tuple[bytes, bytes], ...]:
     """Return (name, value) of every attribute that this process can see, sorted by name.
 

@@ -64,17 +64,19 @@ class Surroundings:
             if flags & syscalls.FS_IMMUTABLE_FL:
                 return "is immutable (chattr +i)"
             return "is append-only (chattr +a)" if flags & syscalls.FS_APPEND_FL else "is sealed with fs-verity"
-        inode = (status.st_dev, status.st_ino)
-        if status.st_mode & 0o111:
+        reason = self.use_of((status.st_dev, status.st_ino), status.st_mode)
+        return reason or (_refused_attribute(name for name, _ in xattrs) if xattrs else "")
+
+    def use_of(self, inode: tuple[int, int], mode: int) -> str:
+        """Return what the system was using the file of that (dev, ino) and mode for, as refusal() does."""
+        if mode & 0o111:
             if self._programs is None:
                 self._programs = running_programs()
             if inode in self._programs:
                 return "is being executed"
         if self._swapped is None:
             self._swapped = swap_files()
-        if inode in self._swapped:
-            return "is a swap file in use"
-        return _refused_attribute(name for name, _ in xattrs) if xattrs else ""
+        return "is a swap file in use" if inode in self._swapped else ""
 
 
 def refusal_by_stat(status: os.stat_result, *, names_known: int | None = None) -> str:

@@ -2,19 +2,28 @@
 
 The same proof as tiering.hot.source gives (identity under a read lease, looked at again after the last byte), with
 the fewest system calls that give it, because for small files these are the cost. Used by migrate.
+
+Ordinary files go through tiering.hot.native_reads, a folder at a time; whatever it will not read goes through
+Folder.read(), which says why. It holds a lease while it copies from the page cache, never while a disk is waited for.
 """
 
 import errno
+import importlib
 import os
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
 
 from dedup.values import FileMeta
 from tiering.errors import SourceBusy, SourceChanged, SourceRefused
 from tiering.hot import paths
-from tiering.hot.identity import Identity
+from tiering.hot.identity import Identity, to_sql_int
 from tiering.hot.lease import OneLease
-from tiering.hot.meta import meta_of, read_xattrs
+from tiering.hot.meta import meta_of, plain_meta, read_xattrs
 from tiering.hot.refusal import Surroundings, refusal_by_stat
 from tiering.hot.source import is_mostly_cached, layout
 
@@ -49,6 +58,30 @@ class Folder:
     def close(self) -> None:
         """Give the directory up."""
         os.close(self._fd)
+
+    def read_ordinary(
+        self, names: Sequence[bytes], expect: Sequence[Identity], buffer: memoryview
+    ) -> list[SmallFile | None]:
+        """Read files that have one name each to *buffer*, one behind the other, and return what belongs to their bytes.
+
+        None for a file that is not quite as expected, or not quite ordinary; its place in *buffer* holds nothing then.
+        That is never the last word: read() decides.
+        """
+        kernel = _kernel()
+        if kernel is None:
+            return [None] * len(names)
+        expected = np.array(
+            [(to_sql_int(i.dev), to_sql_int(i.ino), i.size, i.mtime_ns, i.ctime_ns) for i in expect], dtype=np.int64
+        )
+        found: list[SmallFile | None] = []
+        rows = kernel.read_all(self._fd, names, expected, buffer).tolist()
+        for identity, (is_read, has_lease, mode, uid, gid, atime_ns) in zip(expect, rows, strict=True):
+            if is_read and not self._surroundings.use_of(identity.inode, mode):
+                meta = plain_meta(mode, uid, gid, mtime_ns=identity.mtime_ns, atime_ns=atime_ns)
+                found.append(SmallFile(meta, bool(has_lease), has_holes=False))
+            else:
+                found.append(None)
+        return found
 
     def read(self, name: bytes, expect: Identity, buffer: memoryview, *, names_known: int) -> SmallFile:
         """Fill *buffer*, exactly as long as the file, and return what belongs to its bytes.
@@ -94,6 +127,14 @@ class Folder:
 
     def _shown(self, name: bytes) -> str:
         return paths.display(self.root, self.directory, name)
+
+
+@cache
+def _kernel() -> Any:
+    try:
+        return importlib.import_module("tiering.hot.native_reads")
+    except ImportError:
+        return None
 
 
 def _read_all(fd: int, buffer: memoryview) -> int:

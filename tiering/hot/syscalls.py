@@ -21,7 +21,7 @@ RESOLVE_BENEATH = 0x08
 FS_IMMUTABLE_FL = 0x00000010
 FS_APPEND_FL = 0x00000020
 FS_VERITY_FL = 0x00100000
-_FS_IOC_GETFLAGS = 0x80086601 if struct.calcsize("l") == 8 else 0x80046601
+FS_IOC_GETFLAGS = 0x80086601 if struct.calcsize("l") == 8 else 0x80046601
 
 USER_QUOTA = 0
 GROUP_QUOTA = 1
@@ -96,7 +96,7 @@ def inode_flags(fd: int) -> int:
     """Return the FS_*_FL flags of an open file; 0 where the file system has none."""
     buffer = bytearray(8)
     try:
-        fcntl.ioctl(fd, _FS_IOC_GETFLAGS, buffer)
+        fcntl.ioctl(fd, FS_IOC_GETFLAGS, buffer)
     except OSError as error:
         if error.errno in {errno.ENOTTY, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS}:
             return 0

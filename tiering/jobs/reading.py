@@ -4,11 +4,12 @@ Used by tiering.jobs.batch, from several threads at once. Small files are read a
 """
 
 import os
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Self
+from itertools import groupby
+from typing import NamedTuple, Self
 
 from dedup.blocks import Gatherer, Newcomers, RawBlock, code
 from dedup.buffers import thread_buffer
@@ -16,15 +17,17 @@ from dedup.chunkers import chunker_for, chunker_of
 from dedup.codecs import GIVEN
 from dedup.errors import CorruptChunk, ShortRead
 from dedup.fingerprint import FingerprintFunction
-from dedup.formats.segmentation import HEAD_BYTES, plain_kind, segment, segment_head
-from dedup.ingest import Cutting, Piece, ingest, ingest_whole
+from dedup.formats.segmentation import segment
+from dedup.ingest import Cutting, ingest
+from dedup.many import Member, ingest_many
 from dedup.references import FileReferences, Shelf
 from dedup.values import Extent, Region, Span
 from policies.globs import matches
 from tiering.errors import IntegrityError, SourceChanged, SourceError, SourceRefused
+from tiering.hot.identity import Identity
 from tiering.hot.lease import OneLease
 from tiering.hot.refusal import Surroundings
-from tiering.hot.small_files import Folder
+from tiering.hot.small_files import Folder, SmallFile
 from tiering.hot.source import Source, open_source
 from tiering.jobs.context import Context
 from tiering.jobs.crew import Crew
@@ -34,8 +37,6 @@ from tiering.jobs.references import SourceBytes, hot_file
 
 # A stop lets files up to this size finish (a second or two) and gives longer ones up.
 FINISHED_ON_STOP_BYTES = 256 << 20
-
-_small_chunker = partial(chunker_of, size_bytes=SMALL_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,46 +90,73 @@ class Reader:
     def _read_small(self, group: Sequence[Wanted], gatherer: Gatherer, given_up: Callable[[], bool]) -> None:
         """Read the files of *group* into one buffer, then ask once which of their chunks are new."""
         buffer = thread_buffer(sum(item.row.size for item in group))
-        pieces: list[Piece] = []
-        done: list[Outgoing] = []
-        long: list[Wanted] = []
+        read: list[_Read] = []
+        at = number = 0
         with _Folders(self.ctx) as folders:
-            at = 0
-            for number, wanted in enumerate(group):
+            for place, same in groupby(group, key=_place):
                 if self.ctx.stop.is_set() or given_up():
                     self.outcome.left.extend(group[number:])
                     break
-                view = buffer[at : at + wanted.row.size]
-                at += wanted.row.size
-                try:
-                    outgoing = self._described(folders, wanted, view, pieces)
-                except (SourceError, OSError) as error:
-                    self.outcome.skip(wanted, error)
-                else:
-                    if outgoing is None:
-                        long.append(wanted)
-                        continue
-                    done.append(outgoing)
-                self.ctx.progress.advance(byte_count=len(view), files=1)
-        gatherer.take(pieces)
-        self.outgoing.extend(done)
-        for wanted in long:
-            self._read_long(wanted, gatherer, given_up)
+                items = list(same)
+                number += len(items)
+                size_bytes = sum(item.row.size for item in items)
+                for one in self._read_folder(folders, place, items, buffer[at : at + size_bytes]):
+                    read.append(one._replace(start=at + one.start))
+                at += size_bytes
+        self._take(buffer, [one for one in read if not one.found.has_holes], gatherer)
+        for one in read:
+            if one.found.has_holes:  # only the long way respects them
+                self._read_long(one.wanted, gatherer, given_up)
 
-    def _described(self, folders: "_Folders", wanted: Wanted, view: memoryview, pieces: list[Piece]) -> Outgoing | None:
-        """Read one small file and add its pieces; None if it has holes, which only the long way respects."""
-        identity = wanted.identity
-        folder = folders.of(wanted)
-        found = folder.read(wanted.row.name, identity, view, names_known=1 + len(wanted.links))
+    def _read_folder(
+        self, folders: "_Folders", place: tuple[int, bytes], items: Sequence[Wanted], buffer: memoryview
+    ) -> Iterator["_Read"]:
+        """Yield the files of one folder, read one behind the other; those that cannot be read are skipped."""
+        at = 0
+        identities = [wanted.identity for wanted in items]
+        quickly: Sequence[SmallFile | None] = [None] * len(items)
+        try:
+            quickly = folders.of(place).read_ordinary([wanted.row.name for wanted in items], identities, buffer)
+        except (SourceError, OSError):
+            pass  # each file says so for itself
+        for number, (wanted, identity, found) in enumerate(zip(items, identities, quickly, strict=True)):
+            if self.ctx.stop.is_set():
+                self.outcome.left.extend(items[number:])
+                return
+            view = buffer[at : at + identity.size]
+            try:
+                if found is None or wanted.links:
+                    found = self._read_slowly(folders, wanted, view)  # noqa: PLW2901  # what was found at last
+                yield _Read(wanted, identity, at, found)
+            except (SourceError, OSError) as error:
+                self.outcome.skip(wanted, error)
+            at += identity.size
+            if found is None or not found.has_holes:
+                self.ctx.progress.advance(byte_count=len(view), files=1)
+
+    def _read_slowly(self, folders: "_Folders", wanted: Wanted, view: memoryview) -> SmallFile:
+        with folders.watched():
+            found = folders.of(_place(wanted)).read(
+                wanted.row.name, wanted.identity, view, names_known=1 + len(wanted.links)
+            )
         if wanted.links and (reason := links_refusal(wanted)):
             raise SourceRefused(f"{self._shown(wanted)} {reason}")
-        if found.has_holes:
-            return None
-        regions = self._given(wanted) or _regions_of(view, wanted.row.name)
-        result, cut = ingest_whole(view, Cutting(_small_chunker, self.fingerprint, _Shown(self.ctx, wanted), regions))
-        pieces += cut
-        name = chunker_for(len(view))
-        return Outgoing(wanted, identity, result.parts, result.digest, found.meta, name, found.has_lease)
+        return found
+
+    def _take(self, buffer: memoryview, read: Sequence["_Read"], gatherer: Gatherer) -> None:
+        """Cut and name what was read, and hand it over."""
+        members = [
+            Member(
+                one.start, one.identity.size, one.wanted.row.name, _Shown(self.ctx, one.wanted), self._given(one.wanted)
+            )
+            for one in read
+        ]
+        results, pieces = ingest_many(buffer, members, self.fingerprint)
+        gatherer.take(pieces)
+        for (wanted, identity, _, found), result in zip(read, results, strict=True):
+            name = chunker_for(identity.size)
+            meta, has_lease = found.meta, found.has_lease
+            self.outgoing.append(Outgoing(wanted, identity, result.parts, result.digest, meta, name, has_lease))
 
     def _read_in_turn(self, group: Sequence[Wanted], gatherer: Gatherer, given_up: Callable[[], bool]) -> None:
         """Read long files one after another: a later one may be coded against an earlier."""
@@ -196,27 +224,18 @@ class Reader:
         return display_path(self.ctx.root(wanted.row.root_id), wanted.row)
 
 
-def _regions_of(data: memoryview, name: bytes) -> Sequence[Region]:
-    """Return what a small file is made of; nothing for one that is generic throughout."""
-    head = bytes(data[:HEAD_BYTES])
-    if segment_head(head, len(data), name):
-        return segment(_InMemory(data), name=name) or ()
-    kind = plain_kind(head)
-    return () if kind == "generic" or not head else (Region(Span(0, len(data)), kind),)
+class _Read(NamedTuple):
+    """A small file whose bytes are in a buffer."""
+
+    wanted: Wanted
+    identity: Identity
+    start: int
+    """Its first byte in the buffer."""
+    found: SmallFile
 
 
-@dataclass(frozen=True, slots=True)
-class _InMemory:
-    """A small file as a dedup RandomSource."""
-
-    data: memoryview
-
-    @property
-    def size(self) -> int:
-        return len(self.data)
-
-    def read_at(self, offset: int, length: int) -> bytes:
-        return bytes(self.data[offset : offset + length])
+def _place(wanted: Wanted) -> tuple[int, bytes]:
+    return wanted.row.root_id, wanted.row.dir
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,28 +255,28 @@ class _Folders:
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
         self._surroundings = Surroundings()
-        self._stack = ExitStack()
         self._lease = OneLease()
         self._folder: Folder | None = None
         self._place: tuple[int, bytes] | None = None
 
     def __enter__(self) -> Self:
-        self._stack.enter_context(self._lease.watching())
-        self._stack.callback(self._close)
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._stack.close()
+        self._close()
 
-    def of(self, wanted: Wanted) -> Folder:
-        """Return the folder of *wanted*, open. Raises SourceError."""
-        row = wanted.row
-        place = (row.root_id, row.dir)
+    def of(self, place: tuple[int, bytes]) -> Folder:
+        """Return the folder that is (root, path), open. Raises SourceError."""
         if self._folder is None or place != self._place:
             self._close()
-            self._folder = Folder(self._ctx.root(row.root_id).path, row.dir, self._surroundings, self._lease)
+            root_id, path = place
+            self._folder = Folder(self._ctx.root(root_id).path, path, self._surroundings, self._lease)
             self._place = place
         return self._folder
+
+    def watched(self) -> AbstractContextManager[OneLease]:
+        """Let the lease be watched for a while: it is going to be held for as long as a disk takes."""
+        return self._lease.watching()
 
     def _close(self) -> None:
         if self._folder is not None:

@@ -1,0 +1,71 @@
+"""Small files that are cut together get the parts, the names and the pieces that each gets alone."""
+
+import random
+from functools import partial
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dedup.chunkers import chunker_of
+from dedup.fingerprint import fingerprint
+from dedup.ingest import Cutting, ingest_whole
+from dedup.many import LONGEST_BYTES, Member, ingest_many, regions_of
+from dedup.values import Region, Span
+
+LINES = b"".join(b'{"id": %d, "text": "%s"}\n' % (n, b"x" * (n % 300)) for n in range(400))
+HEADS = (
+    b"",
+    b"\x89PNG\r\n\x1a\n",
+    b"\xff\xd8\xff\xe0",
+    b"RIFF\x00\x00\x00\x00WEBP",
+    b"RIFF\x00\x00\x00\x00WAVE",
+    b"\x00\x00\x00\x18ftypmp42",
+    b"PK\x03\x04",
+    b"\x93NUMPY\x01\x00",
+    b"\x28\xb5\x2f\xfd",
+    "Ää".encode(),
+    b"\xc3",
+    b"\x1b[0m\t",
+)
+FILLERS = st.one_of(
+    st.binary(max_size=40),
+    st.builds(lambda seed, size: random.Random(seed).randbytes(size), st.integers(0, 999), st.integers(0, 90_000)),
+    st.builds(lambda start, size: LINES[start : start + size], st.integers(0, 900), st.integers(0, 50_000)),
+    st.builds(lambda size: b"a" * size, st.sampled_from([2047, 2048, 2049, 4095, 4096, 4097, 16383, 16384, 16385])),
+    st.builds(lambda size: "ü".encode() * size, st.integers(1, 5000)),
+)
+FILES = st.lists(st.builds(lambda head, rest: head + rest, st.sampled_from(HEADS), FILLERS), max_size=9)
+
+
+@settings(max_examples=80, deadline=None)
+@given(FILES)
+def test_together_is_as_alone(files: list[bytes]) -> None:
+    buffer = memoryview(b"".join(files))
+    members, at = [], 0
+    for number, data in enumerate(files):
+        members.append(Member(at, len(data), b"%d.bin" % number, number))
+        at += len(data)
+
+    results, pieces = ingest_many(buffer, members, fingerprint)
+
+    expected, cut = [], []
+    for member, data in zip(members, files, strict=True):
+        regions = regions_of(memoryview(data), member.name)
+        chunkers = partial(chunker_of, size_bytes=LONGEST_BYTES)
+        result, found = ingest_whole(memoryview(data), Cutting(chunkers, fingerprint, member.origin, regions))
+        expected.append(result)
+        cut += found
+    assert results == expected
+    assert [bytes(piece.data) for piece in pieces] == [bytes(piece.data) for piece in cut]
+    assert [piece._replace(data=b"") for piece in pieces] == [piece._replace(data=b"") for piece in cut]
+
+
+def test_a_member_whose_regions_are_given_is_not_looked_at() -> None:
+    data = b"text " * 1000
+    given_ = (Region(Span(0, len(data)), "given", "zstd:1"),)
+    _, pieces = ingest_many(memoryview(data), [Member(0, len(data), b"a", None, given_)], fingerprint)
+    assert {piece.region for piece in pieces} == set(given_)
+
+
+def test_none_are_none() -> None:
+    assert ingest_many(memoryview(b""), [], fingerprint) == ([], [])
