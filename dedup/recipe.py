@@ -6,6 +6,7 @@ common stands first and what differs last, since recipes are kept many to a bloc
 """
 
 import struct
+from collections import deque
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -73,19 +74,15 @@ def decode_recipe(data: Buffer) -> Recipe:
         raise FormatError("not a recipe")
     if version != VERSION or flags not in {0, _STRAIGHT, _SINGLE}:
         raise FormatError(f"recipe format version {version}, flags {flags} is not known (this program reads {VERSION})")
-    mode, uid, gid, link_count, xattr_count = reader.numbers(5)
-    if max(mode, uid, gid) >= _IDS:
-        raise FormatError("recipe has a mode or owner that cannot be")
-    root, chunker, user, group = (reader.string() for _ in range(4))
+    (mode, uid, gid, link_count, xattr_count), (root, chunker, user, group) = reader.head()
     path = reader.text()
-    links = tuple(reader.text() for _ in range(reader.bounded(link_count, 1)))
-    xattrs = tuple((reader.text(), reader.text()) for _ in range(reader.bounded(xattr_count, 2)))
-    mtime_ns, atime_ns = _read_times(reader)
-    (size,) = reader.numbers(1)
+    links = tuple([reader.text() for _ in range(reader.bounded(link_count, 1))]) if link_count else ()
+    xattrs = tuple([(reader.text(), reader.text()) for _ in range(reader.bounded(xattr_count, 2))])
+    mtime_ns, atime_ns, size = _read_times_and_size(reader)
     digest = Digest(reader.take(DIGEST_LEN))
     parts = _read_parts(reader, flags, size, digest)
     reader.finish()
-    if sum(part.length for part in parts) != size:
+    if sum([part.length for part in parts]) != size:  # noqa: C419  # as in _flags()
         raise FormatError("recipe has parts that do not add up to its size")
     return Recipe(
         recipe_id=new_recipe_id(key),
@@ -175,23 +172,24 @@ def _read_chunks(reader: "_Reader", count: int) -> tuple[ChunkPart, ...]:
     lengths = reader.numbers(reader.bounded(count, 1 + FINGERPRINT_LEN + DIGEST_LEN))
     fingerprints = reader.take(FINGERPRINT_LEN * count)
     digests = reader.take(DIGEST_LEN * count)
-    return tuple(
-        ChunkPart(
-            Fingerprint(fingerprints[i * FINGERPRINT_LEN : (i + 1) * FINGERPRINT_LEN]),
-            Digest(digests[i * DIGEST_LEN : (i + 1) * DIGEST_LEN]),
-            _checked_length(length),
-        )
-        for i, length in enumerate(lengths)
-    )
+    if lengths:
+        _checked_length(min(lengths))
+        _checked_length(max(lengths))
+    names = _cut(fingerprints, FINGERPRINT_LEN), _cut(digests, DIGEST_LEN), lengths
+    return tuple(map(ChunkPart, *names))  # type: ignore[arg-type]  # bytes of those lengths are what they are
 
 
-def _read_times(reader: "_Reader") -> tuple[int, int]:
-    mtime_s, mtime_ns, behind_s, atime_ns = reader.numbers(4)
+def _cut(data: bytes, length: int) -> list[bytes]:
+    return [data[start : start + length] for start in range(0, len(data), length)]
+
+
+def _read_times_and_size(reader: "_Reader") -> tuple[int, int, int]:
+    mtime_s, mtime_ns, behind_s, atime_ns, size = reader.numbers(5)
     seconds = unzigzag(mtime_s)
     mtime, atime = seconds * _NS + mtime_ns, (seconds + unzigzag(behind_s)) * _NS + atime_ns
     if max(mtime_ns, atime_ns) >= _NS or mtime not in _TIMES or atime not in _TIMES:
         raise FormatError("recipe has a time that cannot be")
-    return mtime, atime
+    return mtime, atime, size
 
 
 def _checked_length(length: int) -> int:
@@ -218,6 +216,13 @@ def _all_of_length(data: list[bytes], length: int) -> list[bytes]:
     return data
 
 
+_Head = tuple[tuple[int, ...], tuple[str, ...]]
+_heads: deque[tuple[bytes, _Head]] = deque(maxlen=8)
+"""Beginnings that were read before, the last ones, with what they say: the files of a folder share one, and as it says
+itself where it ends, the same bytes always mean the same.
+"""
+
+
 class _Reader:
     """Takes pieces off a buffer; every length is held against what is left before it is believed."""
 
@@ -235,6 +240,20 @@ class _Reader:
     def numbers(self, count: int) -> list[int]:
         numbers, self._at = decode_varints(self._data, self._at, count)
         return numbers
+
+    def head(self) -> _Head:
+        """Return the five numbers and four names that stand first."""
+        for known, said in tuple(_heads):
+            if self._data.startswith(known, self._at):
+                self._at += len(known)
+                return said
+        start = self._at
+        numbers = tuple(self.numbers(5))
+        if max(numbers[:3]) >= _IDS:
+            raise FormatError("recipe has a mode or owner that cannot be")
+        said = (numbers, tuple([self.string() for _ in range(4)]))
+        _heads.append((self._data[start : self._at], said))
+        return said
 
     def bounded(self, count: int, least: int) -> int:
         """Return *count* if that many items of at least *least* bytes can still follow."""

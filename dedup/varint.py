@@ -71,21 +71,22 @@ def _encoded(number: int) -> bytes:
 
 def _one_by_one(data: bytes, at: int, count: int) -> tuple[list[int], int]:
     numbers = []
+    size = len(data)
     for _ in range(count):
         number = shift = 0
         while True:
-            if at >= len(data):
+            if at >= size:
                 raise FormatError("numbers are cut short")
             byte = data[at]
             at += 1
             if byte < 0x80:
-                number |= byte << shift
                 break
             number |= (byte & 0x7F) << shift
             shift += 7
             if shift >= 7 * _LONGEST:
                 raise FormatError("a number exceeds 64 bits")
-        if number >> 64:
+        number |= byte << shift
+        if shift and number >> 64:
             raise FormatError("a number exceeds 64 bits")
         numbers.append(number)
     return numbers, at

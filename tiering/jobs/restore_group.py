@@ -19,7 +19,7 @@ from tiering.jobs.stored_paths import StoredVersion
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 GROUP_SIZE = 120_000  # files and runs of chunks that are planned together, at about 600 bytes
 SETTLE_FILES = 16_000
-SETTLE_BYTES = 1 << 30  # each sync stops the file system's journal for a moment; the last one nothing is done beside
+SETTLE_BYTES = 256 << 20  # the disk has to be busy from the beginning: what is written last nothing else is done beside
 
 
 class Group:
