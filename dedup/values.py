@@ -5,6 +5,7 @@ Used by every room of dedup/ and by whoever stores or fetches chunks. Nothing he
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import NamedTuple, NewType, Protocol, cast
 
 Fingerprint = NewType("Fingerprint", bytes)
@@ -180,12 +181,15 @@ class Block:
 
         A share is the difference of two floors: stored_len * end // raw_len, less the same of the chunk's start.
         """
-        start = share_start = 0
-        for chunk in self.chunks:
-            end = start + chunk.length
-            share_end = self.stored_len * end // self.raw_len
-            yield PlacedChunk(chunk, start, share_end - share_start)
-            start, share_start = end, share_end
+        start = 0
+        for chunk, share in zip(self.chunks, self.shares(), strict=True):
+            yield PlacedChunk(chunk, start, share)
+            start += chunk.length
+
+    def shares(self) -> list[int]:
+        """Return the share of every chunk, in order; see placed()."""
+        ends = [self.stored_len * end // self.raw_len for end in accumulate([chunk.length for chunk in self.chunks])]
+        return [end - start for start, end in zip([0, *ends], ends, strict=False)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,9 @@ while missing) or a versions row (held.retained). A chunk is live while a refs r
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from sqlalchemy import and_, delete, exists, func, insert, literal, or_, select, update
+from sqlalchemy import Select, bindparam, delete, exists, func, insert, literal, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from tiering.catalog import accounts, ledger, outbox, records
@@ -63,6 +64,17 @@ def file_row(row: Iterable[object]) -> FileRow:
     return FileRow._make(values)
 
 
+@dataclass(frozen=True, slots=True)
+class NewlyStored:
+    """Leaders that had no stored copy and have one now: what they weigh is known without comparing each."""
+
+    rows: Mapping[int, FileRow]
+    """As they are now, by their ids; dual, of one tier."""
+    tier: str
+    plain_bytes: int
+    """Raw bytes of all chunks that their recipes list, as often as they do."""
+
+
 @dataclass(slots=True)
 class FileChange:
     """One change of file and version rows, from its first look at them to its ledger entry."""
@@ -89,36 +101,51 @@ class FileChange:
         op_id: str,
         kind: str,
         reason: str,
-        new_recipes: Sequence[int] = (),
-        known: Mapping[int, FileRow] | None = None,
+        new_recipes: range = range(0),
+        stored: NewlyStored | None = None,
     ) -> int | None:
         """Book the difference, doom recipes that lost their last holder, write records; return the entry, None
         if nothing weighs.
 
-        *new_recipes* have their refs in place already; the chunks those brought to life are booked here. *known* rows
-        are not read again, and the caller has noted their records.
+        *new_recipes* are the newest there are and have their refs in place already; the chunks those brought to life
+        are booked here. The rows of *stored* are not read again, and the caller has noted their records.
         """
-        known = known or {}
-        after = load_files(self.tx, [number for number in (*self.before, *self.created) if number not in known])
-        recorded = self._file_records(after, known)
-        after |= known
-        held = self._compare(after)
+        before = self.before
+        if stored is not None:
+            self._weigh(stored)
+            before = {file_id: row for file_id, row in before.items() if file_id not in stored.rows}
+        after = load_files(self.tx, (*before, *self.created))
+        recorded = self._file_records(before, after)
+        held = self._compare(before, after)
         facts = _recipe_facts(self.tx, {recipe_no for recipe_no, _ in held})
         _book_holders(self.amounts, held, facts)
-        for batch in batches(sorted(new_recipes)):
-            # Refs of later batches are in place already; their recipes have larger numbers than any older one.
-            upto = max(batch) if len(new_recipes) > len(batch) else None
-            book_chunks(self.tx, self.amounts, batch, sign=+1, upto=upto)
+        if new_recipes:
+            book_new_chunks(self.tx, self.amounts, new_recipes)
         dropped = {recipe_no for (recipe_no, _), count in held.items() if count < 0}
         doomed = doom_unheld(self.tx, self.amounts, dropped)
         outbox.append(self.tx, [*self.notes, *recorded, *doomed])
         return book(self.tx, self.amounts, op_id=op_id, kind=kind, reason=reason)
 
-    def _compare(self, after: Mapping[int, FileRow]) -> Counter[tuple[int, str]]:
+    def _weigh(self, stored: NewlyStored) -> None:
+        """Book what _compare() would say of the rows of *stored*."""
+        of_bucket = bucket_names(self.tx)
+        weights: Counter[tuple[str, int]] = Counter()
+        for file_id, row in stored.rows.items():
+            weights[accounts.FILES_DUAL, row.root_id] += row.size
+            weights[accounts.FILES_HOT_ONLY, row.root_id] -= self.before[file_id].size
+        for (account, root_id), weight in weights.items():
+            self.amounts.add(account, weight, of_bucket.get(root_id, ""))
+            self.amounts.add(accounts.FILES_LOGICAL, -weight, of_bucket.get(root_id, ""))
+        size_bytes = sum(row.size for row in stored.rows.values())
+        self.amounts.add(accounts.HELD_CURRENT, -size_bytes, stored.tier)
+        self.amounts.add(accounts.STORE_DEDUP_SAVED, stored.plain_bytes, stored.tier)
+        self.amounts.add(accounts.STORE_COMPRESSION_SAVED, size_bytes - stored.plain_bytes, stored.tier)
+
+    def _compare(self, before: Mapping[int, FileRow], after: Mapping[int, FileRow]) -> Counter[tuple[int, str]]:
         held = Counter(self.held)
         weights: Counter[tuple[str, str]] = Counter()
         of_bucket = bucket_names(self.tx)
-        for sign, rows in ((-1, self.before), (+1, after)):
+        for sign, rows in ((-1, before), (+1, after)):
             for row in rows.values():
                 account = files_account(row)
                 if account is not None:
@@ -131,8 +158,8 @@ class FileChange:
             self.amounts.add(accounts.FILES_LOGICAL, -weight, bucket)
         return held
 
-    def _file_records(self, after: Mapping[int, FileRow], known: Mapping[int, FileRow]) -> list[outbox.Record]:
-        changed = [row for row in after.values() if _matters(self.before.get(row.file_id), row)]
+    def _file_records(self, rows: Mapping[int, FileRow], after: Mapping[int, FileRow]) -> list[outbox.Record]:
+        changed = [row for row in after.values() if _matters(rows.get(row.file_id), row)]
         leaders = load_files(self.tx, {row.leader_id for row in changed if row.leader_id is not None})
         ids = recipe_ids(self.tx, {row.recipe_no for row in changed if row.recipe_no is not None})
         names = root_names(self.tx)
@@ -144,11 +171,11 @@ class FileChange:
                 recipe_id=None if row.recipe_no is None else ids[row.recipe_no],
                 leader=leaders[row.leader_id].path if row.leader_id in leaders else None,
             )
-            before = self.before.get(row.file_id)
+            before = rows.get(row.file_id)
             if before is not None and _is_same_holder(before, row):
                 described = records.file_changed(described, before, row)
             made.append(described)
-        gone = [row for row in self.before.values() if row.file_id not in after and row.file_id not in known]
+        gone = [row for row in rows.values() if row.file_id not in after]
         made += [records.file_gone(root_name=names[row.root_id], path=row.path) for row in gone]
         return made
 
@@ -166,22 +193,32 @@ def book(tx: Tx, amounts: Amounts, *, op_id: str, kind: str, reason: str) -> int
     return ledger.post(tx, ledger.Entry(op_id=_free(tx, op_id), kind=kind, reason=reason, lines=lines))
 
 
-def book_chunks(tx: Tx, amounts: Amounts, recipe_nos: Sequence[int], *, sign: int, upto: int | None = None) -> None:
+def book_chunks(tx: Tx, amounts: Amounts, recipe_nos: Sequence[int], *, sign: int) -> None:
     """Book the chunks whose use *recipe_nos* (at most 500) change: +1 once their refs are in place, -1 before they go.
 
     A chunk is used where a recipe contains it (refs.times > 0), only a base where none does but others are coded
-    against it. With *upto*, references of recipes above that number do not count: those are booked by a later call.
+    against it.
     """
-    mine = (
-        select(refs.c.chunk_no, func.max(refs.c.times).label("times"))
-        .where(refs.c.recipe_no.in_(recipe_nos))
-        .group_by(refs.c.chunk_no)
-        .subquery()
-    )
-    others = refs.alias("others")
-    counts: ColumnElement[bool] = others.c.recipe_no.not_in(recipe_nos)
-    if upto is not None:
-        counts = and_(counts, others.c.recipe_no <= upto)
+    query = _use_changed(refs.c.recipe_no.in_(recipe_nos), _others.c.recipe_no.not_in(recipe_nos))
+    _book_use(amounts, tx.conn.execute(query).all(), sign)
+
+
+def book_new_chunks(tx: Tx, amounts: Amounts, recipe_nos: range) -> None:
+    """Book as book_chunks() does the chunks that the newest recipes there are brought to life."""
+    ends = {"first": recipe_nos.start, "last": recipe_nos.stop - 1}
+    _book_use(amounts, tx.conn.execute(_USED_ANEW, ends).all(), +1)
+
+
+_others = refs.alias("others")
+
+
+def _use_changed(is_mine: ColumnElement[bool], counts: ColumnElement[bool]) -> Select[tuple[Any, ...]]:
+    """Return the query for (tier, is_used, was_named, raw bytes, stored bytes) of the chunks whose use changes by the
+    refs that *is_mine* means; *counts* says which of _others stay.
+    """
+    times = func.max(refs.c.times).label("times")
+    mine = select(refs.c.chunk_no, times).where(is_mine).group_by(refs.c.chunk_no).subquery()
+    others = _others
     named = exists(select(literal(1)).select_from(others).where(others.c.chunk_no == mine.c.chunk_no, counts))
     used = exists(
         select(literal(1)).select_from(others).where(others.c.chunk_no == mine.c.chunk_no, counts, others.c.times > 0)
@@ -191,7 +228,7 @@ def book_chunks(tx: Tx, amounts: Amounts, recipe_nos: Sequence[int], *, sign: in
         .where(~used, or_(mine.c.times > 0, ~named))
         .subquery()
     )
-    query = (
+    return (
         select(
             *(packs.c.tier, changed.c.is_used, changed.c.was_named),
             *(func.sum(chunks.c.raw_len), func.sum(chunks.c.stored_len)),
@@ -201,7 +238,15 @@ def book_chunks(tx: Tx, amounts: Amounts, recipe_nos: Sequence[int], *, sign: in
         .join(packs, packs.c.pack_no == blocks.c.pack_no)
         .group_by(packs.c.tier, changed.c.is_used, changed.c.was_named)
     )
-    for tier, is_used, was_named, raw, stored in tx.conn.execute(query).all():
+
+
+_USED_ANEW = _use_changed(
+    refs.c.recipe_no.between(bindparam("first"), bindparam("last")), _others.c.recipe_no < bindparam("first")
+)
+
+
+def _book_use(amounts: Amounts, found: Iterable[Sequence[Any]], sign: int) -> None:
+    for tier, is_used, was_named, raw, stored in found:
         raw_bytes, stored_bytes = sign * int(raw), sign * int(stored)
         if not was_named:
             amounts.add(accounts.STORE_LIVE, stored_bytes, tier)

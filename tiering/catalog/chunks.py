@@ -80,12 +80,14 @@ def insert_based(tx: Tx, new: Sequence[tuple[NewBlock, int | None]]) -> dict[Chu
         block = item.block
         place = (number, item.pack_no, block.offset, block.stored_len, block.raw_len, codecs[block.codec])
         block_rows.append((*place, chunk_no, len(block.chunks), base_no, block.base if base_no == UNRESOLVED else None))
-        for placed in block.placed():
-            chunk = placed.chunk
+        shares = block.shares()
+        at = 0
+        for chunk, share in zip(block.chunks, shares, strict=True):
             of_chunk = (chunk_no, fingerprint_number(chunk.fingerprint), chunk.digest)
-            chunk_rows.append((*of_chunk, number, placed.inner_offset, chunk.length, placed.stored_share))
+            chunk_rows.append((*of_chunk, number, at, chunk.length, share))
             names.setdefault((chunk.fingerprint, chunk.digest), chunk_no)
             chunk_no += 1
+            at += chunk.length
     insert_many(tx, blocks, _BLOCK_COLUMNS, block_rows)
     insert_many(tx, chunks, _CHUNK_COLUMNS, chunk_rows)
     return names

@@ -6,25 +6,26 @@ changed.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
+from itertools import chain
 from operator import itemgetter
 
-from sqlalchemy import bindparam, delete, insert, or_, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 
 from dedup.recipe_id import recipe_key
-from dedup.values import ChunkPart, Digest, Fingerprint, chunks_of
+from dedup.values import Digest, Fingerprint, chunks_of
 from tiering.catalog import hardlinks, ledger, outbox, packs, recipes, records
-from tiering.catalog.booking import FileChange, insert_versions, load_files, recipe_ids, root_names
+from tiering.catalog.booking import FileChange, insert_versions, recipe_ids, root_names
 from tiering.catalog.chunks import ChunkName, archived_blocks, insert_blocks, insert_recipe_blocks
 from tiering.catalog.files import version_of
+from tiering.catalog.placing import IDENTITY, identity_values, newly_stored, place, placed_rows, update_files
 from tiering.catalog.rebasing import rebase, replaced_chunks
 from tiering.catalog.tables import files, versions
-from tiering.catalog.transaction import INSERT_ROWS, Tx, batches
+from tiering.catalog.transaction import Tx, batches
 from tiering.catalog.values import (
     AdoptedFile,
     FileRow,
     FileState,
-    Identity,
     PlacedFile,
     RecipeSpot,
     Rejected,
@@ -39,7 +40,6 @@ RECORD_FILES = 2000  # per record: about 60 kB of JSON
 _NOTE_SEQ = (
     update(files).where(files.c.file_id.in_(bindparam("ids", expanding=True))).values(stored_seq=bindparam("seq"))
 )
-_STORABLE = {FileState.REGULAR, FileState.MIGRATING, FileState.DUAL}
 
 
 def commit_stored(tx: Tx, batch: StoredBatch) -> list[Rejected]:
@@ -56,33 +56,37 @@ def commit_stored(tx: Tx, batch: StoredBatch) -> list[Rejected]:
     change.notes += packs.go_live(tx, change.amounts, batch.pack_nos)
     known = insert_blocks(tx, batch.blocks, batch.tiers)
     change.notes += archived_blocks(tx, batch.blocks)
-    known |= _reused(tx, batch, known)
+    names = [[(part.fingerprint, part.digest) for part in chunks_of(file.recipe.parts)] for file in batch.files]
+    known |= _reused(tx, set(chain.from_iterable(names)) - known.keys(), batch.tiers)
     accepted: list[StoredFile] = []
+    needed: list[list[int]] = []
     rejected: list[Rejected] = []
-    for file in batch.files:
-        why = _refusal(change.before.get(file.file_id), file, known)
+    for file, wanted in zip(batch.files, names, strict=True):
+        chunk_nos = [known[name] for name in wanted if name in known]
+        why = _refusal(change.before.get(file.file_id), file, missing=len(wanted) - len(chunk_nos))
         if why:
             rejected.append(Rejected(file.file_id, why))
         else:
             accepted.append(file)
+            needed.append(chunk_nos)
     spots = insert_recipe_blocks(tx, batch.recipe_blocks)
     placed = [(file, spots[recipe_key(file.recipe.recipe_id)]) for file in accepted]
     numbers = recipes.insert_recipes(
         tx, [recipes.NewRecipe(file.recipe, spot, batch.tier, file.read_under_lease) for file, spot in placed]
     )
     stored = list(zip(numbers, accepted, strict=True))
-    _insert_refs(tx, stored, known)
+    recipes.insert_refs(tx, {number: _times(chunks) for number, chunks in zip(numbers, needed, strict=True)})
     for row in (change.before[file.file_id] for file in accepted):
         if row.recipe_no is not None:
             hardlinks.part_offline(tx, row)
     leaders = {row.leader_id for row in change.before.values()}
-    _place(tx, batch, stored, leaders)
-    after = _placed_rows(tx, batch, change, stored, leaders)
+    place(tx, batch, change, stored, leaders)
+    after = placed_rows(tx, batch, change, stored, leaders)
     noted, told = _stored_records(tx, batch, after, placed)
     change.notes += noted
     moved = replaced_chunks(tx, [(change.before[file.file_id].recipe_no, file.recipe) for file in accepted], known)
-    known_rows = {file_id: row for file_id, row in after.items() if file_id in told}
-    change.finish(op_id=batch.op_id, kind="migrate", reason=batch.reason, new_recipes=numbers, known=known_rows)
+    newly = newly_stored(batch.tier, change, [file for file in accepted if file.file_id in told], after)
+    change.finish(op_id=batch.op_id, kind="migrate", reason=batch.reason, new_recipes=numbers, stored=newly)
     rebase(tx, moved, batch.tiers, op_id=batch.op_id, reason="coded anew")
     note_durable_at(tx, [file.file_id for file in accepted])
     return rejected
@@ -123,7 +127,7 @@ def supersede(tx: Tx, file_ids: Sequence[int], *, op_id: str, keep_until_ns: int
         if (row := change.before.get(file_id))
         and row.is_leader
         and row.recipe_no is not None
-        and row.state in _STORABLE
+        and row.state in hardlinks.ON_DISK
     ]
     ended = []
     if keep_until_ns is not None:
@@ -194,93 +198,36 @@ def note_durable_at(tx: Tx, file_ids: Sequence[int]) -> None:
         tx.conn.execute(_NOTE_SEQ, {"ids": batch, "seq": seq})
 
 
-def _refusal(row: FileRow | None, file: StoredFile, known: dict[ChunkName, int]) -> str:
+def _refusal(row: FileRow | None, file: StoredFile, *, missing: int) -> str:
     if row is None:
         return "the catalog does not know the file any more"
-    if row.state not in _STORABLE:
+    if row.state not in hardlinks.ON_DISK:
         return f"its state became {row.state}"
     if not row.is_leader:
         return "it became a hard link of another file"
     if file.identity.size != file.recipe.size:
         return "its size is not the one that was read"
-    missing = sum(_name(part) not in known for part in chunks_of(file.recipe.parts))
     if missing:
         return f"{missing} of its chunks are in no live pack any more"
     return ""
 
 
-def _name(part: ChunkPart) -> ChunkName:
-    return part.fingerprint, part.digest
-
-
-def _reused(tx: Tx, batch: StoredBatch, new: Mapping[ChunkName, int]) -> dict[ChunkName, int]:
+def _reused(tx: Tx, wanted: Set[ChunkName], tiers: Sequence[str]) -> dict[ChunkName, int]:
     """Return (fingerprint, digest) -> chunk_no of what the files need and the batch does not bring, in live packs of
     the allowed tiers; the oldest where there are several.
     """
-    wanted = {_name(part) for file in batch.files for part in chunks_of(file.recipe.parts)} - new.keys()
     known: dict[ChunkName, int] = {}
-    found = packs.lookup(tx, {Fingerprint(fingerprint) for fingerprint, _ in wanted}, batch.tiers)
+    found = packs.lookup(tx, {Fingerprint(fingerprint) for fingerprint, _ in wanted}, tiers)
     for fingerprint, candidates in found.items():
         for digest, chunk_no in candidates:
             known.setdefault((fingerprint, Digest(digest)), chunk_no)
     return {name: known[name] for name in wanted if name in known}
 
 
-def _insert_refs(tx: Tx, stored: Sequence[tuple[int, StoredFile]], known: Mapping[ChunkName, int]) -> None:
-    used: dict[int, Mapping[int, int]] = {}
-    for recipe_no, file in stored:
-        numbers = [known[_name(part)] for part in chunks_of(file.recipe.parts)]
-        used[recipe_no] = {numbers[0]: 1} if len(numbers) == 1 else Counter(numbers)
-    recipes.insert_refs(tx, used)
-
-
-def _place(tx: Tx, batch: StoredBatch, stored: Sequence[tuple[int, StoredFile]], leaders: set[int | None]) -> None:
-    """Make the files dual, and the other names of their inodes with them; *leaders* have such names."""
-    same = (str(FileState.DUAL), batch.tier, tx.now_ns)
-    _update_files(
-        tx,
-        ("state", "tier", "stored_ns", "recipe_no", "size", *_IDENTITY),
-        ((*same, number, f.recipe.size, *_identity_values(f.identity), f.file_id) for number, f in stored),
-    )
-    # Spelled out: executemany takes no IN list.
-    on_disk = or_(*(files.c.state == str(state) for state in sorted(_STORABLE)))
-    of_links = update(files).where(files.c.leader_id == bindparam("of_id"), on_disk)
-    placed: dict[str, object] = {"state": FileState.DUAL, "tier": batch.tier, "stored_ns": tx.now_ns}
-    placed |= {"recipe_no": bindparam("to_recipe"), "size": bindparam("to_size")}
-    for number, file in stored:
-        if file.file_id in leaders:
-            to = {"of_id": file.file_id, "to_recipe": number, "to_size": file.recipe.size}
-            tx.conn.execute(of_links.values(placed), to)
-
-
-def _placed_rows(
-    tx: Tx,
-    batch: StoredBatch,
-    change: FileChange,
-    stored: Sequence[tuple[int, StoredFile]],
-    leaders: set[int | None],
-) -> dict[int, FileRow]:
-    """Return the rows of the files as they are now; those that other changes may have touched are read again."""
-    after: dict[int, FileRow] = {}
-    again: list[int] = []
-    for number, file in stored:
-        before = change.before[file.file_id]
-        if before.recipe_no is not None or file.file_id in leaders:
-            again.append(file.file_id)
-            continue
-        dev, ino, mtime_ns, ctime_ns = _identity_values(file.identity)
-        after[file.file_id] = before._replace(
-            state=FileState.DUAL,
-            recipe_no=number,
-            tier=batch.tier,
-            stored_ns=tx.now_ns,
-            size=file.recipe.size,
-            dev=dev,
-            ino=ino,
-            mtime_ns=mtime_ns,
-            ctime_ns=ctime_ns,
-        )
-    return after | load_files(tx, again)
+def _times(chunk_nos: list[int]) -> Mapping[int, int]:
+    """Return how often each number occurs."""
+    once = dict.fromkeys(chunk_nos, 1)
+    return once if len(once) == len(chunk_nos) else Counter(chunk_nos)
 
 
 def _stored_records(
@@ -312,21 +259,6 @@ def _stored_records(
     return made, told
 
 
-_IDENTITY = ("dev", "ino", "mtime_ns", "ctime_ns")
-
-
-def _identity_values(identity: Identity) -> tuple[int, int, int, int]:
-    return signed64(identity.dev), signed64(identity.ino), identity.mtime_ns, identity.ctime_ns
-
-
-def _update_files(tx: Tx, columns: Sequence[str], rows: Iterable[tuple[object, ...]]) -> None:
-    """Set *columns* of files; each row has their values and then the file_id. By the driver itself, as insert_many."""
-    mark = "?" if tx.is_sqlite else "%s"
-    assigned = ", ".join(f"{column} = {mark}" for column in columns)
-    for batch in batches(rows, INSERT_ROWS):
-        tx.conn.exec_driver_sql(f"UPDATE files SET {assigned} WHERE file_id = {mark}", batch)  # noqa: S608  # our names
-
-
 def _set_placed(
     tx: Tx, placed: Sequence[PlacedFile], states: set[FileState], values: dict[str, object], told: str
 ) -> list[int]:
@@ -339,7 +271,7 @@ def _set_placed(
     ]
     # Not the size: it is the file's, whatever stands at the path.
     same = tuple(str(value) if isinstance(value, FileState) else value for value in values.values())
-    _update_files(tx, (*values, *_IDENTITY), ((*same, *_identity_values(item.identity), item.file_id) for item in fit))
+    update_files(tx, (*values, *IDENTITY), ((*same, *identity_values(item.identity), item.file_id) for item in fit))
     change.finish(op_id=op_id, kind=kind, reason=reason)
     return [item.file_id for item in fit]
 

@@ -12,7 +12,7 @@ from sqlalchemy import Select, bindparam, func, insert, literal_column, select, 
 from tiering.catalog import hardlinks, outbox, records
 from tiering.catalog.booking import FileChange, file_row, insert_versions, load_files, root_names
 from tiering.catalog.tables import files
-from tiering.catalog.transaction import Tx, batches, fetch_raw
+from tiering.catalog.transaction import Tx, batches, fetch_raw, marks
 from tiering.catalog.values import FileRow, FileState, NewFile, ScannedFile, signed64
 
 _IDENTITY = ("dev", "ino", "size", "mtime_ns", "ctime_ns")
@@ -107,7 +107,7 @@ def at_paths(tx: Tx, root_id: int, places: Iterable[tuple[bytes, bytes]]) -> dic
     found: dict[tuple[bytes, bytes], FileRow] = {}
     for folder, wanted in names.items():
         for batch in batches(wanted):
-            text = f"{_ROWS} WHERE root_id = ? AND dir = ? AND name IN ({', '.join('?' * len(batch))})"
+            text = f"{_ROWS} WHERE root_id = ? AND dir = ? AND name IN {marks(batch)}"
             rows = map(file_row, fetch_raw(tx, text, [root_id, folder, *batch]))
             found.update(((row.dir, row.name), row) for row in rows)
     return found

@@ -13,7 +13,7 @@ from tiering.catalog.tables import access_days, files, journal, ticket_files
 from tiering.catalog.transaction import Tx, batches, fetch_among
 from tiering.catalog.values import FileRow, FileState, signed64
 
-_ON_DISK = (FileState.REGULAR, FileState.MIGRATING, FileState.DUAL)
+ON_DISK = (FileState.REGULAR, FileState.MIGRATING, FileState.DUAL)
 
 
 def with_links(tx: Tx, file_ids: Iterable[int]) -> list[int]:
@@ -30,7 +30,7 @@ def group(tx: Tx, file_ids: Sequence[int]) -> None:
 
     A row that has a stored copy of its own is left to lead itself.
     """
-    rows = [row for row in load_files(tx, file_ids).values() if row.state in _ON_DISK and row.leader_id is None]
+    rows = [row for row in load_files(tx, file_ids).values() if row.state in ON_DISK and row.leader_id is None]
     for inode in sorted({(row.dev, row.ino) for row in rows}):
         names = _on_inode(tx, inode)
         leaders = [row for row in names if row.leader_id is None]
@@ -57,7 +57,7 @@ def split(tx: Tx, inodes: Mapping[int, tuple[int, int]]) -> None:
         if row is None or row.state == FileState.MISSING:
             continue
         now = (signed64(dev), signed64(ino))
-        replaced = row.state not in _ON_DISK  # a file stands where the placeholder was
+        replaced = row.state not in ON_DISK  # a file stands where the placeholder was
         if row.leader_id is not None:
             leader = rows.get(row.leader_id)
             if leader is not None and (replaced or now != (leader.dev, leader.ino)):
@@ -89,7 +89,7 @@ def drop_recipe_of_followers(tx: Tx, leader: FileRow) -> None:
     part_offline(tx, leader)
     values = {"recipe_no": None, "tier": None, "stored_ns": None, "stored_seq": None, "state": FileState.REGULAR}
     of_leader = files.c.leader_id == leader.file_id
-    tx.conn.execute(update(files).where(of_leader, files.c.state.in_(_ON_DISK)).values(values))
+    tx.conn.execute(update(files).where(of_leader, files.c.state.in_(ON_DISK)).values(values))
 
 
 def part_offline(tx: Tx, leader: FileRow) -> None:
@@ -98,7 +98,7 @@ def part_offline(tx: Tx, leader: FileRow) -> None:
     Their placeholders name its recipe. *leader* is the row before the change.
     """
     offline = select(files.c.file_id).where(
-        files.c.leader_id == leader.file_id, files.c.recipe_no.is_not(None), files.c.state.not_in(_ON_DISK)
+        files.c.leader_id == leader.file_id, files.c.recipe_no.is_not(None), files.c.state.not_in(ON_DISK)
     )
     names = list(tx.conn.execute(offline.order_by(files.c.file_id)).scalars())
     if names:
@@ -109,7 +109,7 @@ def part_offline(tx: Tx, leader: FileRow) -> None:
 def on_inodes(tx: Tx, inodes: Iterable[tuple[int, int]]) -> list[int]:
     """Return the ids of rows on disk that stand on any (dev, ino), with their links: what group() may change."""
     found: list[int] = []
-    on_disk = files.c.state.in_([str(state) for state in _ON_DISK])
+    on_disk = files.c.state.in_([str(state) for state in ON_DISK])
     for batch in batches({(signed64(dev), signed64(ino)) for dev, ino in inodes}, 200):
         query = select(files.c.file_id).where(tuple_(files.c.dev, files.c.ino).in_(batch), on_disk)
         found += tx.conn.execute(query).scalars()
@@ -119,7 +119,7 @@ def on_inodes(tx: Tx, inodes: Iterable[tuple[int, int]]) -> list[int]:
 def _staying(leader: FileRow, rows: Iterable[FileRow], inodes: Mapping[int, tuple[int, int]]) -> list[FileRow]:
     """Return the followers of *leader* that are not seen to stand elsewhere."""
     followers = [row for row in rows if row.leader_id == leader.file_id]
-    offline = leader.state not in _ON_DISK
+    offline = leader.state not in ON_DISK
     old = (leader.dev, leader.ino)
     staying = []
     for row in followers:
@@ -145,7 +145,7 @@ def _hand_over_one(tx: Tx, row: FileRow, heirs: Sequence[FileRow]) -> None:
         taken["state"] = FileState.REGULAR if row.recipe_no is None else FileState.DUAL
     tx.conn.execute(update(files).where(files.c.file_id == heir.file_id).values(leader_id=None, size=row.size, **taken))
     left: dict[str, object] = {"recipe_no": None, "tier": None, "stored_ns": None, "stored_seq": None}
-    if row.state in _ON_DISK:
+    if row.state in ON_DISK:
         left |= {"state": FileState.MIGRATING if row.state == FileState.MIGRATING else FileState.REGULAR}
     tx.conn.execute(update(files).where(files.c.file_id == row.file_id).values(leader_id=None, **left))
 
@@ -157,7 +157,7 @@ def _lead_alone(tx: Tx, file_id: int) -> None:
 
 def _on_inode(tx: Tx, inode: tuple[int, int]) -> list[FileRow]:
     query = select(files.c.file_id).where(
-        tuple_(files.c.dev, files.c.ino) == inode, files.c.state.in_([str(state) for state in _ON_DISK])
+        tuple_(files.c.dev, files.c.ino) == inode, files.c.state.in_([str(state) for state in ON_DISK])
     )
     return list(load_files(tx, tx.conn.execute(query).scalars().all()).values())
 

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, case, delete, select, update
+from sqlalchemy import bindparam, select, update
 
-from tiering.catalog.tables import files, journal
-from tiering.catalog.transaction import STATEMENT_ROWS, Tx, batches, fetch_among, fetch_raw
+from tiering.catalog.tables import journal
+from tiering.catalog.transaction import STATEMENT_ROWS, Tx, batches, change_raw, fetch_among, fetch_raw, marks
 from tiering.catalog.values import FileState, JournalKind, JournalRow
 
 
@@ -28,24 +28,10 @@ class Claim(NamedTuple):
 
 
 _COLUMNS = ("op_id", "kind", "file_id", "step", "detail", "owner", "lease_until_ns", "created_ns")
-_SET_STATE = (
-    update(files).where(files.c.file_id.in_(bindparam("ids", expanding=True))).values(state=bindparam("to_state"))
-)
 _SET_BACK = (
-    update(files)
-    .where(
-        files.c.file_id.in_(bindparam("ids", expanding=True)),
-        files.c.state.in_([str(FileState.MIGRATING), str(FileState.RECALLING)]),
-    )
-    .values(
-        state=case(
-            (files.c.state == FileState.RECALLING, str(FileState.OFFLINE)),
-            (files.c.recipe_no.is_(None), str(FileState.REGULAR)),
-            else_=str(FileState.DUAL),
-        )
-    )
+    "UPDATE files SET state = CASE WHEN state = 'recalling' THEN 'offline' WHEN recipe_no IS NULL THEN 'regular' "
+    "ELSE 'dual' END WHERE state IN ('migrating', 'recalling') AND file_id IN (SELECT file_id FROM journal WHERE op_id"
 )
-_REMOVE = delete(journal).where(journal.c.op_id.in_(bindparam("op_ids", expanding=True)))
 _CLAIMABLE = {
     JournalKind.MIGRATE: (FileState.REGULAR, FileState.DUAL),
     JournalKind.RELEASE: (FileState.DUAL,),
@@ -66,7 +52,7 @@ def claim(tx: Tx, claims: Sequence[Claim], *, owner: str, until_ns: int) -> list
     granted = [claim for claim in fit if claim.op_id in taken]
     for kind, state in _CLAIMED.items():
         for ids in batches(claim.file_id for claim in granted if claim.kind == kind):
-            tx.conn.execute(_SET_STATE, {"ids": ids, "to_state": str(state)})
+            change_raw(tx, f"UPDATE files SET state = ? WHERE file_id IN {marks(ids)}", [str(state), *ids])  # noqa: S608
     return granted
 
 
@@ -102,9 +88,8 @@ def advance_all(tx: Tx, steps: Sequence[tuple[str, str, str]]) -> int:
 def finish(tx: Tx, op_ids: Sequence[str]) -> None:
     """Remove the rows; a file still migrating or recalling is what it was before."""
     for batch in batches(op_ids):
-        ids = [file_id for (file_id,) in fetch_among(tx, "SELECT file_id FROM journal WHERE op_id", batch)]
-        tx.conn.execute(_SET_BACK, {"ids": ids})
-        tx.conn.execute(_REMOVE, {"op_ids": batch})
+        change_raw(tx, f"{_SET_BACK} IN {marks(batch)})", batch)
+        change_raw(tx, f"DELETE FROM journal WHERE op_id IN {marks(batch)}", batch)  # noqa: S608  # our own names
 
 
 def take_over(tx: Tx, op_id: str, *, owner: str, until_ns: int) -> bool:
@@ -158,8 +143,8 @@ def _named(claim: Claim) -> tuple[object, ...]:
 
 def _inserted(tx: Tx, rows: Sequence[tuple[object, ...]]) -> Iterator[str]:
     """Insert *rows* in the order of _COLUMNS and yield the operation ids of those that nothing stood in the way of."""
-    marks = ", ".join([f"({', '.join('?' * len(_COLUMNS))})"] * len(rows))
-    into = f"INSERT INTO journal ({', '.join(_COLUMNS)}) VALUES {marks}"  # noqa: S608  # our own names
+    of_rows = ", ".join([marks(_COLUMNS)] * len(rows))
+    into = f"INSERT INTO journal ({', '.join(_COLUMNS)}) VALUES {of_rows}"  # noqa: S608  # our own names
     text = f"{into} ON CONFLICT DO NOTHING RETURNING op_id"
     for (op_id,) in fetch_raw(tx, text, tuple(chain.from_iterable(rows))):
         yield op_id

@@ -75,22 +75,27 @@ _COLUMNS = (
 )
 
 
-def insert_recipes(tx: Tx, new: Sequence[NewRecipe]) -> list[int]:
+def insert_recipes(tx: Tx, new: Sequence[NewRecipe]) -> range:
     """Insert recipes, live, whose blocks have rows; return their numbers, in order."""
     if not new:
-        return []
+        return range(0)
     first = take_numbers(tx, "recipes", len(new))
     insert_many(tx, recipes, _COLUMNS, (_values(number, item, tx) for number, item in enumerate(new, start=first)))
-    return list(range(first, first + len(new)))
+    return range(first, first + len(new))
+
+
+def plain_bytes(recipe: Recipe) -> int:
+    """Return the raw bytes of all chunks that *recipe* lists, as often as it does."""
+    return sum([chunk.length for chunk in chunks_of(recipe.parts)])  # noqa: C419  # once a file
 
 
 def _values(number: int, item: NewRecipe, tx: Tx) -> tuple[object, ...]:
     recipe, spot = item.recipe, item.spot
-    plain_bytes = sum(chunk.length for chunk in chunks_of(recipe.parts))
     created_ns = tx.now_ns if item.created_ns is None else item.created_ns
     return (
-        *(number, str(recipe.recipe_id), "live", item.tier, recipe.digest, recipe.size, plain_bytes, recipe.meta.uid),
-        *(spot.block_no, spot.inner_offset, spot.length, spot.stored_len, created_ns, item.read_under_lease),
+        *(number, str(recipe.recipe_id), "live", item.tier, recipe.digest, recipe.size, plain_bytes(recipe)),
+        *(recipe.meta.uid, spot.block_no, spot.inner_offset, spot.length, spot.stored_len),
+        *(created_ns, item.read_under_lease),
     )
 
 
@@ -110,9 +115,13 @@ def _refs(
     used: Mapping[int, Mapping[int, int]], behind: Mapping[int, tuple[int, ...]]
 ) -> Iterator[tuple[int, int, int]]:
     for recipe_no, times in used.items():
-        of_bases = {base for chunk_no in times if chunk_no in behind for base in behind[chunk_no]}
-        for chunk_no in sorted(times.keys() | of_bases):
-            yield recipe_no, chunk_no, times.get(chunk_no, 0)
+        if behind:
+            of_bases = {base for chunk_no in times if chunk_no in behind for base in behind[chunk_no]}
+            for chunk_no in sorted(times.keys() | of_bases):
+                yield recipe_no, chunk_no, times.get(chunk_no, 0)
+        else:
+            for chunk_no in sorted(times):
+                yield recipe_no, chunk_no, times[chunk_no]
 
 
 def _any_base(tx: Tx) -> bool:

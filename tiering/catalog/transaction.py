@@ -1,6 +1,6 @@
 """What every query is handed: an open connection and the transaction's time; and how long lists are cut for it."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -69,13 +69,25 @@ def fetch_raw(tx: Tx, text: str, values: Sequence[object]) -> list[tuple[Any, ..
         return cast("list[tuple[Any, ...]]", cursor.fetchall())
 
 
+def change_raw(tx: Tx, text: str, values: Sequence[object]) -> int:
+    """Run *text*, a change, as fetch_raw() does a query; return how many rows it changed."""
+    with _driver_cursor(tx, text) as cursor:
+        cursor.execute(text if tx.is_sqlite else text.replace("?", "%s"), tuple(values))
+        return int(cursor.rowcount)
+
+
 def fetch_among(tx: Tx, text: str, keys: Iterable[object]) -> Iterator[tuple[Any, ...]]:
     """Yield the rows of *text*, which ends before its IN list, for *keys*, IN_LIST at a time, as the driver gives them.
 
     Nothing is compiled and no types are converted: for rows by the thousand.
     """
     for batch in batches(keys):
-        yield from fetch_raw(tx, f"{text} IN ({', '.join('?' * len(batch))})", batch)
+        yield from fetch_raw(tx, f"{text} IN {marks(batch)}", batch)
+
+
+def marks(values: Sized) -> str:
+    """Return "(?, ?, ...)", one for each of *values*."""
+    return f"({', '.join('?' * len(values))})"
 
 
 @contextmanager
