@@ -5,12 +5,13 @@ Reads only. The numbers are the ledger's own balances, as an auditor would add t
 anything else disagrees with them.
 """
 
+import importlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
 from policies.values import HOT
-from tiering.catalog import accounts, accruals, files, ledger, sums
+from tiering.catalog import accounts, accruals, files, ledger, sums, temperature
 from tiering.catalog.transaction import Tx
 from tiering.jobs import disk_check, store_check
 from tiering.jobs.context import Context
@@ -85,7 +86,8 @@ def audit(
 ) -> AuditReport:
     """Compare everything with everything; *since_ns* and *until_ns* bound the dollars, bytes are as of now.
 
-    Reads the whole ledger, all chunk rows, one listing of each store, and the stat of each dual or offline file.
+    Reads the whole ledger, all chunk rows, one listing of each store and of each bucket whose objects are
+    stored, and the stat of each dual or offline file.
     Raises what the stores and the catalog raise; a root that is not mounted is a note.
     """
     found = Findings()
@@ -95,13 +97,24 @@ def audit(
         balances = ledger.all_balances(tx)
         found.add_all(_against_rows(tx))
         found.add_all(sums.identities(balances))
+        found.add_all(_too_cold(tx, ctx))
         names = files.count(tx)
         usd = _dollars(tx, ctx, since_ns=since_ns, until_ns=until_ns)
     in_flight = store_check.check_stores(ctx, found) if check_store else 0
     if check_disk:
         for root in ctx.roots:
             disk_check.check_root(ctx, root, found)
+        if ctx.buckets:  # brings boto3 along
+            importlib.import_module("tiering.jobs.object_check").check_buckets(ctx, found)
     return _report(balances, names=names, usd=usd, in_flight=in_flight, found=found)
+
+
+def _too_cold(tx: Tx, ctx: Context) -> Sequence[str]:
+    ranks = {name: tier.rank for name, tier in ctx.tiers.items()}
+    return [
+        f"recipe {recipe_id} belongs to {tier} and needs {key}, which stands in a colder tier"
+        for recipe_id, tier, key in temperature.too_cold(tx, ranks)
+    ]
 
 
 def _against_rows(tx: Tx) -> Sequence[str]:
