@@ -48,9 +48,13 @@ class Site:
     """What opening asked of the stores: init's questions are in no book (docs/ledger.md)."""
 
     @contextmanager
-    def lab(self, classes: Mapping[str, str] = TWO_CLASSES, **changes: Any) -> Iterator[Lab]:
-        """Open the installation, made the first time: tiers of *classes*, warmest first, in one bucket."""
-        place = {"store": f"s3://{BUCKET}", "endpoint_url": self.server.endpoint, "path_style": True}
+    def lab(
+        self, classes: Mapping[str, str] = TWO_CLASSES, *, of_tier: Mapping[str, Any] | None = None, **changes: Any
+    ) -> Iterator[Lab]:
+        """Open the installation, made the first time: tiers of *classes*, warmest first, in one bucket; *of_tier* is
+        said of each of them.
+        """
+        place = {"store": f"s3://{BUCKET}", "endpoint_url": self.server.endpoint, "path_style": True, **(of_tier or {})}
         tiers = {name: {**place, "storage_class": storage_class} for name, storage_class in classes.items()}
         before = self.billed()
         with open_lab(self.base, clock=self.clock, tiers=tiers, **changes) as made:

@@ -22,9 +22,7 @@ def cloud(shipped_book: PriceBook) -> Iterator[Served]:
 
 def rules(cloud: Served, *found: Mapping[str, Any]) -> str:
     """Set lifecycle rules; return the code of the refusal, "" where there is none."""
-    every = [
-        {"ID": f"r{number}", "Status": "Enabled", "Filter": {"Prefix": ""}} | it for number, it in enumerate(found)
-    ]
+    every = [{"ID": f"r{n}", "Status": "Enabled", "Filter": {"Prefix": ""}} | dict(it) for n, it in enumerate(found)]
     return cloud.refusal("put_bucket_lifecycle_configuration", LifecycleConfiguration={"Rules": every})
 
 

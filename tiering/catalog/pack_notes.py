@@ -36,6 +36,11 @@ def note_locks(tx: Tx, locked: Mapping[int, int]) -> None:
     _put(tx, "locked_until_ns", locked)
 
 
+def reads_of(tx: Tx, pack_nos: Sequence[int]) -> dict[int, int]:
+    """Return pack_no -> when it was last read, of those of which that is noted."""
+    return _column(tx, pack_nos, "read_ns")
+
+
 def locks_of(tx: Tx, pack_nos: Sequence[int]) -> dict[int, int]:
     """Return pack_no -> until when its object is locked, of those that are known to be."""
     return _column(tx, pack_nos, "locked_until_ns")

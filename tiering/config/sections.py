@@ -13,7 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from policies.globs import compile_glob
 from tiering.clock import NS_PER_S
-from tiering.config.archive_access import check_archive_access
+from tiering.config.archive_access import COOLS, check_archive_access
 from tiering.config.quantities import Duration, OptionalDuration, Schedule, Size
 from tiering.config.section import Section, absolute_path, known_timezone, plain_name
 
@@ -229,6 +229,10 @@ class TierConfig(Section):
     def is_archive(self) -> bool:
         """Whether its objects must be restored before reading."""
         return not self.store.startswith("file://") and self.storage_class in ARCHIVE_CLASSES
+
+    def archives_by_itself(self, storage_class: str) -> bool:
+        """Whether the bucket archives objects of that class."""
+        return storage_class == COOLS and bool(self.archive_access_days or self.deep_archive_access_days)
 
     @property
     def nano_per_gib_month(self) -> int | None:

@@ -95,5 +95,5 @@ class Gate:
 
 def open_gate(ctx: Context, path: str, rows: Mapping[int, PackRow], *, asks: bool) -> Gate:
     """Return the gate of a file whose packs are *rows*; nothing is asked yet."""
-    doubtful = {number: row for number, row in rows.items() if may_be_cold(ctx.tier(row.tier), row)}
+    doubtful = {number: row for number, row in rows.items() if may_be_cold(ctx, row)}
     return Gate(ctx, path, doubtful, asks)

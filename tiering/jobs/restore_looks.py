@@ -45,10 +45,10 @@ def looks(ctx: Context, rows: Sequence[P]) -> Iterator[tuple[P, ObjectInfo | Sto
 def cold_looks(ctx: Context, rows: Iterable[PackRow]) -> list[tuple[PackRow, ObjectInfo]]:
     """Return those of the packs that cannot be read before they are restored, with what their stores say of them.
 
-    Only packs in archive classes are asked about. Raises what the stores raise.
+    Only packs in archive classes, or that their bucket archives by itself, are asked about. Raises what stores raise.
     """
     found: list[tuple[PackRow, ObjectInfo]] = []
-    for row, info in looks(ctx, [row for row in rows if may_be_cold(ctx.tier(row.tier), row)]):
+    for row, info in looks(ctx, [row for row in rows if may_be_cold(ctx, row)]):
         if isinstance(info, StoreError):
             raise info
         if not is_readable(info, ctx.tier(row.tier).capabilities):
@@ -56,9 +56,11 @@ def cold_looks(ctx: Context, rows: Iterable[PackRow]) -> list[tuple[PackRow, Obj
     return found
 
 
-def may_be_cold(tier: OpenTier, row: PackRow) -> bool:
-    """Return whether a pack is of a class that may have to be restored first."""
-    return tier.capabilities.archives and row.storage_class in ARCHIVE_CLASSES
+def may_be_cold(ctx: Context, row: PackRow) -> bool:
+    """Return whether a pack may have to be restored first: by its class, or as its bucket archives it by itself."""
+    if not ctx.tier(row.tier).capabilities.archives:
+        return False
+    return row.storage_class in ARCHIVE_CLASSES or ctx.config.tiers[row.tier].archives_by_itself(row.storage_class)
 
 
 def _in_tier(ctx: Context, tier: OpenTier, rows: Sequence[P]) -> Iterator[tuple[P, ObjectInfo | StoreError]]:

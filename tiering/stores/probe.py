@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
+from tiering.config.archive_access import COOLS
 from tiering.errors import ChecksumRefused, ObjectExists, StoreError
 from tiering.stores.archive import ARCHIVE_CLASSES
 from tiering.stores.base import ArchiveStore, Capabilities, Readability, Store
@@ -88,10 +89,14 @@ def _keeps_class(store: Store, folder: str, storage_class: str) -> bool:
 
 def _archives(store: Store, folder: str, classes: list[str]) -> bool:
     archive_classes = [name for name in classes if name in ARCHIVE_CLASSES]
-    if not archive_classes or not isinstance(store, ArchiveStore):
+    # What cools by itself may be set to be archived: can this server restore at all?
+    tried = archive_classes or (["GLACIER"] if COOLS in classes else [])
+    if not tried or not isinstance(store, ArchiveStore):
         return False
     try:
-        answer = store.request_restore(f"{folder}class-{archive_classes[0]}", days=1, speed="standard")
+        if not archive_classes:
+            _put(store, f"{folder}class-{tried[0]}", storage_class=tried[0])
+        answer = store.request_restore(f"{folder}class-{tried[0]}", days=1, speed="standard")
     except StoreError as error:
         if error.exit_code == StoreError.exit_code and type(error) is StoreError:
             return False  # the server knows the name of the class, and no restores: it reads at once
