@@ -117,24 +117,39 @@ def _judge_one(
 def _settle(
     judged: list[tuple[FileFacts, Judgement]], tiers: Mapping[str, TierFacts]
 ) -> list[tuple[FileFacts, Judgement]]:
-    """Let units move as a whole: one member that stays hot holds the others, the warmest tier wins within a part."""
+    """Let units move as a whole: one member that stays holds the others, the warmest tier wins within a part.
+
+    What is away already holds nothing on the hot tier; it is itself held where it is while any part of its unit stays.
+    """
     units: dict[bytes, list[int]] = {}
     for number, (facts, _) in enumerate(judged):
-        if facts.residency is not Residency.OFFLINE:
-            units.setdefault(unit_of(facts.dir, facts.name), []).append(number)
+        units.setdefault(unit_of(facts.dir, facts.name), []).append(number)
     for members in units.values():
-        moving = [number for number in members if judged[number][1].target != HOT]
-        if len(members) == 1 or not moving:
-            continue
-        holder = _holder(judged, members, [judged[number][1].rule for number in moving])
-        for number in moving:
-            facts, judgement = judged[number]
-            if holder is not None:
-                said = f"{holder.path} of the same unit stays hot, and units are moved whole"
-                judged[number] = facts, replace(judgement, target=HOT, said=said)
-        if holder is None:
-            _same_tier(judged, moving, tiers)
+        if len(members) > 1:
+            here = [number for number in members if judged[number][0].residency is not Residency.OFFLINE]
+            leaving = _unless_held(judged, here, [number for number in here if judged[number][1].target != HOT])
+            away = [number for number in members if judged[number][0].residency is Residency.OFFLINE]
+            sinking = [number for number in away if judged[number][1].target not in {HOT, judged[number][0].tier}]
+            _unless_held(judged, members, sinking)
+            settled = [number for number in away if judged[number][1].target in tiers.keys() - {HOT}]
+            _same_tier(judged, [*leaving, *settled], tiers)
     return judged
+
+
+def _unless_held(
+    judged: list[tuple[FileFacts, Judgement]], members: Sequence[int], moving: Sequence[int]
+) -> Sequence[int]:
+    """Return *moving*, or nothing where one of *members* holds them: then they stay where they are."""
+    holder = _holder(judged, members, [judged[number][1].rule for number in moving]) if moving else None
+    if holder is None:
+        return moving
+    for number in moving:
+        facts, judgement = judged[number]
+        is_away = facts.residency is Residency.OFFLINE and facts.tier is not None
+        where = "stays where it is" if holder.residency is Residency.OFFLINE else "stays hot"
+        said = f"{holder.path} of the same unit {where}, and units are moved whole"
+        judged[number] = facts, replace(judgement, target=(facts.tier if is_away else None) or HOT, said=said)
+    return ()
 
 
 def _holder(
@@ -166,6 +181,7 @@ def _same_tier(
         warmest = min((judged[number][1].target for number in numbers), key=lambda name: (tiers[name].rank, name))
         for number in numbers:
             facts, judgement = judged[number]
-            if judgement.target != warmest:
-                said = f"on {warmest} rather than {judgement.target}, where the rest of its unit goes"
-                judged[number] = facts, replace(judgement, target=warmest, said=said)
+            if judgement.target == warmest or (facts.tier == judgement.target and facts.residency is Residency.OFFLINE):
+                continue  # nothing that is away is brought nearer for the company
+            said = f"on {warmest} rather than {judgement.target}, where the rest of its unit is"
+            judged[number] = facts, replace(judgement, target=warmest, said=said)

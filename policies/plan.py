@@ -4,16 +4,19 @@ What `plan` prints is this value, and what `apply` does is this value: it goes t
 carries the identity of the file it was decided for, so that whoever carries it out can refuse a file that has moved on.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from policies.amounts import NANO
+from policies.cost import break_even_days
+from policies.moving import MoveQuote
 from policies.values import FileIdentity, Residency, raw, text
 
-FORMAT = 2
+FORMAT = 3
+NO_QUOTE = MoveQuote()
 
 
 class PlanError(ValueError):
@@ -29,6 +32,8 @@ class ActionKind(StrEnum):
     """Copy it out ahead and leave it hot: should room be needed, no upload stands before it."""
     RELEASE = "release"
     """It is stored already: release the hot bytes."""
+    MOVE = "move"
+    """It is stored already: its copy goes to a colder tier, with the packs that nothing warmer needs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +53,13 @@ class Action:
     reason: str
     """Facts -> rule -> arithmetic."""
     saved_nano_month: int
-    """Nano-dollars per month of 730 h, before dedup and compression; negative when it costs more."""
+    """Nano-dollars per month of 730 h, before dedup and compression (of a move: what its packs save); negative when it
+    costs more."""
     once_nano: int
+    source: str = ""
+    """Of a move: the tier that its copy is on."""
+    quote: MoveQuote = NO_QUOTE
+    """Of a move: its part of what the packs' move costs and saves."""
 
     @property
     def size_bytes(self) -> int:
@@ -60,6 +70,11 @@ class Action:
     def path(self) -> str:
         """Root-relative, for display."""
         return text(self.dir + self.name)
+
+    @property
+    def place(self) -> tuple[str, bytes, bytes]:
+        """(root, folder, name)."""
+        return self.root, self.dir, self.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +110,10 @@ class Totals:
     release_files: int = 0
     """Dual files whose hot bytes go; migrated files are released as well and not counted here."""
     release_bytes: int = 0
+    move_files: int = 0
+    """Stored files whose copy goes to a colder tier; a dual file may be released besides."""
+    move_bytes: int = 0
+    """Their size as files; their packs' is in Plan.moves."""
     refused_files: int = 0
     refused_bytes: int = 0
     unknown_access_files: int = 0
@@ -140,6 +159,34 @@ class BudgetReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MoveReport:
+    """All moves from one cold tier to another."""
+
+    source: str
+    target: str
+    files: int
+    quote: MoveQuote
+    packs: tuple[tuple[int, str], ...] = ()
+    """(number in the catalog, what becomes of it: change or rewrite). No other pack moves when the plan is carried out,
+    and none otherwise than so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnergyReport:
+    """What the plan's bytes draw a month where they are and where they would be; estimates, all of them."""
+
+    kwh_before: float = 0.0
+    kwh_after: float = 0.0
+    gco2e_before: float = 0.0
+    gco2e_after: float = 0.0
+    source: str = ""
+    """Where the estimates come from, and of when."""
+
+
+NO_ENERGY = EnergyReport()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """See the module docstring."""
 
@@ -155,6 +202,9 @@ class Plan:
     hot: tuple[HotReport, ...] = ()
     """How full the hot tier is and will be, per file system or capped root."""
     budgets: tuple[BudgetReport, ...] = ()
+    moves: tuple[MoveReport, ...] = ()
+    """What goes from one cold tier to another, per pair of tiers."""
+    energy: EnergyReport = NO_ENERGY
     warnings: tuple[str, ...] = ()
     """What needs a person: capacity or budgets that do not suffice."""
     notes: tuple[str, ...] = ()
@@ -173,6 +223,8 @@ class Plan:
             "totals": _totals_to_json(self.totals),
             "hot": [asdict(report) | {"roots": list(report.roots)} for report in self.hot],
             "budgets": [asdict(report) for report in self.budgets],
+            "moves": [_moves_to_json(report) for report in self.moves],
+            "energy": asdict(self.energy),
             "warnings": list(self.warnings),
             "notes": list(self.notes),
         }
@@ -193,6 +245,8 @@ class Plan:
                 totals=_totals_from_json(data["totals"]),
                 hot=tuple(HotReport(**(item | {"roots": tuple(item["roots"])})) for item in data["hot"]),
                 budgets=tuple(BudgetReport(**item) for item in data["budgets"]),
+                moves=tuple(_moves_from_json(item) for item in data["moves"]),
+                energy=EnergyReport(**data["energy"]),
                 warnings=tuple(str(warning) for warning in data["warnings"]),
                 notes=tuple(str(note) for note in data["notes"]),
             )
@@ -202,93 +256,29 @@ class Plan:
             raise error if isinstance(error, PlanError) else PlanError(f"not a saved plan: {error}") from error
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class More:
-    """What a plan says beside its actions."""
+def _moves_to_json(report: MoveReport) -> dict[str, Any]:
+    quote = report.quote
+    days = break_even_days(saved_nano_month=quote.saved_nano_month, once_nano=quote.once_nano)
+    return {
+        "source": report.source,
+        "target": report.target,
+        "files": report.files,
+        "usd_once": quote.once_nano / NANO,
+        "usd_per_month_saved": quote.saved_nano_month / NANO,
+        "break_even_days": None if math.isinf(days) else round(days, 2),
+        "quote": asdict(quote),
+        "packs": [list(pack) for pack in report.packs],
+    }
 
-    hot: tuple[HotReport, ...] = ()
-    budgets: tuple[BudgetReport, ...] = ()
-    warnings: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
 
-
-class PlanBuilder:
-    """Collects decisions into a plan with bounded lists and complete totals."""
-
-    def __init__(self, *, limit: int) -> None:
-        """Keep at most *limit* actions and as many refusals; totals count all."""
-        self._limit = limit
-        self._actions: list[Action] = []
-        self._refused: list[Refusal] = []
-        self._sums: Counter[str] = Counter()
-        self._bytes_to: Counter[str] = Counter()
-        self._causes: Counter[str] = Counter()
-
-    def see(self, *, files: int, unknown_access_files: int) -> None:
-        """Count files that were judged."""
-        self._sums["files_seen"] += files
-        self._sums["unknown_access_files"] += unknown_access_files
-
-    def add(self, decisions: Iterable[Action | Refusal]) -> None:
-        """Take decisions in walk order."""
-        for decision in decisions:
-            if isinstance(decision, Action):
-                self._add_action(decision)
-            else:
-                self._add_refusal(decision)
-
-    def count(self, actions: Iterable[Action]) -> None:
-        """Count actions that will not be listed."""
-        limit, self._limit = self._limit, 0
-        self.add(actions)
-        self._limit = limit
-
-    def build(self, *, made_ns: int, catalog_id: str, price_book: str, refundable: bool, more: "More") -> Plan:
-        """Return the plan of all that was added."""
-        notes = more.notes
-        said = list(notes)
-        for word, kept, total in (
-            ("actions", len(self._actions), sum(self._sums[f"{kind}_files"] for kind in ActionKind)),
-            ("refused files", len(self._refused), self._sums["refused_files"]),
-        ):
-            if kept < total:
-                said.append(
-                    f"the first {kept:,} of {total:,} {word} are listed; totals count all; plan again for the rest"
-                )
-        totals = Totals(
-            **self._sums,
-            bytes_to=dict(sorted(self._bytes_to.items())),
-            refused_by_cause=dict(sorted(self._causes.items())),
-        )
-        return Plan(
-            made_ns=made_ns,
-            catalog_id=catalog_id,
-            price_book=price_book,
-            refundable=refundable,
-            actions=tuple(self._actions),
-            refused=tuple(self._refused),
-            totals=totals,
-            hot=more.hot,
-            budgets=more.budgets,
-            warnings=more.warnings,
-            notes=tuple(said),
-        )
-
-    def _add_action(self, action: Action) -> None:
-        self._sums[f"{action.kind}_files"] += 1
-        self._sums[f"{action.kind}_bytes"] += action.size_bytes
-        self._sums["saved_nano_month"] += action.saved_nano_month
-        self._sums["once_nano"] += action.once_nano
-        self._bytes_to[action.target] += action.size_bytes
-        if len(self._actions) < self._limit:
-            self._actions.append(action)
-
-    def _add_refusal(self, refusal: Refusal) -> None:
-        self._sums["refused_files"] += 1
-        self._sums["refused_bytes"] += refusal.size_bytes
-        self._causes[refusal.cause] += 1
-        if len(self._refused) < self._limit:
-            self._refused.append(refusal)
+def _moves_from_json(item: Mapping[str, Any]) -> MoveReport:
+    return MoveReport(
+        source=str(item["source"]),
+        target=str(item["target"]),
+        files=int(item["files"]),
+        quote=MoveQuote(**item["quote"]),
+        packs=tuple((int(number), str(way)) for number, way in item["packs"]),
+    )
 
 
 def _action_to_json(action: Action) -> dict[str, Any]:
@@ -301,6 +291,7 @@ def _action_to_json(action: Action) -> dict[str, Any]:
         "size_bytes": action.size_bytes,
         "usd_per_month_saved": action.saved_nano_month / NANO,
         "usd_once": action.once_nano / NANO,
+        **({"source": action.source, "quote": asdict(action.quote)} if action.kind is ActionKind.MOVE else {}),
         "root": action.root,
         "dir": text(action.dir),
         "name": text(action.name),
@@ -334,6 +325,8 @@ def _action_from_json(item: Mapping[str, Any]) -> Action:
         reason=str(item["reason"]),
         saved_nano_month=int(item["saved_nano_month"]),
         once_nano=int(item["once_nano"]),
+        source=str(item.get("source", "")),
+        quote=MoveQuote(**item["quote"]) if "quote" in item else NO_QUOTE,
     )
 
 
@@ -366,7 +359,8 @@ def _refusal_from_json(item: Mapping[str, Any]) -> Refusal:
 
 _SUMS = (
     "files_seen", "migrate_files", "migrate_bytes", "premigrate_files", "premigrate_bytes", "release_files",
-    "release_bytes", "refused_files", "refused_bytes", "unknown_access_files", "saved_nano_month", "once_nano",
+    "release_bytes", "move_files", "move_bytes", "refused_files", "refused_bytes", "unknown_access_files",
+    "saved_nano_month", "once_nano",
 )  # fmt: skip
 
 

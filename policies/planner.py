@@ -15,6 +15,7 @@ from policies.limits import NO_LIMITS, Limits, allowed_tier
 from policies.plan import Action, ActionKind, Refusal
 from policies.prices import MONTH_HOURS, PriceBook
 from policies.rules import Rule
+from policies.shifts import Shift, colder_target
 from policies.values import HOT, FileFacts, Residency, TierFacts, Verdict, text
 
 NO_WISHES: Wishes = {}
@@ -72,6 +73,30 @@ def decisions(
             yield decision
 
 
+def shifts(
+    judged: Iterable[tuple[FileFacts, Judgement]],
+    tiers: Mapping[str, TierFacts],
+    prices: PriceBook,
+    now_ns: int,
+    *,
+    limits: Limits = NO_LIMITS,
+) -> Iterator[Shift]:
+    """Yield the stored files that belong on a colder tier than they are on; policies.shifts.settle() decides on them.
+
+    What belongs on a warmer one stays where it is: a recall brings it nearer.
+    """
+    for facts, judgement in judged:
+        target = colder_target(facts, judgement, tiers, prices, limits=limits)
+        if target is None or judgement.rule is None:
+            continue
+        weighed = f" [{judgement.said}]" if judgement.said else ""
+        yield Shift(
+            facts=facts, target=target, rule=judgement.rule.name, speed=limits.speed, min_gain=limits.min_gain,
+            must_save=judgement.rule.must_save,
+            said=f"{', '.join(_facts(facts, now_ns))} -> {_rule_said(judgement.rule)}{weighed}",
+        )  # fmt: skip
+
+
 def explain(
     facts: FileFacts,
     files: Sequence[FileFacts],
@@ -120,7 +145,7 @@ def _decision(facts: FileFacts, judgement: Judgement, world: "_World", now_ns: i
     objection = ("not-allowed", instead) if target.name == HOT else _objection(facts, rule, sums, limits)
     weighed = "".join(f" [{said}]" for said in (judgement.said, instead) if said)
     said = f"{', '.join(_facts(facts, now_ns))} -> {_rule_said(rule)}{weighed} -> {sums.said}"
-    said += _not_there(facts, judgement)
+    said += _elsewhere(facts, judgement)
     if objection is not None:
         cause, sentence = objection
         return Refusal(
@@ -222,17 +247,19 @@ def _rule_said(rule: Rule | None) -> str:
     return f"rule {rule.name}: {rule.reason}" if rule.reason else f"rule {rule.name}"
 
 
-def _not_there(facts: FileFacts, judgement: Judgement) -> str:
+def _elsewhere(facts: FileFacts, judgement: Judgement) -> str:
     """Return what to add where the rule names another cold tier than the one the stored copy is on."""
     if facts.tier is None or judgement.target in {HOT, facts.tier}:
         return ""
-    return f", not on {judgement.target}: moving between cold tiers is not there yet"
+    return f" (not {judgement.target}: where its stored copy should be is decided apart)"
 
 
 def _staying(facts: FileFacts, judgement: Judgement, now_ns: int) -> str:
     where = "it stays hot"
     if facts.residency is Residency.OFFLINE:
-        where = f"it stays on {facts.tier}{_not_there(facts, judgement)}"
+        where = f"it stays on {facts.tier}"
+        if judgement.rule is not None and judgement.target != facts.tier:
+            where += f": nothing is brought nearer to {judgement.target} before somebody recalls it"
     elif facts.residency is Residency.BUSY:
         where = "an operation is under way on it"
     weighed = f" [{judgement.said}]" if judgement.said else ""

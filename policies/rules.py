@@ -239,9 +239,10 @@ def is_kept(facts: FileFacts, rule: Rule) -> bool:
     if not _none(_static_misses(facts, rule)):
         return False
     step = step_of(facts.dir, facts.name)
+    best = facts.best_rank(rule.name) if rule.keep_best is not None else None
     return (
         (bool(rule.keep_every) and step is not None and step % (rule.keep_every or 1) == 0)
-        or (rule.keep_best is not None and facts.best_rank is not None and facts.best_rank < rule.keep_best)
+        or (rule.keep_best is not None and best is not None and best < rule.keep_best)
         or (rule.keep_final and is_final(facts.dir, facts.name))
     )
 

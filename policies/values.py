@@ -81,6 +81,8 @@ class FileFacts:
     residency: Residency = Residency.REGULAR
     tier: str | None = None
     """Cold tier that holds the current version; None when not stored."""
+    recipe_no: int | None = None
+    """Number of the stored version in the catalog; None when not stored."""
     first_seen_ns: int = 0
     last_access_ns: int | None = None
     """Best evidence; None = unknown."""
@@ -94,8 +96,9 @@ class FileFacts:
     """Lies in a Hugging Face cache (blobs/, refs/, snapshots/), whose links and locks break when files vanish."""
     step_rank: int | None = None
     """Where its folder is itself one checkpoint of a run (checkpoint-500): how many later steps stand beside it."""
-    best_rank: int | None = None
-    """Place of its step among its run's by the metric that a rule names, 0 the best; None where nothing tells."""
+    best_ranks: tuple[tuple[str, int], ...] = ()
+    """(rule, place of its step among its run's by that rule's metric, 0 the best), of the rules that ask and of whose
+    metric something is known."""
     stored_ns: int | None = None
     """When the current version was stored."""
     recalled_ns: int | None = None
@@ -112,6 +115,10 @@ class FileFacts:
     def path(self) -> str:
         """Root-relative path for matching and display: UTF-8 with surrogate escapes, so nothing is lost."""
         return text(self.dir + self.name)
+
+    def best_rank(self, rule: str) -> int | None:
+        """Return the place of its step by the metric of *rule*; None where nothing tells."""
+        return next((rank for name, rank in self.best_ranks if name == rule), None)
 
     def idle_ns(self, now_ns: int) -> int | None:
         """Return for how long nobody read or wrote it *at least*, or None when reading is unknown.

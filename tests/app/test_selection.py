@@ -3,34 +3,48 @@
 import os
 
 from tests.jobs.lab import Lab
-from tests.jobs.outbound import items, learn
+from tests.jobs.outbound import items, learn, rows
 from tiering.app.selection import stored_already, to_migrate
 from tiering.app.targets import find_targets
 from tiering.catalog import files
 from tiering.jobs.migrate import migrate
 from tiering.jobs.reports import Skip
+from tiering.report.quote import quote
 
 
-def test_what_is_stored_on_another_tier_is_not_offered_and_not_quoted(lab: Lab) -> None:
+def test_what_is_stored_is_offered_to_a_colder_tier_and_not_to_a_warmer_one(lab: Lab) -> None:
     lab.write("on standard", b"a" * 5000)
     os.link(lab.write("linked", b"b" * 5000), lab.root / "other name")
+    lab.write("on archive", b"d" * 5000)
     lab.write("new", b"c" * 5000)
     learn(lab)
     migrate(lab.context, items(lab, "standard", [b"on standard", b"linked", b"other name"]))
+    migrate(lab.context, items(lab, "archive", [b"on archive"]))
 
     targets = find_targets(lab.context, [str(lab.root)])
-    to_archive, skipped = to_migrate(lab.context, targets, "archive")
-    to_standard, none = to_migrate(lab.context, targets, "standard")
+    to_archive, none = to_migrate(lab.context, targets, "archive")
+    to_standard, skipped = to_migrate(lab.context, targets, "standard")
+    price = quote(lab.context, to_archive, "archive")
 
-    assert [item.name for item in to_archive] == [b"new"]
-    assert {(os.path.basename(skip.path), skip.kind) for skip in skipped} == {
-        ("on standard", Skip.REFUSED),
-        ("linked", Skip.REFUSED),
-        ("other name", Skip.REFUSED),
-    }
-    assert all("is stored on standard and stays there" in skip.reason for skip in skipped)
-    assert [item.name for item in to_standard] == [b"linked", b"new", b"on standard"]
+    assert [item.name for item in to_archive] == [b"linked", b"new", b"on archive", b"on standard"]
+    assert (price.files, price.moved_files, price.size_bytes) == (1, 2, 5000)
     assert none == []
+    assert [item.name for item in to_standard] == [b"linked", b"new", b"on standard"]
+    assert [(os.path.basename(skip.path), skip.kind) for skip in skipped] == [("on archive", Skip.REFUSED)]
+    assert "what is stored moves to colder tiers only" in skipped[0].reason
+
+
+def test_a_pin_holds_a_stored_copy_where_it_is(lab: Lab) -> None:
+    lab.write("a", b"a" * 5000)
+    learn(lab)
+    migrate(lab.context, items(lab, "standard"))
+    row = rows(lab)[b"a"]
+    with lab.catalog.write() as tx:
+        files.set_pinned(tx, [row.file_id], pinned=True)
+
+    wanted, skipped = to_migrate(lab.context, find_targets(lab.context, [str(lab.root)]), "archive")
+    assert wanted == []
+    assert "it is pinned" in skipped[0].reason
 
 
 def test_what_is_stored_where_it_was_to_be_is_counted_and_not_looked_at_one_by_one(lab: Lab) -> None:

@@ -133,7 +133,7 @@ def test_p5_a_cycle_leaves_an_unmounted_root_alone(lab: Lab) -> None:
     assert set(states(lab).values()) == {FileState.OFFLINE}
 
 
-def test_what_is_stored_on_another_tier_is_neither_moved_nor_released_there(lab: Lab) -> None:
+def test_what_is_stored_on_a_warmer_tier_moves_and_is_then_released(lab: Lab) -> None:
     lab.write("on standard", os.urandom(SIZE))
     scan_root(lab.context, lab.context.roots[0])
     to_standard = [MigrateItem(lab.context.roots[0].root_id, b"", b"on standard", "standard")]
@@ -142,9 +142,23 @@ def test_what_is_stored_on_another_tier_is_neither_moved_nor_released_there(lab:
     to_archive = [replace(item, tier="archive") for item in to_standard]
     report = carry_out(lab.context, to_archive, releases=True, wait_parked=True)
 
+    assert (report.files_done, report.exit_code) == (1, 0)
+    assert states(lab) == {"on standard": FileState.OFFLINE}
+
+
+def test_what_is_stored_on_a_colder_tier_is_not_brought_nearer(lab: Lab) -> None:
+    lab.write("on archive", os.urandom(SIZE))
+    scan_root(lab.context, lab.context.roots[0])
+    to_archive = [MigrateItem(lab.context.roots[0].root_id, b"", b"on archive", "archive")]
+    carry_out(lab.context, to_archive, releases=False, wait_parked=True)
+
+    report = carry_out(
+        lab.context, [replace(item, tier="standard") for item in to_archive], releases=True, wait_parked=True
+    )
+
     assert (report.files_done, report.exit_code) == (0, 3)
-    assert "is stored on standard and stays there" in report.files_skipped[0].reason
-    assert states(lab) == {"on standard": FileState.DUAL}
+    assert "is stored on archive and stays there" in report.files_skipped[0].reason
+    assert states(lab) == {"on archive": FileState.DUAL}
 
 
 def test_p9_a_planned_move_of_a_file_stored_on_another_tier_since_is_drift(lab: Lab) -> None:
@@ -171,5 +185,5 @@ def test_a_cycle_releases_a_stored_file_where_it_is_whatever_tier_its_rule_names
 
     (action,) = report.plan.actions
     assert action.target == "archive"
-    assert "not on standard: moving between cold tiers is not there yet" in action.reason
+    assert "not standard: where its stored copy should be is decided apart" in action.reason
     assert states(lab) == {"0.bin": FileState.OFFLINE}

@@ -280,7 +280,7 @@ def test_a_stored_file_is_not_moved_to_another_cold_tier_and_the_reason_says_so(
 
     for report, tier in ((colder, "standard"), (warmer, "archive")):
         (skipped,) = report.files_skipped
-        assert skipped.reason.startswith(f"is stored on {tier} and stays there: moving between cold tiers is not")
+        assert skipped.reason.startswith(f"is stored on {tier} and stays there: what is stored moves to colder")
         assert f"--to {tier} --release" in skipped.reason
         assert (report.files_done, report.bytes_read, report.exit_code) == (0, 0, 3)
     assert rows(lab) == before

@@ -16,7 +16,8 @@ from tiering.errors import UsageError
 from tiering.hot.evidence import mount_quality
 from tiering.jobs.folder_facts import FolderFacts
 from tiering.jobs.link_targets import LinkTargets, find_link_targets
-from tiering.jobs.plan import check_plan, explain_file, load_plan, make_plan, save_plan
+from tiering.jobs.plan import explain_file, make_plan
+from tiering.jobs.saved_plan import check_plan, load_plan, save_plan
 from tiering.jobs.scan import scan_root
 
 COLD = 60  # days

@@ -16,7 +16,8 @@ from tests.jobs.test_plan import put, scan
 from tiering.catalog import access, files
 from tiering.hot.evidence import mount_quality
 from tiering.jobs.apply import apply_plan
-from tiering.jobs.plan import check_plan, explain_file, make_plan
+from tiering.jobs.plan import explain_file, make_plan
+from tiering.jobs.saved_plan import check_plan
 
 SIZE = 64 * 1024
 FILES = 20

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.plan import Action, ActionKind, More, Plan, PlanBuilder, PlanError, Refusal
+from policies.plan import Action, ActionKind, Plan, PlanError, Refusal
+from policies.plan_builder import More, PlanBuilder
 from policies.planner import decide, explain
 from policies.rules import Rule, default_rules
 from policies.values import AccessQuality, FileFacts, FileIdentity, Residency
@@ -59,10 +60,10 @@ def test_a_file_stored_on_another_tier_than_its_rules_is_released_where_it_is_an
 
     assert isinstance(action, Action)
     assert (action.kind, action.target) == (ActionKind.RELEASE, "archive")
-    assert "not on standard: moving between cold tiers is not there yet" in action.reason
+    assert "not standard: where its stored copy should be is decided apart" in action.reason
     away = fact(residency=Residency.OFFLINE, tier="archive")
     told = explain(away, [away], ALL_AWAY, TIERS, prices=BOOK, now_ns=NOW_NS)
-    assert "it stays on archive, not on standard: moving" in told.verdict.reasons[0]
+    assert "it stays on archive: nothing is brought nearer to standard before" in told.verdict.reasons[0]
 
 
 def test_a_file_stored_on_a_tier_that_is_no_longer_configured_can_still_be_released() -> None:

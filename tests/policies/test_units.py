@@ -127,7 +127,9 @@ def test_the_parts_of_a_checkpoint_may_lie_on_different_tiers_and_a_part_on_one(
 
 def test_every_kth_the_best_and_the_final_stay() -> None:
     rule = Rule(name="keep", target="standard", keep_every=1000, keep_best=1, keep_final=True)
-    files = [fact(f"run/step-{step}.pt", best_rank=rank) for step, rank in ((500, 1), (1000, 2), (1500, 0))]
+    files = [
+        fact(f"run/step-{step}.pt", best_ranks=(("keep", rank),)) for step, rank in ((500, 1), (1000, 2), (1500, 0))
+    ]
     found = targets([*files, fact("run/model_final.pt")], rule)
 
     assert found == {
@@ -135,4 +137,17 @@ def test_every_kth_the_best_and_the_final_stay() -> None:
         "run/step-1000.pt": "hot",
         "run/step-1500.pt": "hot",
         "run/model_final.pt": "hot",
+    }
+
+
+def test_each_rule_keeps_the_best_by_its_own_metric() -> None:
+    ranks = {500: (("loss", 0), ("score", 2)), 1000: (("loss", 1), ("score", 1)), 1500: (("loss", 2), ("score", 0))}
+    files = [fact(f"run/step-{step}.pt", best_ranks=best) for step, best in ranks.items()]
+    loss = Rule(name="loss", target="hot", keep_best=1)
+    score = Rule(name="score", target="standard", keep_best=1)
+
+    assert targets(files, loss, score) == {
+        "run/step-500.pt": "hot",
+        "run/step-1000.pt": "standard",
+        "run/step-1500.pt": "hot",
     }

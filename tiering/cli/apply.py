@@ -9,7 +9,7 @@ from tiering.cli.job_output import report_json, show_report
 from tiering.cli.plan import SHOWN, show_plan
 from tiering.cli.session import needs_yes, session_of
 from tiering.jobs.apply import apply_plan
-from tiering.jobs.plan import check_plan, load_plan
+from tiering.jobs.saved_plan import check_plan, load_plan
 
 EXAMPLES = (
     "frostline apply today.plan          # shows what is left of it",

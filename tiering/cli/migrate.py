@@ -10,6 +10,7 @@ from tiering.app.selection import refuse_read_only, stored_already, to_migrate
 from tiering.app.targets import Target, find_targets, roots_of
 from tiering.cli.act import acting
 from tiering.cli.job_output import report_json, show_report, show_skips, skips_json
+from tiering.cli.quote_output import moves_json, say_moves
 from tiering.cli.session import Session, needs_yes, session_of
 from tiering.jobs.apply import carry_out
 from tiering.jobs.context import Context
@@ -36,8 +37,9 @@ def run(
 ) -> int:
     """Store the files on a tier, whatever the rules say (pins and refusals hold). Without --yes: what it would cost.
 
-    Every file is read once, chunked, deduplicated, compressed, uploaded and verified; it stays on the hot tier unless
-    --release is given. Interrupted or killed, the same command goes on where it stopped.
+    Files that are stored on a warmer tier move with the packs that nothing warmer needs; nothing stored moves to a
+    warmer one. Every other file is read once, chunked, deduplicated, compressed, uploaded and verified; it stays hot
+    unless --release is given. Interrupted or killed, the same command goes on where it stopped.
     """
     session = session_of(ctx)
     if dry_run or not yes:
@@ -48,6 +50,7 @@ def run(
         return 0
     with acting(session) as context:
         done, items, skipped, price = _prepare(context, paths, to, releases=release)
+        _show_moves(session, price)
         context.progress.start("migrate", total_bytes=price.size_bytes, total_files=price.files)
         report = carry_out(context, items, releases=release, wait_parked=True)
     report = replace(report, files_done=done + report.files_done, files_skipped=(*skipped, *report.files_skipped))
@@ -80,6 +83,7 @@ def _show_quote(session: Session, price: Quote, skipped: list[Skipped]) -> None:
             "bytes": price.size_bytes,
             "usd_once": price.once_nano / 1e9,
             "usd_per_month": {"hot": price.hot_nano_month / 1e9, "there": price.cold_nano_month / 1e9},
+            "moves": {"files": price.moved_files, **moves_json(price.moves)},
             "files_skipped": skips_json(tuple(skipped)),
         }
     )
@@ -88,4 +92,10 @@ def _show_quote(session: Session, price: Quote, skipped: list[Skipped]) -> None:
         f"a month there {say_usd(price.cold_nano_month)} instead of {say_usd(price.hot_nano_month)} hot, "
         "before dedup and compression"
     )
+    _show_moves(session, price)
     show_skips(session.out, tuple(skipped))
+
+
+def _show_moves(session: Session, price: Quote) -> None:
+    if price.moved_files:
+        session.out.text(f"{price.moved_files:,} stored files move to {price.tier}: {say_moves(price.moves)}")

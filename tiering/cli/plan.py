@@ -7,8 +7,10 @@ import typer
 from policies.amounts import say_bytes, say_usd
 from policies.plan import Plan
 from tiering.cli.output import Output
+from tiering.cli.quote_output import say_moves
 from tiering.cli.session import session_of
-from tiering.jobs.plan import make_plan, save_plan
+from tiering.jobs.plan import make_plan
+from tiering.jobs.saved_plan import save_plan
 
 EXAMPLES = (
     "frostline plan",
@@ -59,6 +61,7 @@ def show_totals(out: Output, plan: Plan) -> None:
     out.text(
         f"of {totals.files_seen:,} files {totals.migrate_files:,} would migrate ({say_bytes(totals.migrate_bytes)}), "
         f"{totals.release_files:,} stored ones be released ({say_bytes(totals.release_bytes)}), "
+        f"{totals.move_files:,} go to a colder tier ({say_bytes(totals.move_bytes)}), "
         f"{totals.refused_files:,} are refused"
     )
     saving = "off the bill" if plan.refundable else "avoided cost: a disk that cannot shrink is not a refund"
@@ -71,6 +74,14 @@ def show_totals(out: Output, plan: Plan) -> None:
     if totals.premigrate_files:
         out.text(
             f"{totals.premigrate_files:,} would be copied out ahead and stay hot ({say_bytes(totals.premigrate_bytes)})"
+        )
+    for report in plan.moves:
+        out.text(f"{report.source} to {report.target}: {report.files:,} files, {say_moves(report.quote)}")
+    energy = plan.energy
+    if energy.kwh_before or energy.kwh_after:
+        out.text(
+            f"energy, an estimate: {energy.kwh_before:.3g} kWh a month there, {energy.kwh_after:.3g} then; "
+            f"{energy.gco2e_before:.3g} g CO2e and {energy.gco2e_after:.3g} g. {energy.source}"
         )
     for room in plan.hot:
         freed = room.rules_free_bytes + room.marks_free_bytes

@@ -4,20 +4,24 @@ Called with a plan's actions (cycle, `apply`) or with files an operator named (`
 the file the decision was made for; the jobs below check again at the disk.
 """
 
+import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from policies.amounts import say_bytes
-from policies.plan import Action, Plan
-from tiering.catalog import files
+from policies.plan import Action, ActionKind, Plan, Refusal
+from policies.shifts import Shift
+from tiering.catalog import files, moving
 from tiering.catalog.transaction import batches
 from tiering.catalog.values import FileRow, FileState
+from tiering.hot import paths
 from tiering.jobs import mover
 from tiering.jobs.context import Context
+from tiering.jobs.foresight import as_planned, shift_of
 from tiering.jobs.migrate import MigrateItem, migrate
-from tiering.jobs.plan import check_plan
 from tiering.jobs.release import release
-from tiering.jobs.reports import JobReport
+from tiering.jobs.reports import JobReport, Skip, Skipped
+from tiering.jobs.saved_plan import CheckedPlan, check_plan
 
 BATCH_FILES = 1000  # rows looked up in one read transaction
 
@@ -33,6 +37,11 @@ def apply_plan(ctx: Context, plan: Plan, *, wait_parked: bool) -> JobReport:
     report = carry_out(ctx, checked.migrate, also_release=checked.release, releases=True, wait_parked=wait_parked)
     if checked.ahead and not ctx.stop.is_set():  # after what makes room
         report = report.merged(migrate(ctx, checked.ahead))
+    if checked.move and not ctx.stop.is_set():
+        moved = _sink(ctx, checked)
+        released = {(item.root_id, item.dir, item.name) for item in checked.release}
+        twice = sum((item.root_id, item.dir, item.name) in released for item in checked.move)
+        report = report.merged(replace(moved, files_done=max(0, moved.files_done - twice)))
     notes = report.notes
     if beyond:
         notes = (*notes, f"{beyond:,} actions are beyond the limits per cycle and wait for the next")
@@ -51,8 +60,8 @@ def carry_out(
 
     files_done counts each file once: migrated or released.
     """
-    items, moved = _moved(ctx, items)
-    report = moved.merged(migrate(ctx, items)) if items else moved
+    others, moved = _moved(ctx, items)
+    report = moved.merged(migrate(ctx, others)) if others else moved
     if not releases or ctx.stop.is_set():
         return report
     to_release = [*also_release, *_dual(ctx, items)]
@@ -65,7 +74,7 @@ def carry_out(
 
 
 def _moved(ctx: Context, items: Sequence[MigrateItem]) -> tuple[list[MigrateItem], JobReport]:
-    """Move files that are stored on a warmer tier of the same store; return the other items and what was moved."""
+    """Move files that are stored on a warmer tier than they are to be on; return the other items and what was moved."""
     rest: list[MigrateItem] = []
     report = JobReport()
     by_tier: dict[str, list[FileRow]] = {}
@@ -75,10 +84,44 @@ def _moved(ctx: Context, items: Sequence[MigrateItem]) -> tuple[list[MigrateItem
         else:
             rest.append(item)
     for tier, rows in by_tier.items():
-        moved = mover.move(ctx, rows, tier, reason="asked for")
-        notes = [*moved.notes, f"{moved.packs_moved} packs, {say_bytes(moved.bytes_moved)}, changed class"]
-        report = report.merged(JobReport(files_done=moved.files, notes=tuple(notes)))
+        report = report.merged(_told(mover.move(ctx, rows, tier, reason="asked for")))
     return rest, report
+
+
+def _sink(ctx: Context, checked: CheckedPlan) -> JobReport:
+    """Give the files of a plan's moves to their tiers, all of them first, and move the plan's packs and no others.
+
+    Seen once more: where one that drifted holds a pack back, those that were to go with it are left alone as well.
+    """
+    file_ids: dict[tuple[str, bytes, bytes], int] = {}
+    wanted: list[Shift] = []
+    for item, row in _rows(ctx, checked.move):
+        if row is not None and mover.can_follow(ctx, row, item.tier):
+            wanted.append(shift_of(ctx, row, item.tier, rule=item.reason))
+            file_ids[wanted[-1].place] = row.file_id
+    found = as_planned(ctx, wanted, checked.packs)
+    moved = mover.MoveReport()
+    with ctx.catalog.write() as tx:
+        for tier in dict.fromkeys(action.target for action in found.actions):
+            going = [file_ids[action.place] for action in found.actions if action.target == tier]
+            moved.files += len(moving.retarget(tx, going, tier, op_id=f"plan:{tier}:{secrets.token_hex(8)}"))
+    ctx.step("mover.retargeted")
+    report = _told(mover.tend_packs(ctx, moved, among=sorted(found.packs)))
+    left = [Skipped(_shown(ctx, refused), refused.reason, Skip.CHANGED) for refused in found.refused]
+    return replace(report, files_skipped=(*report.files_skipped, *left))
+
+
+def _shown(ctx: Context, refused: Refusal) -> str:
+    root = next(root for root in ctx.roots if root.name == refused.root)
+    return paths.display(root.path, refused.dir, refused.name)
+
+
+def _told(moved: mover.MoveReport) -> JobReport:
+    notes = [*moved.notes, f"{moved.packs_moved:,} packs, {say_bytes(moved.bytes_moved)}, changed class"]
+    if moved.rewritten.packs_written:
+        rewritten = moved.rewritten
+        notes.append(f"{rewritten.packs_rewritten:,} packs were written anew as {rewritten.packs_written:,}")
+    return JobReport(files_done=moved.files, notes=tuple(notes))
 
 
 def _rows(ctx: Context, items: Sequence[MigrateItem]) -> Iterator[tuple[MigrateItem, FileRow | None]]:
@@ -103,10 +146,13 @@ def _within_limits(ctx: Context, actions: Sequence[Action]) -> tuple[list[Action
     may_act = {root.name for root in ctx.config.roots if not root.read_only}
     allowed = [action for action in actions if action.root in may_act]
     kept: list[Action] = []
-    total = 0
+    released = total = 0
     for action in allowed:
-        if len(kept) < limits.max_files_per_cycle and total + action.size_bytes <= limits.max_bytes_per_cycle:
+        if action.kind is ActionKind.MOVE:
+            kept.append(action)  # nothing is released by it
+        elif released < limits.max_files_per_cycle and total + action.size_bytes <= limits.max_bytes_per_cycle:
             kept.append(action)
+            released += 1
             total += action.size_bytes
     return kept, len(allowed) - len(kept)
 

@@ -46,7 +46,7 @@ class FolderFacts:
         self._window_days = max((r.window_days for r in rules if r.active_days_at_most is not None), default=0)
         if asks_history or any(rule.strategy is not None for rule in rules):
             self._window_days = max(self._window_days, HISTORY_DAYS)
-        self._best = next((rule for rule in rules if rule.keep_best), None)
+        self._best = [rule for rule in rules if rule.keep_best]
         self._ranks = lru_cache(maxsize=256)(self._ranks_of)
         self._asks_step = any(rule.keep_newest is not None for rule in rules)
         self._asks_cache = any(rule.model_cache for rule in rules)
@@ -110,6 +110,7 @@ class FolderFacts:
             uid=row.uid,
             residency=_RESIDENCY[row.state],
             tier=row.tier,
+            recipe_no=row.recipe_no,
             first_seen_ns=row.first_seen_ns,
             last_access_ns=row.last_access_ns,
             access_quality=self._quality(row),
@@ -117,7 +118,7 @@ class FolderFacts:
             is_pinned=any(name.pinned for name in names),
             is_link_target=any(self._is_target(name) for name in names),
             is_model_cache=self._asks_cache and any(self._around.in_model_cache(name.dir) for name in names),
-            best_rank=self._best_rank(row) if self._best is not None else None,
+            best_ranks=tuple(self._best_ranks(row)) if self._best else (),
             stored_ns=row.stored_ns,
             step_rank=self._around.step_rank(row.dir) if self._asks_step else None,
             recalled_ns=row.recalled_ns,
@@ -125,25 +126,27 @@ class FolderFacts:
             known_names=len(names),
         )
 
-    def _best_rank(self, row: FileRow) -> int | None:
+    def _best_ranks(self, row: FileRow) -> Iterator[tuple[str, int]]:
+        """Yield (rule, place of the file's step by the metric of that rule)."""
         step = step_of(row.dir, row.name)
         if step is None:
-            return None
+            return
         top = top_of(row.dir)
         run = os.path.dirname(top.rstrip(b"/")) if step_of(top, b"") is not None else row.dir.rstrip(b"/")
-        return self._ranks(run).get(step)
+        for rule in self._best:
+            place = self._ranks(run, rule.metric, higher=rule.higher_is_better).get(step)
+            if place is not None:
+                yield rule.name, place
 
-    def _ranks_of(self, run: bytes) -> dict[int, int]:
+    def _ranks_of(self, run: bytes, metric: str, *, higher: bool) -> dict[int, int]:
         """Return the places of the steps beside each other in the folder *run*."""
-        assert self._best is not None
         place = os.path.join(self._root.path, run)
         try:
             names = os.listdir(place)
         except OSError:
             return {}
         steps = {step for name in names for step in (step_of(name + b"/", b""), step_of(b"", name)) if step is not None}
-        rule = self._best
-        return best_ranks(place, sorted(steps), metric=rule.metric, higher_is_better=rule.higher_is_better)
+        return best_ranks(place, sorted(steps), metric=metric, higher_is_better=higher)
 
     def _quality(self, row: FileRow) -> AccessQuality:
         """Return what the row's evidence is worth by now.

@@ -125,17 +125,17 @@ def migrate(ctx: Context, items: Iterable[MigrateItem], *, fingerprint: str = DE
 def stored_elsewhere(row: FileRow, tier: str) -> str:
     """Return why a file that is stored cannot be stored on *tier*; "" if it is there, or stored nowhere.
 
-    On the way to a colder tier its chunks would be found in the warmer one (adr/0003) and nothing would move: that
-    needs packs copied, which no job does yet.
+    On the way to a colder tier its chunks would be found in the warmer one (adr/0003) and nothing would move: what is
+    to be colder is given to the mover instead. To a warmer tier nothing is moved.
     """
     if row.tier is None or row.tier == tier or row.state not in _STORED:
         return ""
     if row.state is FileState.DUAL:
         return (
-            f"is stored on {row.tier} and stays there: moving between cold tiers is not there yet; free its hot bytes "
+            f"is stored on {row.tier} and stays there: what is stored moves to colder tiers only; free its hot bytes "
             f"with --to {row.tier} --release"
         )
-    return f"is offline on {row.tier} and stays there: moving between cold tiers is not there yet"
+    return f"is offline on {row.tier} and stays there: what is stored moves to colder tiers only; bring it back first"
 
 
 def _free_expired(ctx: Context) -> None:

@@ -1,5 +1,6 @@
 """Holds a plan to the budgets of [budget]: what was spent before, what fits, what waits. Used by plan; only reads."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from policies.units import unit_of
 from tiering.catalog import spending
 from tiering.clock import NS_PER_S
 from tiering.jobs.context import Context
+from tiering.jobs.deciding import Policy
 from tiering.jobs.hot_room import RULE
 
 
@@ -23,7 +25,7 @@ class Rations:
     warnings: tuple[str, ...]
 
 
-def hold_to_budgets(ctx: Context, actions: Sequence[Action]) -> Rations:
+def hold_to_budgets(ctx: Context, actions: Sequence[Action], policy: Policy) -> Rations:
     """Return what of *actions* the budgets allow, in the order given; units whole or not at all.
 
     What makes room on a full tier comes first; a budget too small even for that is a warning.
@@ -31,11 +33,12 @@ def hold_to_budgets(ctx: Context, actions: Sequence[Action]) -> Rations:
     allowances = _allowances(ctx)
     if not allowances:
         return Rations(tuple(actions), (), (), ())
-    units: dict[tuple[str, bytes], list[int]] = {}
-    for number, action in enumerate(actions):
-        units.setdefault((action.root, unit_of(action.dir, action.name)), []).append(number)
+    units: dict[tuple[str, bytes, bool], list[int]] = {}
+    for number, action in enumerate(actions):  # what frees the hot tier does not wait for what moves behind it
+        is_move = action.kind is ActionKind.MOVE
+        units.setdefault((action.root, unit_of(action.dir, action.name), is_move), []).append(number)
     members = list(units.values())
-    needs = [_need(ctx, [actions[number] for number in numbers]) for numbers in members]
+    needs = [_need(ctx, policy, [actions[number] for number in numbers]) for numbers in members]
     found = ration(needs, allowances)
     waits: dict[int, Allowance] = {
         number: allowance for unit, allowance in found.put_off.items() for number in members[unit]
@@ -77,20 +80,32 @@ def _allowances(ctx: Context) -> list[Allowance]:
     return found
 
 
-def _need(ctx: Context, actions: Sequence[Action]) -> Need:
-    """Return what a unit takes; a release takes nothing. Objects: what its bytes fill, one at least."""
-    copied = [action for action in actions if action.kind is not ActionKind.RELEASE]
+def _need(ctx: Context, policy: Policy, actions: Sequence[Action]) -> Need:
+    """Return what a unit takes; a release takes nothing. Objects: what its bytes fill, one at least; of moves their
+    requests, at the price of a write.
+    """
+    copied = [action for action in actions if action.kind in {ActionKind.MIGRATE, ActionKind.PREMIGRATE}]
+    moved = [action for action in actions if action.kind is ActionKind.MOVE]
     size = sum(action.size_bytes for action in copied)
-    objects = -(-size // ctx.config.chunking.pack_bytes) if copied else 0
+    objects = max(-(-size // ctx.config.chunking.pack_bytes), 1) if copied else 0
     return Need(
         value_nano=max(0, sum(action.saved_nano_month for action in actions)),
         takes={
-            USD: sum(action.once_nano for action in copied),
+            USD: sum(action.once_nano for action in actions),
             BYTES: size,
-            REQUESTS: max(objects, 1 if copied else 0),
+            REQUESTS: objects + _written(policy, moved),
         },
         must=any(action.rule == RULE for action in actions),
     )
+
+
+def _written(policy: Policy, moved: Sequence[Action]) -> int:
+    """Return how many objects the moves of a unit write, its shares of packs added up."""
+    written = 0.0
+    for action in moved:
+        put_nano = policy.prices.price(policy.tiers[action.target].price_class).put_nano
+        written += (action.quote.transition_nano + action.quote.request_nano) / put_nano if put_nano else 0
+    return math.ceil(written)
 
 
 def _refusal(action: Action, allowance: Allowance) -> Refusal:

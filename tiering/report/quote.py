@@ -1,9 +1,12 @@
-"""What a migration would cost: once, and by the month, before dedup and compression."""
+"""What a migration would cost: once, and by the month. Of files that are not stored yet before dedup and compression;
+of those that move between cold tiers by the very packs that would move.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from policies.cost import packed_put_usd
+from policies.moving import MoveQuote
 from policies.planner import month_nano
 from policies.values import HOT
 from tiering.catalog import files
@@ -11,6 +14,7 @@ from tiering.catalog.values import FileRow, FileState
 from tiering.config.policy import price_book, tier_facts
 from tiering.jobs.context import Context
 from tiering.jobs.migrate import MigrateItem
+from tiering.jobs.mover import can_follow, quote_move
 
 BATCH_FILES = 1000
 
@@ -26,14 +30,21 @@ class Quote:
     once_nano: int
     hot_nano_month: int
     cold_nano_month: int
+    moved_files: int
+    """Stored on a warmer tier: their copies would move, nothing of them is read here."""
+    moves: MoveQuote
+    """What moves of those; packs that something warmer needs, or that do not pay, stay."""
 
 
 def quote(context: Context, items: Sequence[MigrateItem], tier: str) -> Quote:
     """Return the price of storing *items* on *tier* by the price book in force. Reads the catalog alone."""
     count = size = 0
+    following: list[int] = []
     for start in range(0, len(items), BATCH_FILES):
         for row in _rows(context, items[start : start + BATCH_FILES]):
-            if not (row.state is FileState.DUAL and row.tier == tier):
+            if can_follow(context, row, tier):
+                following.append(row.file_id)
+            elif not (row.state is FileState.DUAL and row.tier == tier):
                 count += 1
                 size += row.size
     facts = {known.name: known for known in tier_facts(context.config)}
@@ -46,6 +57,8 @@ def quote(context: Context, items: Sequence[MigrateItem], tier: str) -> Quote:
         once_nano=packed_put_usd(book, facts[tier].price_class, size, pack_bytes=pack_bytes),
         hot_nano_month=month_nano(facts[HOT], size, book),
         cold_nano_month=month_nano(facts[tier], size, book),
+        moved_files=len(following),
+        moves=quote_move(context, following, tier) if following else MoveQuote(),
     )
 
 
