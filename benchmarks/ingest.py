@@ -1,36 +1,43 @@
-"""Ingest of a mixed tree into a local store, and a second pass over it unchanged; frostline beside restic and borg.
+"""Ingest of a mixed tree, and a second pass over it unchanged; frostline beside restic, borg and hf-xet.
 
-    python benchmarks/ingest.py [--gb 4] [--files 44000] [--tools frostline,restic,borg] [--json]
+    python benchmarks/ingest.py [--gb 4] [--files 44000] [--tools frostline,restic,borg,xet] [--json]
+    python benchmarks/ingest.py --store seaweedfs    # frostline and restic, into a SeaweedFS started for it
 
 Same tree for all, warm page cache, every tool with its durable defaults: frostline scans, proves every chunk by
 decoding it, reads the store back and writes catalog, ledger and segments. For the second pass each tool runs its
-command again.
+command again. With SeaweedFS the server works on the same cores: what it spends is said on stderr.
 """
 
 import argparse
 import json
 import os
 import shutil
+import sys
 import tempfile
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
-from measured import Measured, built, print_rows, summed, tools, tree_options, warm
+from measured import Measured, built, print_place, print_ratios, print_rows, summed, tree_options, warm
+from peers import everyone
+from seaweed import Seaweed
 
 
-def measure(args: argparse.Namespace, base: Path) -> list[Measured]:
+def measure(args: argparse.Namespace, base: Path, remote: Seaweed | None) -> list[Measured]:
     """Build the tree below *base* and let every tool store it twice."""
     tree = base / "tree"
     _, size = built(tree, args)
     rows = []
-    for tool in tools(args, base, tree):
+    for tool in everyone(args, base, tree, remote):
         tool.prepare()
         os.sync()  # nobody pays for another's dirty pages
         warm(tree)
-        first = tool.ingest()
-        rows.append(summed(tool.name, "ingest", first, size_bytes=size, stored_bytes=tool.stored_bytes()))
-        again = tool.ingest()
-        rows.append(summed(tool.name, "second pass", again, size_bytes=size, stored_bytes=tool.stored_bytes()))
+        for what in ("ingest", "second pass"):
+            before_s = remote.cpu_s() if remote else 0.0
+            steps = tool.ingest()
+            rows.append(summed(tool.name, what, steps, size_bytes=size, stored_bytes=tool.stored_bytes()))
+            if remote:
+                print(f"the server spent {remote.cpu_s() - before_s:.1f} s on {tool.name}, {what}", file=sys.stderr)
         if not args.keep:
             shutil.rmtree(tool.base, ignore_errors=True)
         (tree / ".frostline-root").unlink(missing_ok=True)
@@ -44,7 +51,8 @@ def main() -> None:
     args = parser.parse_args()
     base = Path(args.keep or tempfile.mkdtemp(prefix="frostline-ingest-"))
     try:
-        rows = measure(args, base)
+        with ExitStack() as stack:
+            rows = measure(args, base, stack.enter_context(Seaweed(base / "weed")) if args.store != "local" else None)
     finally:
         if not args.keep:
             shutil.rmtree(base, ignore_errors=True)
@@ -52,6 +60,8 @@ def main() -> None:
         print(json.dumps([asdict(row) for row in rows], indent=2))
     else:
         print_rows(rows)
+        print_ratios(rows)
+        print_place()
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ Shared by the benchmarks beside it; measures nothing in-process. Also knows how 
 
 import argparse
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,36 @@ def print_rows(rows: Sequence[Measured]) -> None:
         )
 
 
+def print_ratios(rows: Sequence[Measured]) -> None:
+    """Print how many times as fast as each peer frostline was, by wall time and by CPU."""
+    mine = [row for row in rows if row.tool.startswith("frostline")]
+    for row in mine:
+        peers = [peer for peer in rows if peer.what == row.what and peer not in mine]
+        said = [f"{p.tool} {p.wall_s / row.wall_s:.2f} / {p.cpu_s / row.cpu_s:.2f}" for p in peers]
+        if said:
+            print(f"{row.tool}, {row.what}, times as fast (wall / CPU) as: {', '.join(said)}")
+
+
+def print_place() -> None:
+    """Print on what, and of what, a table was measured: machine, load, versions, commit."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "?")
+    memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    load = " ".join(f"{number:.1f}" for number in os.getloadavg())
+    print(f"{len(os.sched_getaffinity(0))} cores of {model}, {memory_gb:.0f} GB, Linux {platform.release()}")
+    versions = [_said("restic", "version").partition(" compiled")[0], _said("borg", "--version")]
+    print(f"Python {platform.python_version()}, {', '.join(filter(None, versions))}; load {load} at the end")
+    here = ["git", "-C", str(Path(__file__).parent)]
+    changed = " with changes" if _said(*here, "status", "--porcelain", "--untracked-files=no", "..") else ""
+    print(f"commit {_said(*here, 'rev-parse', '--short', 'HEAD')}{changed}")
+
+
+def _said(*argv: str) -> str:
+    if not shutil.which(argv[0]):
+        return ""
+    return subprocess.run(argv, capture_output=True, text=True, check=False).stdout.strip()
+
+
 def size_of(folder: Path) -> int:
     """Return the bytes of all files below *folder*."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
@@ -117,31 +149,54 @@ def tree_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gb", type=float, default=4.0)
     parser.add_argument("--files", type=int, default=44_000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--tools", default="frostline,restic,borg", help="comma-separated; absent ones are left out")
+    parser.add_argument(
+        "--tools", default="frostline,restic,borg,xet", help="comma-separated; absent ones are left out"
+    )
+    parser.add_argument("--xet-python", default="", help="an interpreter that has hf_xet; default: FROSTLINE_PEERS")
+    parser.add_argument(
+        "--store", choices=("local", "seaweedfs"), default="local", help="where frostline and restic go"
+    )
     parser.add_argument("--effort", default="fast,balanced", help="frostline's chunking.effort: zstd level 1 or 3")
     parser.add_argument("--keep", default="", help="work below this folder and leave everything there")
     parser.add_argument("--json", action="store_true")
 
 
+class Remote(Protocol):
+    """An S3 server with buckets to make; seaweed.Seaweed is one."""
+
+    endpoint: str
+    environment: Mapping[str, str]
+    """The credentials."""
+
+    def bucket(self, name: str) -> str:
+        """Make an empty bucket and return its name."""
+
+    def stored_bytes(self, bucket: str) -> int:
+        """Return the bytes of all objects in a bucket."""
+
+
 class Frostline:
     """frostline as an operator drives it, on a root of its own."""
 
-    def __init__(self, base: Path, root: Path, effort: str) -> None:
-        """Work below *base*, which is made; on *root*."""
+    def __init__(self, base: Path, root: Path, effort: str, remote: Remote | None = None) -> None:
+        """Work below *base*, which is made; on *root*. The store is a folder there, or a bucket of *remote*."""
         self.name = f"frostline {effort}"
-        self.base, self.root, self.effort = base, root, effort
+        self.base, self.root, self.effort, self.remote = base, root, effort, remote
         self.config = base / "frostline.toml"
         self._command = [sys.executable, "-m", "tiering.cli", "--config", str(self.config)]
 
     def run(self, *argv: str) -> Step:
         """Run one command."""
-        return run(" ".join(argv[:1]), [*self._command, *argv])
+        return run(" ".join(argv[:1]), [*self._command, *argv], env=self.remote.environment if self.remote else {})
 
     def prepare(self) -> None:
         """Create catalog and store. Only the effort and the parking time are not the defaults."""
         self.base.mkdir(parents=True)
         store, state = f"file://{self.base}/store", str(self.base / "state")
-        self.run("init", "--root", str(self.root), "--store", store, "--state", state)
+        remote = ["--endpoint-url", self.remote.endpoint] if self.remote else []
+        if self.remote:
+            store = f"s3://{self.remote.bucket(self._bucket)}/store"
+        self.run("init", "--root", str(self.root), "--store", store, "--state", state, *remote)
         text = self.config.read_text().replace('effort = "balanced"', f'effort = "{self.effort}"')
         self.config.write_text(text.replace("park_s = 60", "park_s = 0"))
         if f'effort = "{self.effort}"' not in text:
@@ -157,7 +212,11 @@ class Frostline:
 
     def stored_bytes(self) -> int:
         """Return the bytes in the store."""
-        return size_of(self.base / "store")
+        return self.remote.stored_bytes(self._bucket) if self.remote else size_of(self.base / "store")
+
+    @property
+    def _bucket(self) -> str:
+        return f"frostline-{self.effort}"
 
 
 class Restic:
@@ -165,18 +224,21 @@ class Restic:
 
     name = "restic"
 
-    def __init__(self, base: Path, root: Path) -> None:
-        """Work below *base*, which is made; on *root*."""
-        self.base, self.root = base, root
+    def __init__(self, base: Path, root: Path, remote: Remote | None = None) -> None:
+        """Work below *base*, which is made; on *root*. The repository is a folder there, or a bucket of *remote*."""
+        self.base, self.root, self.remote = base, root, remote
         self._env = {
-            "RESTIC_REPOSITORY": str(base / "store"),
+            "RESTIC_REPOSITORY": f"s3:{remote.endpoint}/restic" if remote else str(base / "store"),
             "RESTIC_PASSWORD": "benchmark",
             "RESTIC_CACHE_DIR": str(base / "cache"),
+            **(remote.environment if remote else {}),
         }
 
     def prepare(self) -> None:
         """Create the repository."""
         self.base.mkdir(parents=True)
+        if self.remote:
+            self.remote.bucket("restic")
         run("restic init", ["restic", "init", "--quiet"], env=self._env)
 
     def ingest(self) -> list[Step]:
@@ -190,7 +252,7 @@ class Restic:
 
     def stored_bytes(self) -> int:
         """Return the bytes in the repository."""
-        return size_of(self.base / "store")
+        return self.remote.stored_bytes("restic") if self.remote else size_of(self.base / "store")
 
 
 class Borg:
@@ -228,17 +290,33 @@ class Borg:
         return size_of(self.base / "store")
 
 
-Tool = Frostline | Restic | Borg
+class Tool(Protocol):
+    """What is measured: something that stores a tree and brings it back."""
+
+    name: str
+    base: Path
+
+    def prepare(self) -> None:
+        """Make the store; not counted."""
+
+    def ingest(self) -> list[Step]:
+        """Store the whole root."""
+
+    def restore(self, to: Path) -> list[Step]:
+        """Copy everything out."""
+
+    def stored_bytes(self) -> int:
+        """Return the bytes in the store."""
 
 
-def tools(args: argparse.Namespace, base: Path, tree: Path) -> list[Tool]:
+def tools(args: argparse.Namespace, base: Path, tree: Path, remote: Remote | None = None) -> list[Tool]:
     """Return what was asked for and is installed; frostline first, once per effort, each on its own store."""
     wanted = args.tools.split(",")
     found: list[Tool] = []
     if "frostline" in wanted:
-        found += [Frostline(base / f"frostline-{effort}", tree, effort) for effort in args.effort.split(",")]
+        found += [Frostline(base / f"frostline-{effort}", tree, effort, remote) for effort in args.effort.split(",")]
     if "restic" in wanted and shutil.which("restic"):
-        found.append(Restic(base / "restic", tree))
-    if "borg" in wanted and shutil.which("borg"):
+        found.append(Restic(base / "restic", tree, remote))
+    if "borg" in wanted and shutil.which("borg") and remote is None:
         found += [Borg(base / f"borg-{level}", tree, level) for level in (1, 3)]
     return found

@@ -4,6 +4,7 @@ Imported by the benchmarks; and run by them as the child (`python peers.py zstd-
 has what the peer needs: FROSTLINE_PEERS names one with hf_xet, zipnn and torch (none of which frostline depends on).
 """
 
+import argparse
 import importlib
 import json
 import os
@@ -14,7 +15,7 @@ import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from measured import Step, run, size_of
+from measured import Remote, Step, Tool, run, size_of, tools
 
 PYTHON = os.environ.get("FROSTLINE_PEERS", sys.executable)
 # What runs in the interpreter of the benchmark itself, which has zstandard.
@@ -28,9 +29,10 @@ WINDOW_LOG = 27
 class Peer:
     """One tool: its store is the folder `store` below *base*."""
 
-    def __init__(self, name: str, verb: str, base: Path, root: Path) -> None:
-        """Work below *base*, which is made; on *root*. *verb* names the child's functions."""
+    def __init__(self, name: str, verb: str, base: Path, root: Path, *, python: str = "") -> None:
+        """Work below *base*, which is made; on *root*. *verb* names the child's functions, *python* its interpreter."""
         self.name, self.verb, self.base, self.root = name, verb, base, root
+        self._python = sys.executable if verb in OWN else python or PYTHON
         self.store = base / "store"
         self._env: dict[str, str] = {"HF_HOME": str(base / "home"), "HF_XET_CACHE": str(base / "cache")}
         self._env["OMP_NUM_THREADS"] = "1"
@@ -55,8 +57,7 @@ class Peer:
         return size_of(self.store)
 
     def _run(self, verb: str, tree: Path) -> Step:
-        python = sys.executable if self.verb in OWN else PYTHON
-        return run(verb, [python, __file__, verb, str(tree), str(self.store)], env=self._env)
+        return run(verb, [self._python, __file__, verb, str(tree), str(self.store)], env=self._env)
 
 
 def each(base: Path, root: Path) -> Peer:
@@ -69,9 +70,9 @@ def long(base: Path, root: Path) -> Peer:
     return Peer("zstd -19 --long", "long", base, root)
 
 
-def xet(base: Path, root: Path) -> Peer | None:
-    """Return the real Xet client on a store of its own; None where it is not installed."""
-    return Peer("hf-xet", "xet", base, root) if _has("hf_xet") else None
+def xet(base: Path, root: Path, python: str = "") -> Peer | None:
+    """Return the real Xet client on a store of its own; None where the interpreter has none."""
+    return Peer("hf-xet", "xet", base, root, python=python) if _has("hf_xet", python) else None
 
 
 def zipnn(base: Path, root: Path, dtype: str) -> Peer | None:
@@ -81,8 +82,18 @@ def zipnn(base: Path, root: Path, dtype: str) -> Peer | None:
     return Peer("zipnn", f"zipnn-{dtype}", base, root)
 
 
-def _has(module: str) -> bool:
-    return subprocess.run([PYTHON, "-c", f"import {module}"], capture_output=True, check=False).returncode == 0
+def everyone(args: argparse.Namespace, base: Path, tree: Path, remote: Remote | None = None) -> list[Tool]:
+    """Return what the options of measured.tree_options() ask for and is here."""
+    found = tools(args, base, tree, remote)
+    if "xet" in args.tools.split(",") and remote is None and (peer := xet(base / "xet", tree, args.xet_python)):
+        found.append(peer)
+    return found
+
+
+def _has(module: str, python: str = "") -> bool:
+    return (
+        subprocess.run([python or PYTHON, "-c", f"import {module}"], capture_output=True, check=False).returncode == 0
+    )
 
 
 def _files(tree: Path) -> Iterator[tuple[Path, Path]]:
