@@ -4,7 +4,8 @@
     python benchmarks/restore.py --store seaweedfs    # frostline and restic, out of a SeaweedFS started for it
 
 Every tool stores the same tree (not counted), then copies it out into an empty folder, and the copy is compared with
-the original byte for byte. frostline verifies every byte by digest and flushes all to the disk; the others do not flush.
+the original byte for byte. frostline verifies every byte by digest and flushes all of it to the disk; the
+others do not flush.
 
 Nothing is deleted before the last tool has restored: ext4 passes over inodes that were freed in the last minutes one by
 one, which made whoever came after a deleted copy pay 15 CPU-seconds for 44,000 new files. So have room for a tree and a

@@ -12,6 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ class Seaweed:
         """Keep everything below *folder*, which is made."""
         self.folder = folder
         self.endpoint = ""
-        self.environment = CREDENTIALS
+        self.environment: Mapping[str, str] = CREDENTIALS
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "Seaweed":
