@@ -1,6 +1,5 @@
 """`frostline cat`: write a stored file to standard output."""
 
-import os
 import sys
 from typing import Annotated
 
@@ -10,17 +9,19 @@ from tiering.cli.recall import parse_moment, parse_range
 from tiering.cli.session import session_of
 from tiering.jobs.random_access import cat_range
 from tiering.jobs.restore import cat
+from tiering.jobs.stored_paths import absolute_path
 
 EXAMPLES = (
     "frostline cat /data/runs/2023/config.yaml",
     "frostline cat /data/big.csv | head",
     "frostline cat /data/runs/2023/model.pt --range 0+4096",
+    "frostline cat s3://datalake/raw/2023/eval.jsonl",
 )
 
 
 def run(
     ctx: typer.Context,
-    path: Annotated[str, typer.Argument(help="A file under a root.")],
+    path: Annotated[str, typer.Argument(help="A file under a root; an object: s3://BUCKET/KEY or NAME/KEY.")],
     at: Annotated[str, typer.Option("--at", help="As it was then: 2026-01-31T08:00 (UTC); now without.")] = "",
     part: Annotated[
         str, typer.Option("--range", metavar="OFFSET+LENGTH", help='Only these bytes: "0+4096", "1.5GiB+64MiB".')
@@ -33,7 +34,7 @@ def run(
     session = session_of(ctx)
     session.out.as_json = False
     with session.reading() as context:
-        at_ns, place = parse_moment(at) if at else None, os.path.abspath(path)
+        at_ns, place = parse_moment(at) if at else None, absolute_path(context, path)
         if part:
             cat_range(context, place, sys.stdout.buffer, parse_range(part), at_ns)
         else:
