@@ -75,9 +75,11 @@ class Lake:
 
 @contextmanager
 def open_lake(
-    base: Path, book: PriceBook, rules: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]
+    base: Path, book: PriceBook, rules: Sequence[Mapping[str, Any]], settings: Mapping[str, Any], **changes: Any
 ) -> Iterator[Lake]:
-    """Give an empty bucket; its clock begins at the machine's time, by which moto dates objects."""
+    """Give an empty bucket; its clock begins at the machine's time, by which moto dates objects. *changes* are whole
+    sections of the configuration.
+    """
     clock = FakeClock(SystemClock().now_ns())
     with cloud(clock, book) as (server, app):
         client = server.client()
@@ -88,7 +90,7 @@ def open_lake(
             "name": "lake", "url": "s3://lake", "mode": "transition", "endpoint_url": server.endpoint,
             "region": "us-east-1", "path_style": True, "rules": rules, **settings,
         }  # fmt: skip
-        with open_lab(base, clock=clock, buckets=[table]) as lab:
+        with open_lab(base, clock=clock, buckets=[table], **changes) as lab:
             yield Lake(server, app, clock, lab)
         listed = client.list_object_versions(Bucket="lake")
         for item in [*listed.get("Versions", []), *listed.get("DeleteMarkers", [])]:

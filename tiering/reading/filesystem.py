@@ -2,9 +2,11 @@
 
     fsspec.open("frostline:///data/runs/2023/eval.parquet")
     pandas.read_parquet("frostline:///data/runs/2023/eval.parquet")
+    fsspec.open("frostline://s3://datalake/raw/eval.parquet")
 
 Read-only. A folder shows what stands on the disk, placeholders as the files that they stand for, and files that are
-stored and have no placeholder. Bytes of offline files come from the store in ranges; nothing is recalled.
+stored and have no placeholder; a bucket in mode ingest, the objects that are stored. Bytes of what is offline come from
+the store in ranges; nothing is recalled.
 """
 
 import os
@@ -19,6 +21,7 @@ from tiering.catalog.values import FileRow, FileState
 from tiering.config.sections import PlaceholderKind
 from tiering.errors import UsageError
 from tiering.hot.paths import split
+from tiering.jobs.bucket_roots import SCHEME
 from tiering.jobs.stored_paths import Place, place_of
 from tiering.reading.files import StoredFile, open_file, open_offline
 from tiering.reading.installation import Installation, installation, is_placeholder
@@ -48,6 +51,8 @@ class FrostlineFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec h
         if isinstance(path, list):
             return [cls._strip_protocol(one) for one in path]
         plain = os.fspath(path).removeprefix("frostline://")
+        if plain.startswith(SCHEME):
+            return plain.rstrip("/")
         return os.path.abspath(plain if plain.startswith("/") else "/" + plain)
 
     def ls(self, path: str, detail: bool = True, **kwargs: Any) -> list[Any]:
@@ -68,7 +73,7 @@ class FrostlineFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec h
         if status is not None and not stat.S_ISLNK(status.st_mode):
             return _standing(plain, status)
         row = self._row(plain)
-        if row is not None and row.state in _AWAY:
+        if row is not None and _is_read_from_store(plain, row):
             return _stored(plain, row)
         if self._folder(plain):
             return {"name": plain, "size": 0, "type": "directory"}
@@ -136,8 +141,8 @@ class FrostlineFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec h
         with context.catalog.read() as tx:
             names = [(under, os.fsencode(name)) for name in placeholders]
             rows = list(files.at_paths(tx, root_id, names).values())
-            if has_none:
-                rows += [row for row in files.every(tx, root_id, under=under) if row.state in _AWAY]
+            if has_none or plain.startswith(SCHEME):
+                rows += [row for row in files.every(tx, root_id, under=under) if _is_read_from_store(plain, row)]
         for row in rows:
             name, slash, _ = os.fsdecode(row.path[len(under) :]).partition("/")
             shown = os.path.join(plain, name)
@@ -158,6 +163,13 @@ class FrostlineFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec h
         folder, name = split(place.path)
         with self._where.context().catalog.read() as tx:
             return files.get(tx, place.root.root_id, folder, name)
+
+
+def _is_read_from_store(path: str, row: FileRow) -> bool:
+    """Return whether what stands for *row* is its stored copy; of an object that is so also while its original stands,
+    which nobody is asked for.
+    """
+    return row.state in _AWAY or (path.startswith(SCHEME) and row.state is FileState.DUAL)
 
 
 def _standing(path: str, status: os.stat_result) -> dict[str, Any]:
