@@ -108,6 +108,7 @@ def test_quoted_asked_hastened_and_brought_back(site: Site, run: Run) -> None:
         packs,
         0,
     ]
+    assert (ticket["files"], ticket["files_waiting"], ticket["packs_wanted"]) == (1, 1, 0)
     assert ticket["ready_ns"] == site.clock.now_ns() + 12 * 3600 * 10**9
 
     site.run(1)

@@ -210,3 +210,43 @@ def test_a_pack_whose_copy_goes_in_mid_recall_waits_on_and_fails_nothing(site: S
         assert (report.files_done, len(report.tickets)) == (0, 1)
         site.app.denied.clear()
         assert advance(lab.context).files_done == 1
+
+
+def test_a_key_that_denies_the_reading_gets_a_sentence_and_the_ticket_waits(site: Site) -> None:
+    with site.lab() as lab:
+        send_away(lab, "a")
+        recall(lab.context, items(lab, "archive"), reason="x", speed="standard")
+        site.run(5)
+        for key, stored in site.app.objects.items():
+            if key[1].startswith("packs/"):
+                stored.kms_key = "alias/theirs"
+        site.app.keys.states["alias/theirs"] = "denied"
+
+        report = advance(lab.context)
+
+        assert (report.files_done, len(report.tickets)) == (0, 1)
+        assert any("kms:Decrypt" in note for note in report.notes), report.notes
+        site.app.keys.states.clear()
+        assert advance(lab.context).files_done == 1
+
+
+def test_a_restore_that_somebody_else_began_is_adopted_and_not_paid_for(site: Site) -> None:
+    with site.lab(DEEP) as lab:
+        send_away(lab, "a")
+        client = site.server.client()
+        (key,) = [key for _, key in site.app.objects if key.startswith("packs/")]
+        order = {"Days": 9, "GlacierJobParameters": {"Tier": "Standard"}}
+        client.restore_object(Bucket="vault", Key=key, RestoreRequest=order)
+        theirs = site.billed()["retrieval"]
+
+        said = recall(lab.context, items(lab, "archive"), reason="x", speed="bulk")
+
+        (ticket,) = tickets.open_tickets(lab.context)
+        assert any("being restored already" in note for note in said.notes)
+        assert (ticket.quote.objects, ticket.quote.usd_nano) == (0, 0)
+        site.run(12)
+        assert advance(lab.context).files_done == 1
+        assert asked(site, "DEEP_ARCHIVE") == {"Standard": 1}
+        paid = site.billed()["retrieval"] - theirs
+        copies = paid - sum(nano for kind, nano in site.app.settle().by_kind().items() if kind == "restored_copies")
+        assert copies == 0  # nothing but the copy that they asked for

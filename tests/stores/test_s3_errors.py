@@ -16,6 +16,7 @@ from tiering.errors import (
     ObjectExists,
     ObjectMissing,
     Retry,
+    SpeedUnavailable,
     StoreDenied,
     StoreError,
     StoreUnavailable,
@@ -66,7 +67,7 @@ def answer(code: str, status: int, message: str = "It was said so.") -> boto.Cli
         ("NotImplemented", 501, StoreError),
         ("MethodNotAllowed", 405, StoreError),
         ("InvalidStorageClass", 400, StoreError),
-        ("GlacierExpeditedRetrievalNotAvailable", 503, StoreError),
+        ("GlacierExpeditedRetrievalNotAvailable", 503, SpeedUnavailable),
         ("NeverHeardOf", 418, StoreError),
     ],
 )

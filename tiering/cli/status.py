@@ -10,7 +10,7 @@ from tiering.cli.output import Output
 from tiering.cli.session import session_of
 from tiering.clock import NS_PER_S
 from tiering.report.forecast import Forecast, forecast
-from tiering.report.status import Status, status
+from tiering.report.status import Status, TicketStatus, status
 
 EXAMPLES = (
     "frostline status",
@@ -78,18 +78,30 @@ def _show_forecast(out: Output, ahead: Forecast) -> None:
         )
 
 
+def _of_ticket(ticket: TicketStatus, now_ns: int) -> str:
+    """Return how far a ticket is, when the rest should be there, and what stands in its way."""
+    left_ns = ticket.ready_ns - now_ns
+    within = f", the others within {say_time(left_ns)}, by {moment(ticket.ready_ns)}" if left_ns > 0 else ""
+    wanted = f"; {ticket.packs_wanted:,} could not be asked for yet" if ticket.packs_wanted else ""
+    late = ticket.deadline_ns is not None and max(ticket.ready_ns, now_ns) > ticket.deadline_ns
+    what = f"{ticket.files_waiting:,} of {ticket.files:,} files wait" if ticket.files else f"{ticket.reason} waits"
+    return (
+        f"ticket {ticket.ticket}: {what} for a {ticket.speed} restore since {say_time(now_ns - ticket.created_ns)}: "
+        f"{ticket.packs_ready:,} of {ticket.packs:,} packs are readable{within}{wanted}"
+        + (
+            f"; later than wanted ({moment(ticket.deadline_ns)}): frostline recall --hasten {ticket.ticket}"
+            if late
+            else ""
+        )
+    )
+
+
 def _show_work(out: Output, seen: Status, now_ns: int) -> None:
     for what, count in seen.under_way.items():
         out.text(f"under way: {what}: {count:,} files")
     if seen.records_waiting:
         out.text(f"{seen.records_waiting:,} records wait for the next segment")
     for ticket in seen.tickets:
-        left_ns = ticket.ready_ns - now_ns
-        within = f", the others within {say_time(left_ns)}" if left_ns > 0 else ""
-        out.text(
-            f"ticket {ticket.ticket}: {ticket.files_waiting:,} files wait for a {ticket.speed} restore since "
-            f"{say_time(now_ns - ticket.created_ns)}: {ticket.packs_ready:,} of {ticket.packs:,} packs are readable"
-            f"{within}"
-        )
+        out.text(_of_ticket(ticket, now_ns))
     for run in seen.runs:
         out.text(f"{run.job:<8} {run.outcome}, started {moment(run.started_ns)}")

@@ -13,13 +13,13 @@ from tiering.catalog.tickets import RestoreRow, TicketRow
 from tiering.catalog.transaction import Tx
 from tiering.catalog.values import FileRow, FileState, PackRow
 from tiering.clock import NS_PER_DAY, NS_PER_S
-from tiering.errors import IntegrityError, NoSpace, ObjectMissing, RootMissing, StoreError
+from tiering.errors import FrostlineError, IntegrityError, NoSpace, ObjectMissing, RootMissing, StoreError
 from tiering.hot import paths
 from tiering.jobs.charges import charge
 from tiering.jobs.context import Context
 from tiering.jobs.recall import recall
 from tiering.jobs.reports import JobReport, Skip, Skipped
-from tiering.jobs.restore_asking import ask, extend
+from tiering.jobs.restore_asking import ask, extend, in_words
 from tiering.jobs.restore_cost import became_ready_ns, book_copy, promised_ns
 from tiering.jobs.restore_looks import looks
 from tiering.jobs.restore_news import listen
@@ -86,7 +86,7 @@ def _look(ctx: Context) -> list[str]:
         except ObjectMissing as error:
             trouble.append(f"{error.what}: the files that need it cannot be recalled")
         except StoreError as error:
-            trouble.append(error.what)
+            trouble.append(in_words(error))
     return trouble
 
 
@@ -140,7 +140,7 @@ def _keep(ctx: Context) -> list[str]:
             try:
                 extend(ctx, row)
             except StoreError as error:
-                trouble.append(error.what)
+                trouble.append(in_words(error))
     return trouble
 
 
@@ -155,7 +155,7 @@ def _serve(ctx: Context, ticket: TicketRow) -> JobReport:
         try:
             report = recall(ctx, items, reason=f"ticket {number}")
         except (RootMissing, NoSpace, StoreError) as error:
-            return JobReport(tickets=(number,), notes=(f"ticket {number}: {error.what}",))
+            return JobReport(tickets=(number,), notes=(f"ticket {number}: {_told(error)}",))
         except IntegrityError as error:
             _close_recalled(ctx, number, ready, {}, otherwise=error.what)
             _close_if_over(ctx, number)
@@ -164,6 +164,10 @@ def _serve(ctx: Context, ticket: TicketRow) -> JobReport:
         _close_recalled(ctx, number, ready, skipped)
     waits = _close_if_over(ctx, number)
     return replace(report, tickets=(number,) if waits else (), seconds=0.0)
+
+
+def _told(error: FrostlineError) -> str:
+    return in_words(error) if isinstance(error, StoreError) else error.what
 
 
 def _close_settled(ctx: Context, number: int) -> None:

@@ -102,16 +102,16 @@ def _ask_one(ctx: Context, row: RestoreRow) -> _Answer:
         if row.requested_ns is not None:
             return _Answer(row, trouble=said + "goes on at the speed that it had, and is asked for again")
     except StoreError as error:
-        return _Answer(row, trouble=_said(error))
+        return _Answer(row, trouble=in_words(error))
     hours = restore_hours(row.storage_class, "standard")
     try:
         answer = store.request_restore(row.key, days=days, speed="standard")
     except StoreError as error:
-        return _Answer(row, trouble=_said(error))
+        return _Answer(row, trouble=in_words(error))
     return _Answer(replace(row, speed="standard"), answer, said + f"comes at standard, up to {hours:g} h")
 
 
-def _said(error: StoreError) -> str:
+def in_words(error: StoreError) -> str:
     """Return what went wrong, and what to do about it where it needs a person."""
     return f"{error.what}; {error.hint}" if isinstance(error, StoreDenied) and error.hint else error.what
 

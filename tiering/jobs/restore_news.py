@@ -50,7 +50,8 @@ class Heard:
 def listen(ctx: Context, completed: Completed) -> Heard:
     """Take what the queues have; tell *completed* of each copy that is there and was not known of."""
     urls = ctx.config.recall.restore_events
-    tier = next((name for name, tier in ctx.config.tiers.items() if tier.is_archive), "")
+    remote = [name for name, tier in ctx.config.tiers.items() if not tier.is_local]
+    tier = next((name for name in remote if ctx.config.tiers[name].is_archive), "".join(remote[:1]))
     heard = Heard(is_listening=bool(urls and tier))
     if not heard.is_listening:
         return heard

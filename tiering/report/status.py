@@ -58,11 +58,16 @@ class TicketStatus:
     ticket: int
     created_ns: int
     speed: str
+    reason: str
+    files: int
+    """0: bytes are waited for, to be read where they are."""
     files_waiting: int
     deadline_ns: int | None
     quote: dict[str, Any]
     packs: int
     packs_ready: int
+    packs_wanted: int
+    """Not asked for yet, or to be asked for again."""
     ready_ns: int
     """By when its packs should be readable; 0 where nothing is on its way."""
 
@@ -161,11 +166,14 @@ def _ticket(tx: Tx, row: tickets.TicketRow) -> TicketStatus:
         ticket=row.ticket_no,
         created_ns=row.created_ns,
         speed=row.speed,
+        reason=row.reason,
+        files=len(tickets.files_of(tx, row.ticket_no)),
         files_waiting=tickets.count_waiting(tx, row.ticket_no),
         deadline_ns=row.deadline_ns,
         quote=json.loads(row.quote or "{}"),
         packs=len(restores),
         packs_ready=sum(restore.state == "warm" for restore in restores),
+        packs_wanted=sum(restore.state == "wanted" for restore in restores),
         ready_ns=max((promised_ns(restore) for restore in restores if restore.state == "warming"), default=0),
     )
 

@@ -211,7 +211,9 @@ def _of_rights(code: str, error: boto.ClientError, call: Call, what: str) -> Fro
         return StoreDenied(
             what,
             now="nothing was changed",
-            hint=f"check the credentials, and that they may read, write, list and delete in {call.bucket}",
+            hint=f"check the credentials, and that they may read, write, list and delete in {call.bucket}"
+            # The answer to a HEAD has no words: it may be the key.
+            + ("; where objects are encrypted with a KMS key, also kms:Decrypt" if code == "403" else ""),
         )
     return None
 
