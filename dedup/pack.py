@@ -56,7 +56,8 @@ class PackSummary:
     framing_bytes: int
     """size_bytes less the stored bytes of the blocks: headers, trailer, footer."""
     content_hash: str
-    """BLAKE3 of the whole object, 64 hex digits."""
+    """BLAKE3 of trailer and footer, which name every chunk by its digest and place: 64 hex digits. Not of the payloads:
+    a store proves those by its checksum, and a reader by the chunks' digests."""
 
 
 class PackWriter:
@@ -71,7 +72,6 @@ class PackWriter:
         self._kind: PackKind = kind
         self._blocks: list[Block] = []
         self._chunk_count = 0
-        self._hasher = blake3()
         self._size_bytes = 0
 
     @property
@@ -109,14 +109,14 @@ class PackWriter:
         self._begin()
         offset = self._size_bytes
         index = trailer(self._kind, self._blocks)
-        self._write(index)
-        self._write(footer(self._kind, self._chunk_count, offset, index))
+        end = index + footer(self._kind, self._chunk_count, offset, index)
+        self._write(end)
         stored = sum(block.stored_len for block in self._blocks)
         return PackSummary(
             blocks=tuple(self._blocks),
             size_bytes=self._size_bytes,
             framing_bytes=self._size_bytes - stored,
-            content_hash=self._hasher.hexdigest(),
+            content_hash=blake3(end).hexdigest(),
         )
 
     def _begin(self) -> None:
@@ -125,7 +125,6 @@ class PackWriter:
 
     def _write(self, data: Buffer) -> None:
         self._out.write(data)
-        self._hasher.update(data)
         self._size_bytes += len(data)
 
 

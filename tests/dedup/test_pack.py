@@ -14,7 +14,7 @@ from dedup.assemble import chunk_view, open_block
 from dedup.codecs import encode
 from dedup.errors import DedupError, FormatError
 from dedup.fingerprint import digest
-from dedup.layout import BLOCK_MAGIC, FOOTER_LEN, MAX_BLOCK_CHUNKS, footer
+from dedup.layout import BLOCK_MAGIC, FOOTER_LEN, MAX_BLOCK_CHUNKS, footer, parse_footer
 from dedup.pack import PackSummary, PackWriter, ReadSpan, read_kind, read_trailer, scan_pack
 from dedup.recipe_id import recipe_ids, recipe_key
 from dedup.values import Block, ChunkPart, Digest, Fingerprint, ScannedBlock, Span
@@ -77,7 +77,8 @@ def test_what_is_packed_is_listed(blocks: list[list[bytes]]) -> None:
     assert rebuilt_without_the_end(data) == [scanned(block) for block in found]
     assert summary.size_bytes == len(data)
     assert summary.framing_bytes == len(data) - sum(block.stored_len for block in found)
-    assert summary.content_hash == digest(data).hex()
+    end = parse_footer(data[-FOOTER_LEN:], len(data))
+    assert summary.content_hash == digest(data[end.trailer_offset :]).hex()
     assert packed(blocks) == (data, summary)
 
 
