@@ -3,9 +3,10 @@
 One spelling for the whole plan, so that a reader can redo the arithmetic.
 """
 
+from datetime import UTC, datetime
 from decimal import Decimal
 
-from policies.values import NS_PER_DAY, NS_PER_HOUR
+from policies.values import NS_PER_DAY, NS_PER_HOUR, NS_PER_S
 
 GIB = 2**30
 NANO = 1_000_000_000
@@ -27,6 +28,11 @@ def say_time(duration_ns: int) -> str:
     if duration_ns < 2 * NS_PER_DAY:
         return f"{duration_ns / NS_PER_HOUR:.1f} h"
     return f"{duration_ns / NS_PER_DAY:.1f} d"
+
+
+def say_date(at_ns: int) -> str:
+    """Return the day (UTC), e.g. "2026-11-21"."""
+    return datetime.fromtimestamp(at_ns // NS_PER_S, UTC).strftime("%Y-%m-%d")
 
 
 def say_usd(nano: int) -> str:

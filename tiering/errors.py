@@ -25,6 +25,7 @@ anything that is *not* from here and reaches the command line's main is a bug an
        ├─ ObjectMissing            1
        ├─ ObjectExists             1   a conditional create lost
        ├─ ObjectArchived           4   readable only after a restore
+       ├─ ObjectLocked             1   the store keeps it: Object Lock or a legal hold
        └─ ChecksumRefused         20   the store received other bytes than were sent
     CatalogBusy                   75   (FrostlineError) the catalog is locked by another process
 """
@@ -185,6 +186,12 @@ class ObjectArchived(StoreError):
     """The object is in an archive class and no restored copy is readable."""
 
     exit_code = 4
+    retry = Retry.LATER
+
+
+class ObjectLocked(StoreError):
+    """The store keeps the version until its retention is over, or its legal hold is lifted. It was left as it is."""
+
     retry = Retry.LATER
 
 

@@ -9,11 +9,9 @@ import pytest
 
 import policies
 from policies.prices import PriceBook, parse_book
-from tests.cloud.installation import Site
+from tests.cloud.fresh import fresh_site
+from tests.cloud.installation import BUCKET, Site
 from tests.cloud.lake import TO_COLD, Lake, open_lake
-from tests.cloud.model import Checker
-from tests.cloud.server import cloud
-from tests.jobs.lab import new_clock
 
 
 @pytest.fixture(scope="session")
@@ -26,19 +24,18 @@ def shipped_book() -> PriceBook:
 @pytest.fixture
 def site(tmp_path: Path, shipped_book: PriceBook, aws_credentials: Any) -> Iterator[Site]:
     """An empty cloud with a bucket, and a folder for an installation on it."""
-    clock = new_clock()
-    with cloud(clock, shipped_book) as (server, app):
-        server.bucket("vault")
-        made = Site(tmp_path / "lab", server, app, clock)
-        app.watch = checker = Checker()
+    with fresh_site(tmp_path / "lab", shipped_book) as made:
         yield made
-        app.watch = None
-        app.denied.clear()
-        client = server.client()
-        for bucket, key in list(app.objects):  # moto's memory outlives its servers
-            client.delete_object(Bucket=bucket, Key=key)
-        client.delete_bucket(Bucket="vault")
-        assert checker.faults == [], checker.faults
+
+
+@pytest.fixture
+def locked_site(tmp_path: Path, shipped_book: PriceBook, aws_credentials: Any) -> Iterator[Site]:
+    """The same with a bucket that keeps each new version for 40 days (governance)."""
+    with fresh_site(tmp_path / "lab", shipped_book, ObjectLockEnabledForBucket=True) as made:
+        rule = {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 40}}
+        wanted = {"ObjectLockEnabled": "Enabled", "Rule": rule}
+        made.server.client().put_object_lock_configuration(Bucket=BUCKET, ObjectLockConfiguration=wanted)
+        yield made
 
 
 @pytest.fixture

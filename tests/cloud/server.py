@@ -40,7 +40,7 @@ class Cloud:
         self.watch: Callable[[Request, Answer], None] | None = None
         """Shown every request and what was answered to it."""
         self.denied: dict[str, str] = {}
-        """Prefix of keys, or kind and prefix ("get packs/") -> code of the error that such requests get."""
+        """Prefix of keys, or kind and prefix ("get packs/", "delete-version x") -> error that such requests get."""
         self.expedited_available = True
         self._plans: dict[str, deque[str]] = defaultdict(deque)
         self._inner = inner
@@ -98,8 +98,9 @@ class Cloud:
     def _decide(self, kind: str, letter: str, request: Request, environ: Environ) -> Answer:
         if letter in "sit":
             raise Refused("SlowDown" if letter == "s" else "InternalError")
+        said = f"{kind}{'-version' if 'versionId' in request.query else ''} {request.key}"
         for prefix, code in self.denied.items():
-            if f"{kind} {request.key}".startswith(prefix) or request.key.startswith(prefix):
+            if said.startswith(prefix) or request.key.startswith(prefix):
                 raise Refused(code)
         answer = getattr(self, f"_on_{kind}", self._pass)(request, environ)
         if letter in "LT":
@@ -125,16 +126,14 @@ class Cloud:
     def _on_bucket(self, request: Request, environ: Environ) -> Answer:
         locks = request.header("x-amz-bucket-object-lock-enabled").lower() == "true"
         answer = self._pass(request, {k: v for k, v in environ.items() if "BUCKET_OBJECT_LOCK" not in k})
-        if not answer.is_ok:
-            pass
-        elif request.method == "PUT" and not request.query:
+        if answer.is_ok and request.method == "PUT" and not request.query:
             self.vault.settings.pop(request.bucket, None)
             self.vault.of(request.bucket).can_lock = self.vault.of(request.bucket).is_versioned = locks
             if locks:
                 self.vault.version(request.bucket)
-        elif request.method == "PUT" and "versioning" in request.query:
+        elif answer.is_ok and request.method == "PUT" and "versioning" in request.query:
             self.vault.of(request.bucket).is_versioned = answers.text_of(request.body, "Status") == "Enabled"
-        elif request.method == "DELETE" and not request.query:
+        elif answer.is_ok and request.method == "DELETE" and not request.query:
             self.vault.settings.pop(request.bucket, None)
         return answer
 
@@ -386,7 +385,7 @@ class _Quiet(WSGIRequestHandler):
 
 @contextmanager
 def cloud(clock: Clock, book: PriceBook) -> Iterator[tuple[S3Server, Cloud]]:
-    """Serve an empty Cloud on a free port of loopback."""
+    """Serve an empty Cloud on a free port."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     app = Cloud(clock, book, DomainDispatcherApplication(create_backend_app))
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_Quiet)

@@ -49,9 +49,26 @@ class Served:
         return ""
 
 
+def empty_bucket(server: S3Server, app: Cloud, clock: FakeClock, bucket: str) -> None:
+    """Delete a bucket and everything in it, past every lock: moto's memory outlives its servers."""
+    client = server.client()
+    clock.advance(100 * 365 * DAY_S)
+    pages = client.get_paginator("list_object_versions").paginate(Bucket=bucket)
+    for item in [item for page in pages for item in (*page.get("Versions", []), *page.get("DeleteMarkers", []))]:
+        for held in (
+            app.objects.get((bucket, item["Key"])),
+            app.vault.noncurrent.get((bucket, item["Key"], item["VersionId"])),
+        ):
+            if held is not None:
+                held.lock.hold = False
+        version = {} if item["VersionId"] == "null" else {"VersionId": item["VersionId"]}
+        client.delete_object(Bucket=bucket, Key=item["Key"], **version)
+    client.delete_bucket(Bucket=bucket)
+
+
 @contextmanager
 def served(book: PriceBook, *, locks: bool = False) -> Iterator[Served]:
-    """Serve; it is noon of some day. Leaves nothing: moto's memory outlives its servers."""
+    """Serve; it is noon of some day. Leaves nothing."""
     clock = FakeClock((MIDNIGHT_S + 12 * HOUR_S) * 10**9)
     with cloud(clock, book) as (server, app):
         client = server.client()
@@ -64,11 +81,5 @@ def served(book: PriceBook, *, locks: bool = False) -> Iterator[Served]:
         finally:
             app.denied.clear()
             app.keys.states.clear()
-            found = client.list_object_versions(Bucket=BUCKET)
-            clock.advance(100 * 365 * DAY_S)  # past every lock
-            for item in [*found.get("Versions", []), *found.get("DeleteMarkers", [])]:
-                app.vault.noncurrent.pop((BUCKET, item["Key"], item["VersionId"]), None)
-                app.objects.pop((BUCKET, item["Key"]), None)
-                client.delete_object(Bucket=BUCKET, Key=item["Key"], VersionId=item["VersionId"])
-            client.delete_bucket(Bucket=BUCKET)
+            empty_bucket(server, app, clock, BUCKET)
         assert checker.faults == [], checker.faults

@@ -46,6 +46,16 @@ def locks_of(tx: Tx, pack_nos: Sequence[int]) -> dict[int, int]:
     return _column(tx, pack_nos, "locked_until_ns")
 
 
+def locked(tx: Tx, *, at_ns: int) -> dict[int, int]:
+    """Return pack_no -> until when, of all doomed packs that are locked at that time."""
+    query = (
+        select(pack_notes.c.pack_no, pack_notes.c.locked_until_ns)
+        .join(packs, packs.c.pack_no == pack_notes.c.pack_no)
+        .where(pack_notes.c.locked_until_ns > at_ns, packs.c.state.in_(["doomed", "deleting"]))
+    )
+    return {int(number): int(until_ns) for number, until_ns in tx.conn.execute(query)}
+
+
 def forget(tx: Tx, pack_nos: Sequence[int]) -> None:
     """Drop what was noted of packs whose objects are gone."""
     for batch in batches(pack_nos):

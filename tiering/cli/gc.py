@@ -47,6 +47,8 @@ def run(ctx: typer.Context, yes: Annotated[bool, typer.Option("--yes", help="Do 
         f"deleted {report.packs_deleted:,} objects, {say_bytes(report.bytes_deleted)}; doomed {report.packs_doomed:,} "
         f"and {report.orphans_doomed:,} orphans; {report.packs_waiting:,} wait out their grace"
     )
+    if report.locked:
+        out.text(report.locked)
     if repacked.packs_rewritten:
         out.text(
             f"rewrote {repacked.packs_rewritten:,} half-dead or mixed packs as {repacked.packs_written:,}: "

@@ -4,30 +4,33 @@ Deletion is slow and doubted (P5). An object goes only when it was doomed in one
 segment, the grace period is over, nothing refers to it still, and the store is still this catalog's at this
 epoch; the row is claimed (doomed -> deleting) in one transaction, then the object is deleted, then booked. Each
 step may run again: a row that a dead process left deleting is deleted by the next run. Objects that no row
-names are doomed first, like any other, and never deleted on the word of one listing.
+names are doomed first, like any other, and never deleted on the word of one listing. An object is looked at before it
+is deleted: what goes is the version that was seen, for good also where the bucket keeps old versions. What Object Lock
+keeps stays doomed, and on the books, until it may go (tiering.jobs.locks).
 
 A minimum stay is not waited for: what is left of it is billed at once on deletion, or day by day on waiting, at the
 same price, and waiting pays the part of an archive's overhead that is STANDARD on top. gc books it (early_delete).
 """
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from tiering.catalog import commit, files, leases, outbox, packs, segments, versions
+from tiering.catalog import commit, files, leases, outbox, pack_notes, packs, segments, versions
 from tiering.catalog.transaction import batches
 from tiering.catalog.values import FileRow, FileState, PackRow, PackState
 from tiering.clock import NS_PER_DAY
-from tiering.errors import CatalogBusy, FrostlineError
+from tiering.errors import CatalogBusy, FrostlineError, ObjectExists, ObjectLocked, ObjectMissing, StoreDenied
 from tiering.hot.marker import check_marker
+from tiering.jobs import locks, store_debris
 from tiering.jobs import segments as segment_job
-from tiering.jobs import store_debris
 from tiering.jobs.accrue import accrue
 from tiering.jobs.charges import charge
 from tiering.jobs.context import Context, OpenTier
 from tiering.jobs.early_delete import charge_early_deletion
 from tiering.jobs.outdated import refuse_outdated
 from tiering.stores import ownership
+from tiering.stores.base import FOREVER_NS, ObjectInfo
 
 LEASE_NAME = leases.STORE_UPKEEP
 LEASE_S = 6 * 3600
@@ -50,6 +53,10 @@ class GcReport:
     uploads_aborted: int = 0
     packs_waiting: int = 0
     """Doomed, and still within their grace."""
+    packs_locked: int = 0
+    """Doomed, past their grace, and kept by Object Lock."""
+    locked: str = ""
+    """A sentence about them."""
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -86,6 +93,9 @@ def collect(ctx: Context) -> GcReport:
         store_debris.abort_uploads(ctx, report)
         if _make_durable(ctx, report):
             _delete_doomed(ctx, run, report)
+            kept = locks.locked(ctx)
+            report.packs_locked = kept.packs if kept else 0
+            report.locked = kept.sentence() if kept else ""
         store_debris.remove_probes(ctx)
         _flush(ctx, report)
         charge(ctx, reason="gc")
@@ -212,19 +222,48 @@ def _delete_doomed(ctx: Context, run: str, report: GcReport) -> None:
         if number == 0:
             accrue(ctx)  # what goes now stood there until now
         _check_owner(ctx)  # again before each batch: a rebuild elsewhere may have taken over meanwhile
+        seen = _look(ctx, batch, report)
         with ctx.catalog.write() as tx:
-            claimed = packs.claim_for_deletion(tx, [row.pack_no for row in batch], doomed_before_ns=before_ns)
+            claimed = packs.claim_for_deletion(tx, list(seen), doomed_before_ns=before_ns)
         ctx.step("gc.claimed")
-        gone = [row for row in claimed if _delete(ctx, row, report)]
+        gone = [row for row in claimed if _delete(ctx, row, seen[row.pack_no], report)]
         ctx.step("gc.deleted")
         with ctx.catalog.write() as tx:
             packs.mark_deleted(
                 tx, [row.pack_no for row in gone], op_id=f"{run}:delete:{number}", reason="grace period over"
             )
+            pack_notes.forget(tx, [row.pack_no for row in gone])
             charge_early_deletion(ctx, tx, gone)
         ctx.step("gc.booked")
         report.packs_deleted += len(gone)
         report.bytes_deleted += sum(row.size for row in gone)
+
+
+def _look(ctx: Context, batch: Sequence[PackRow], report: GcReport) -> dict[int, ObjectInfo | None]:
+    """Return pack number -> what stands in the store, None for nothing, of the packs that may be deleted now; note the
+    locks of the others.
+    """
+    now_ns = ctx.clock.now_ns()
+    seen: dict[int, ObjectInfo | None] = {}
+    kept: list[tuple[PackRow, ObjectInfo]] = []
+    for row in batch:
+        tier = ctx.tiers.get(row.tier)
+        if tier is None:
+            report.notes.append(f'{row.key} stays: tier "{row.tier}" is not configured any more')
+            continue
+        try:
+            info = tier.store.head(row.key)
+        except ObjectMissing:
+            info = None
+        except StoreDenied:
+            info = None  # a key that may not be used keeps nobody from deleting
+        if info is not None and info.locked_until_ns > now_ns:
+            kept.append((row, info))
+        else:
+            seen[row.pack_no] = info
+    if kept:
+        locks.note(ctx, kept)
+    return seen
 
 
 def _due(ctx: Context, before_ns: int, report: GcReport) -> Iterator[PackRow]:
@@ -236,7 +275,11 @@ def _due(ctx: Context, before_ns: int, report: GcReport) -> Iterator[PackRow]:
                 page = packs.in_state(tx, state, after_no=after, limit=BATCH)
             if not page:
                 break
+            with ctx.catalog.read() as tx:
+                known = pack_notes.locks_of(tx, [row.pack_no for row in page])
             for row in page:
+                if ctx.clock.now_ns() < known.get(row.pack_no, 0) != FOREVER_NS:
+                    continue
                 if state is PackState.DELETING or (row.doomed_ns or 0) <= before_ns:
                     yield row
                 else:
@@ -244,10 +287,26 @@ def _due(ctx: Context, before_ns: int, report: GcReport) -> Iterator[PackRow]:
             after = page[-1].pack_no
 
 
-def _delete(ctx: Context, row: PackRow, report: GcReport) -> bool:
-    tier = ctx.tiers.get(row.tier)
-    if tier is None:
-        report.notes.append(f'{row.key} stays: tier "{row.tier}" is not configured any more')
+def _delete(ctx: Context, row: PackRow, info: ObjectInfo | None, report: GcReport) -> bool:
+    """Delete what was seen; True if it is gone from the listing. An old version that may not be deleted is hidden."""
+    store = ctx.tiers[row.tier].store
+    if info is None:
+        store.delete(row.key)
+        return True
+    try:
+        store.delete(row.key, etag=info.etag, version_id=info.version_id)
+    except ObjectLocked as error:
+        report.notes.append(error.what)  # locked since it was looked at: the next run looks again
         return False
-    tier.store.delete(row.key)
+    except ObjectExists as error:
+        report.notes.append(f"{error.what}: it changed while gc looked")
+        return False
+    except StoreDenied as error:
+        if not info.version_id:
+            raise
+        store.delete(row.key)
+        report.notes.append(
+            f"{row.key} is hidden, and billed until a lifecycle rule ends its old version: {error.what}. Let these "
+            "credentials use s3:DeleteObjectVersion"
+        )
     return True

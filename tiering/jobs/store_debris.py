@@ -18,6 +18,7 @@ from tiering.jobs.context import Context, OpenTier
 from tiering.jobs.packing import FOLDERS
 from tiering.jobs.reconcile import is_abandoned
 from tiering.stores.base import ObjectInfo, Upload
+from tiering.stores.removal import remove
 
 PREFIXES = {f"{folder}/": kind for kind, folder in FOLDERS.items()}
 PROBE_PREFIX = "probe/"
@@ -103,9 +104,7 @@ def remove_probes(ctx: Context) -> None:
     """Delete what an interrupted probe left behind, once it is older than the grace period."""
     before_ns = ctx.clock.now_ns() - ctx.config.gc.grace_ns
     for tier in _stores(ctx):
-        for info in tier.store.list(PROBE_PREFIX):
-            if info.modified_ns <= before_ns:
-                tier.store.delete(info.key)
+        remove(tier.store, [info.key for info in tier.store.list(PROBE_PREFIX) if info.modified_ns <= before_ns])
 
 
 def _is_debris(ctx: Context, upload: Upload, row: PackRow | None, *, now_ns: int) -> bool:

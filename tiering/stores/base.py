@@ -35,6 +35,10 @@ class Readability(Enum):
     """Archived, a restored copy is readable until warm_until_ns."""
 
 
+FOREVER_NS = 2**62
+"""Later than anything: about the year 2116."""
+
+
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
     """What a store says of one object."""
@@ -51,6 +55,10 @@ class ObjectInfo:
     readability: Readability = Readability.INSTANT
     warm_until_ns: int = 0
     """When a restored copy goes; 0 unless WARM."""
+    version_id: str = ""
+    """Of a store that keeps old versions, from head(); "" elsewhere, and in listings."""
+    locked_until_ns: int = 0
+    """Before then the store refuses to delete this version (Object Lock), from head(); FOREVER_NS: a legal hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +123,11 @@ class Store(Protocol):
         authority.
         """
 
-    def delete(self, key: str, *, etag: str = "") -> None:
+    def delete(self, key: str, *, etag: str = "", version_id: str = "") -> None:
         """Delete *key*; with *etag*, only that version (else ObjectExists), where the store can tell.
+
+        A store that keeps old versions only hides what is deleted, and bills it still; with *version_id* that version
+        goes for good. Raises ObjectLocked where it may not go yet.
 
         Absent is fine.
         """

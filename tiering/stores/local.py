@@ -86,7 +86,7 @@ class LocalStore:
             os.stat(self._root)
         yield from self._list(folder, prefix, start_after)
 
-    def delete(self, key: str, *, etag: str = "") -> None:
+    def delete(self, key: str, *, etag: str = "", version_id: str = "") -> None:
         """See Store. The folder is flushed: a deletion survives a power cut."""
         path = self._path(key)
         with translated(self.url, key, "delete", root=self._root):

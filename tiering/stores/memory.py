@@ -107,7 +107,7 @@ class MemoryStore:
             if key.startswith(prefix) and key.encode() > start_after.encode():
                 yield self._info(key, held[key])
 
-    def delete(self, key: str, *, etag: str = "") -> None:
+    def delete(self, key: str, *, etag: str = "", version_id: str = "") -> None:
         """See Store."""
         check_key(key)
         with self.shelf.lock:

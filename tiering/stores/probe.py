@@ -12,6 +12,7 @@ from tiering.errors import ChecksumRefused, ObjectExists, StoreError
 from tiering.stores.archive import ARCHIVE_CLASSES
 from tiering.stores.base import ArchiveStore, Capabilities, Readability, Store
 from tiering.stores.checksum import checksum_of
+from tiering.stores.removal import remove
 
 _BODY = b"frostline: may I?\n"
 _RACERS = 4  # enough for a server that checks before it writes to be caught
@@ -107,5 +108,4 @@ def _archives(store: Store, folder: str, classes: list[str]) -> bool:
 def _clean_up(store: Store, folder: str) -> None:
     for upload in store.list_uploads(folder):
         store.abort_upload(upload)
-    for item in store.list(folder):
-        store.delete(item.key)
+    remove(store, [item.key for item in store.list(folder)])

@@ -128,13 +128,12 @@ class S3Store:
             request["ContinuationToken"] = page["NextContinuationToken"]
             request.pop("StartAfter", None)
 
-    def delete(self, key: str, *, etag: str = "") -> None:
-        """See Store.
-
-        In a versioned bucket this leaves a noncurrent version, which is billed until a lifecycle rule ends it.
-        """
+    def delete(self, key: str, *, etag: str = "", version_id: str = "") -> None:
+        """See Store."""
         request: dict[str, Any] = {"Bucket": self._bucket, "Key": self._full(key)}
-        if etag:
+        if version_id:
+            request["VersionId"] = version_id  # which is but one: S3 takes no condition beside it
+        elif etag:
             request["IfMatch"] = etag
         with translated(self._call(key, "delete")):
             try:
@@ -143,7 +142,7 @@ class S3Store:
                 return
             except self._client.exceptions.ClientError as error:
                 # AWS answers a conditional delete of an absent key with 404, and others with 412.
-                if etag and _is_absent(self, key):
+                if "IfMatch" in request and _is_absent(self, key):
                     return
                 raise error from None
 

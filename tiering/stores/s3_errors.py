@@ -14,6 +14,7 @@ from tiering.errors import (
     NoSpace,
     ObjectArchived,
     ObjectExists,
+    ObjectLocked,
     SpeedUnavailable,
     StoreDenied,
     StoreError,
@@ -202,11 +203,15 @@ def _of_rights(code: str, error: boto.ClientError, call: Call, what: str) -> Fro
             hint="check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or `profile` of the tier",
         )
     if code.startswith("KMS."):
-        return StoreDenied(
-            what,
-            now="nothing was read or written",
-            hint="enable the key, or let these credentials use it: kms:GenerateDataKey to store, kms:Decrypt to read",
+        return _key_denied(what)
+    if code in _DENIED and "object lock" in what.lower():
+        return ObjectLocked(
+            f"{call.key} in {call.url} is kept by Object Lock",
+            now="it was left as it is",
+            hint="nothing is to be done: it goes when its retention is over, or its legal hold lifted",
         )
+    if code in _DENIED and "kms:" in what.lower():
+        return _key_denied(what)
     if code in _DENIED:
         return StoreDenied(
             what,
@@ -216,6 +221,15 @@ def _of_rights(code: str, error: boto.ClientError, call: Call, what: str) -> Fro
             + ("; where objects are encrypted with a KMS key, also kms:Decrypt" if code == "403" else ""),
         )
     return None
+
+
+def _key_denied(what: str) -> StoreDenied:
+    return StoreDenied(
+        what,
+        now="nothing was read or written",
+        hint="enable the KMS key, or let these credentials use it: kms:GenerateDataKey to store and to change classes, "
+        "kms:Decrypt to read",
+    )
 
 
 def _short(error: Exception) -> str:

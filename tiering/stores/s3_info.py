@@ -8,7 +8,7 @@ from typing import Any
 
 from tiering.clock import NS_PER_S
 from tiering.stores.archive import ARCHIVE_CLASSES
-from tiering.stores.base import ObjectInfo, Readability
+from tiering.stores.base import FOREVER_NS, ObjectInfo, Readability
 from tiering.stores.checksum import from_bytes, to_bytes
 
 _ONGOING = re.compile(r'ongoing-request="(true|false)"')
@@ -56,6 +56,8 @@ def from_head(key: str, answer: dict[str, Any]) -> ObjectInfo:
         modified_ns=_ns(answer["LastModified"]),
         readability=readability,
         warm_until_ns=until_ns,
+        version_id=str(answer.get("VersionId") or ""),
+        locked_until_ns=_locked_until(answer),
     )
 
 
@@ -75,6 +77,14 @@ def from_listing(item: dict[str, Any], *, prefix: str) -> ObjectInfo:
         readability=readability,
         warm_until_ns=until_ns,
     )
+
+
+def _locked_until(answer: dict[str, Any]) -> int:
+    """Return until when Object Lock keeps the version; asked by those who may not see locks it says 0."""
+    if answer.get("ObjectLockLegalHoldStatus") == "ON":
+        return FOREVER_NS
+    until = answer.get("ObjectLockRetainUntilDate")
+    return _ns(until) if until and answer.get("ObjectLockMode") else 0
 
 
 def _restore_header(header: str) -> tuple[Readability, int]:

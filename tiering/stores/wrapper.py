@@ -80,9 +80,9 @@ class Wrapper:
         while (item := self.run(Operation("list", prefix), lambda: next(items, None))) is not None:
             yield item
 
-    def delete(self, key: str, *, etag: str = "") -> None:
+    def delete(self, key: str, *, etag: str = "", version_id: str = "") -> None:
         """See Store."""
-        self.run(Operation("delete", key), lambda: self.inner.delete(key, etag=etag))
+        self.run(Operation("delete", key), lambda: self.inner.delete(key, etag=etag, version_id=version_id))
 
     def list_uploads(self, prefix: str = "") -> Iterator[Upload]:
         """See Store."""
