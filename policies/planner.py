@@ -14,6 +14,7 @@ from policies.kinds import kind_of
 from policies.limits import NO_LIMITS, Limits, allowed_tier
 from policies.plan import Action, ActionKind, Refusal
 from policies.prices import MONTH_HOURS, PriceBook
+from policies.room import reads_month
 from policies.rules import Rule
 from policies.shifts import Shift, colder_target
 from policies.values import HOT, FileFacts, Residency, TierFacts, Verdict, text
@@ -37,6 +38,10 @@ class Explanation:
     """ok: it would move, or is where it belongs."""
     weighed: str = ""
     """What a strategy reckoned, or what its unit changed; "" where neither was asked."""
+    reads_month: float = 0.0
+    """Days with reads expected in a month: how often it would be recalled."""
+    sinks_to: str = ""
+    """The colder tier that its stored copy belongs on; whether it goes is decided with the packs it needs."""
 
 
 def decide(
@@ -113,13 +118,14 @@ def explain(
     judgement = next(judged for other, judged in judged if other == facts)
     decision = _decision(facts, judgement, _World(tiers, prices, limits), now_ns)
     cold = judgement.target if judgement.target != HOT else facts.tier
+    sinks_to = colder_target(facts, judgement, tiers, prices, limits=limits) or ""
     arithmetic = (
         "it stays hot: nothing to reckon" if cold is None else _reckon(facts, _tier(cold, tiers), tiers, prices).said
     )
     if decision is not None:
         verdict = Verdict(isinstance(decision, Action), (decision.reason,))
     else:
-        verdict = Verdict(True, (_staying(facts, judgement, now_ns),))
+        verdict = Verdict(True, (_staying(facts, judgement, now_ns, sinks_to=sinks_to),))
     return Explanation(
         facts=tuple(_facts(facts, now_ns)),
         passed_over=tuple(passed_over(facts, rules, judgement.rule, now_ns)),
@@ -128,6 +134,8 @@ def explain(
         arithmetic=arithmetic,
         verdict=verdict,
         weighed=judgement.said,
+        reads_month=reads_month(facts, now_ns),
+        sinks_to=sinks_to,
     )
 
 
@@ -254,11 +262,13 @@ def _elsewhere(facts: FileFacts, judgement: Judgement) -> str:
     return f" (not {judgement.target}: where its stored copy should be is decided apart)"
 
 
-def _staying(facts: FileFacts, judgement: Judgement, now_ns: int) -> str:
+def _staying(facts: FileFacts, judgement: Judgement, now_ns: int, *, sinks_to: str) -> str:
     where = "it stays hot"
     if facts.residency is Residency.OFFLINE:
         where = f"it stays on {facts.tier}"
-        if judgement.rule is not None and judgement.target != facts.tier:
+        if sinks_to:
+            where = f"its copy belongs on {sinks_to}"
+        elif judgement.rule is not None and judgement.target != facts.tier:
             where += f": nothing is brought nearer to {judgement.target} before somebody recalls it"
     elif facts.residency is Residency.BUSY:
         where = "an operation is under way on it"

@@ -6,6 +6,7 @@ A unit is a checkpoint in its own folder (checkpoint-500/**), the shards of one 
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from policies.kinds import Kind, checkpoint_group, kind_of, step_of_folder
 from policies.values import raw, text
@@ -26,20 +27,15 @@ _STEP = re.compile(
 
 def unit_of(dir: bytes, name: bytes) -> bytes:
     """Return the key of the unit a file belongs to, below its root; of a file on its own its path."""
-    for folder, part in _folders(dir):
-        if step_of_folder(part) is not None:
-            return folder
-        if _VERSION.fullmatch(part) and kind_of(text(name)) is Kind.DATASET:
+    for folder, is_step in _tops(dir):
+        if is_step or kind_of(text(name)) is Kind.DATASET:
             return folder
     return dir + raw(checkpoint_group(text(name)))
 
 
 def top_of(dir: bytes) -> bytes:
     """Return the topmost folder whose files may form a unit together; *dir* itself where none above does."""
-    for folder, part in _folders(dir):
-        if step_of_folder(part) is not None or _VERSION.fullmatch(part):
-            return folder
-    return dir
+    return next((folder for folder, _ in _tops(dir)), dir)
 
 
 def part_of(dir: bytes, name: bytes) -> str:
@@ -70,6 +66,14 @@ def is_final(dir: bytes, name: bytes) -> bool:
     return bool(_FINAL.fullmatch(stem)) or any(_FINAL.fullmatch(part) for _, part in _folders(dir)[-1:])
 
 
+@lru_cache(maxsize=1024)
+def _tops(dir: bytes) -> Sequence[tuple[bytes, bool]]:
+    """Return the folders on the way down that may hold one unit, and whether each is a step; else it is a version."""
+    steps = ((folder, step_of_folder(part) is not None, part) for folder, part in _folders(dir))
+    return [(folder, is_step) for folder, is_step, part in steps if is_step or _VERSION.fullmatch(part)]
+
+
+@lru_cache(maxsize=1024)  # a walk asks for one folder's files one after another
 def _folders(dir: bytes) -> Sequence[tuple[bytes, str]]:
     """Return ("a/b/", "b") of every folder on the way down to *dir*."""
     parts = dir.split(b"/")[:-1]

@@ -21,8 +21,9 @@ from tiering.catalog.values import FileState
 from tiering.jobs.apply import apply_plan
 from tiering.jobs.charges import charge
 from tiering.jobs.cycle import cycle
+from tiering.jobs.explaining import explain_file
 from tiering.jobs.migrate import migrate
-from tiering.jobs.plan import explain_file, make_plan
+from tiering.jobs.plan import make_plan
 from tiering.jobs.recall import recall
 from tiering.jobs.release import release
 from tiering.jobs.saved_plan import load_plan, save_plan
@@ -229,7 +230,7 @@ def test_nothing_is_brought_nearer_by_a_rule(site: Site) -> None:
         scan(lab)
         away(lab, tier="archive")
         assert make_plan(lab.context).actions == ()
-        said = explain_file(lab.context, lab.context.roots[0], b"", b"a")
+        said = explain_file(lab.context, lab.context.roots[0], b"", b"a").why
         assert "nothing is brought nearer to standard before somebody recalls it" in said.verdict.reasons[0]
 
 

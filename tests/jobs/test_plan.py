@@ -14,9 +14,10 @@ from tests.jobs.stored import release, row_of, store
 from tiering.catalog import files, scans
 from tiering.errors import UsageError
 from tiering.hot.evidence import mount_quality
+from tiering.jobs.explaining import explain_file
 from tiering.jobs.folder_facts import FolderFacts
 from tiering.jobs.link_targets import LinkTargets, find_link_targets
-from tiering.jobs.plan import explain_file, make_plan
+from tiering.jobs.plan import make_plan
 from tiering.jobs.saved_plan import check_plan, load_plan, save_plan
 from tiering.jobs.scan import scan_root
 
@@ -50,7 +51,7 @@ def planned(lab: Lab) -> dict[str, tuple[str, str, str]]:
 
 def why(lab: Lab, path: str) -> str:
     folder, slash, name = os.fsencode(path).rpartition(b"/")
-    return explain_file(lab.context, lab.context.roots[0], folder + slash, name).rule.split(":")[0]
+    return explain_file(lab.context, lab.context.roots[0], folder + slash, name).why.rule.split(":")[0]
 
 
 def test_cold_files_go_where_the_default_rules_say(lab: Lab) -> None:

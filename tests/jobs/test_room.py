@@ -16,7 +16,8 @@ from tests.jobs.test_plan import put, scan
 from tiering.catalog import access, files
 from tiering.hot.evidence import mount_quality
 from tiering.jobs.apply import apply_plan
-from tiering.jobs.plan import explain_file, make_plan
+from tiering.jobs.explaining import explain_file
+from tiering.jobs.plan import make_plan
 from tiering.jobs.saved_plan import check_plan
 
 SIZE = 64 * 1024
@@ -168,7 +169,7 @@ def test_a_strategy_decides_and_explain_shows_how(tmp_path: Path) -> None:
         with lab.catalog.write() as tx:
             access.add(tx, [access.AccessDay(row.file_id, today - ago, "atime") for ago in range(1, 60)])
         plan = make_plan(lab.context)
-        said = explain_file(lab.context, lab.context.roots[0], b"", b"cold.bin")
+        said = explain_file(lab.context, lab.context.roots[0], b"", b"cold.bin").why
 
         assert [action.path for action in plan.actions] == ["cold.bin"]
         assert said.weighed.startswith("expected_cost: ")

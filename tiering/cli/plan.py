@@ -33,7 +33,8 @@ def run(
         plan = make_plan(context)
     if save:
         save_plan(plan, save)
-    session.out.json(plan.to_json())
+    if session.out.as_json:
+        session.out.json(plan.to_json())
     show_plan(session.out, plan, limit=limit)
     if save:
         session.out.text(f"saved; next: frostline apply {save}")

@@ -145,6 +145,19 @@ def plan(files: Iterable[tuple[Recipe, Mapping[Digest, Location], Target]]) -> P
     return planner.done()
 
 
+def reads(known: Mapping[Digest, Location]) -> list[tuple[BlockPlace, Span]]:
+    """Return every request that bringing back all of *known* takes: (one block of the pack, bytes of the pack).
+
+    Raises IntegrityError where something is coded against what is not there.
+    """
+    works: dict[int, BlockWork] = {}
+    for location in known.values():
+        _work(works, location.block, known)
+    together = [(task.works[0].place, task.span) for task in _tasks(works.values())]
+    leaning = (work.place for work in works.values() if work.place.base is not None)
+    return together + [(place, Span(place.offset, place.stored_len)) for place in leaning]
+
+
 def laid_out(recipe: Recipe) -> Iterator[tuple[ChunkPart | HolePart | WrappedPart, int]]:
     """Yield the parts of a file with their offsets in it."""
     offset = 0

@@ -3,7 +3,6 @@
 tiering.jobs.saved_plan keeps plans and holds them against what has changed since; apply carries them out.
 """
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -11,18 +10,14 @@ from policies.energy import energy_report, flows_of
 from policies.judging import judge
 from policies.plan import Action, ActionKind, Plan, Refusal
 from policies.plan_builder import More, PlanBuilder
-from policies.planner import Explanation, decisions, explain, shifts
+from policies.planner import decisions, shifts
 from policies.room import Market, candidates
-from policies.units import top_of
-from policies.values import HOT, FileFacts, Residency
-from tiering.catalog import files
-from tiering.catalog.values import FileRow
+from policies.values import HOT, Residency
 from tiering.config import RootConfig
 from tiering.config.policy import root_limits
-from tiering.errors import UsageError
 from tiering.hot.evidence import is_network
 from tiering.jobs.context import Context, OpenRoot
-from tiering.jobs.deciding import Batch, Policy, batches, policy_of
+from tiering.jobs.deciding import Policy, batches, policy_of
 from tiering.jobs.folder_facts import FolderFacts
 from tiering.jobs.foresight import scales
 from tiering.jobs.hot_room import Room, make_room, rooms
@@ -41,7 +36,7 @@ def make_plan(ctx: Context, *, roots: Sequence[OpenRoot] | None = None, limit: i
     policy = policy_of(ctx)
     chosen = tuple(ctx.roots if roots is None else roots)
     ctx.progress.start("plan")
-    links = _links(ctx, chosen, policy)
+    links = links_of(ctx, chosen, policy)
     draft = _Draft(
         PlanBuilder(limit=limit),
         limit,
@@ -67,35 +62,6 @@ def make_plan(ctx: Context, *, roots: Sequence[OpenRoot] | None = None, limit: i
     )
 
 
-def explain_file(ctx: Context, root: OpenRoot, dir: bytes, name: bytes) -> Explanation:
-    """Return why the planner decides about one file as it does. Raises UsageError if there is nothing to decide."""
-    policy = policy_of(ctx)
-    shown = os.fsdecode(os.path.join(root.path, dir, name))
-    with ctx.catalog.read() as tx:
-        row = files.get(tx, root.root_id, dir, name)
-        if row is not None and row.leader_id is not None:
-            leader = files.by_ids(tx, [row.leader_id]).get(row.leader_id)
-            row = leader or row  # decided for all names of the inode at once
-    if row is None:
-        raise UsageError(f"{shown} is not in the catalog", hint="frostline scan")
-    gathered = FolderFacts(ctx, root, policy.rules, _links(ctx, ctx.roots, policy))
-    batch, facts = _batch_of(ctx, gathered, policy, root.name, row)
-    if batch is None or facts is None:
-        raise UsageError(
-            f"{shown} was not seen by the last scan", now="its stored copy, if any, is kept", hint="frostline ls"
-        )
-    return explain(
-        facts,
-        batch.files,
-        policy.rules,
-        policy.tiers,
-        prices=policy.prices,
-        now_ns=ctx.clock.now_ns(),
-        wishes=batch.wishes,
-        limits=root_limits(ctx.config, root.name),
-    )
-
-
 @dataclass(slots=True)
 class _Draft:
     """A plan in the making: what is listed may still be put off, what is beyond the limit is only counted."""
@@ -117,18 +83,6 @@ class _Draft:
                 self.listed.append(decision)
             else:
                 self.builder.count([decision])
-
-
-def _batch_of(
-    ctx: Context, gathered: FolderFacts, policy: Policy, root: str, row: FileRow
-) -> tuple[Batch | None, FileFacts | None]:
-    """Return the batch that plan decides the file in, and its facts; without strategies its folders alone will do."""
-    under = b"" if policy.asks_strategies else top_of(row.dir)
-    for batch in batches(ctx, gathered, policy, root=root, under=under):
-        for facts in batch.files:
-            if (facts.dir, facts.name) == (row.dir, row.name):
-                return batch, facts
-    return None, None
 
 
 def _settle(ctx: Context, draft: _Draft, policy: Policy, notes: list[str]) -> More:
@@ -160,7 +114,7 @@ def _settle(ctx: Context, draft: _Draft, policy: Policy, notes: list[str]) -> Mo
     )
 
 
-def _links(ctx: Context, roots: Sequence[OpenRoot], policy: Policy) -> LinkTargets:
+def links_of(ctx: Context, roots: Sequence[OpenRoot], policy: Policy) -> LinkTargets:
     if not any(rule.link_target for rule in policy.rules):
         return LinkTargets()
     return find_link_targets(ctx, roots)

@@ -23,9 +23,13 @@ class Surroundings:
         self._root = root
         self._steps = lru_cache(maxsize=REMEMBERED)(self._step_ranks_below)
         self._is_repository = lru_cache(maxsize=REMEMBERED)(self._has_cache_folders)
+        self.in_model_cache = lru_cache(maxsize=REMEMBERED)(self._lies_in_model_cache)
+        """Whether a folder ("a/b/") lies in a Hugging Face cache, told by name or by shape."""
+        self.step_rank = lru_cache(maxsize=REMEMBERED)(self._step_rank_of)
+        """How many later steps stand beside a folder, or beside one that it lies in, whichever is more; None where no
+        folder on the way is a step of a run."""
 
-    def in_model_cache(self, dir: bytes) -> bool:
-        """Return whether the folder ("a/b/") lies in a Hugging Face cache, told by name or by shape."""
+    def _lies_in_model_cache(self, dir: bytes) -> bool:
         parts = dir.split(b"/")
         for i, part in enumerate(parts[:-1]):
             if part.startswith(REPOSITORY_PREFIXES):
@@ -34,11 +38,7 @@ class Surroundings:
                 return True
         return False
 
-    def step_rank(self, dir: bytes) -> int | None:
-        """Return how many later steps stand beside the folder, or beside one that it lies in, whichever is more.
-
-        None where no folder on the way is a step of a run.
-        """
+    def _step_rank_of(self, dir: bytes) -> int | None:
         ranks: list[int] = []
         parts = dir.split(b"/")[:-1]
         for i, part in enumerate(parts):
