@@ -45,6 +45,12 @@ def last(tx: Tx, job: str, *, outcome: str | None = None) -> RunRow | None:
     return None if row is None else RunRow(*row)
 
 
+def since(tx: Tx, job: str, *, since_ns: int) -> list[RunRow]:
+    """Return the runs of a job that began at that time or later."""
+    query = select(runs).where(runs.c.job == job, runs.c.started_ns >= since_ns)
+    return [RunRow(*row) for row in tx.conn.execute(query)]
+
+
 def recent(tx: Tx, *, limit: int = 50) -> list[RunRow]:
     """Return the newest runs of all jobs, newest first."""
     query = select(runs).order_by(runs.c.started_ns.desc(), runs.c.run_id.desc()).limit(limit)

@@ -10,9 +10,9 @@ MOVING = (COST_REQUESTS, COST_TRANSITION, COST_RETRIEVAL, COST_EARLY_DELETE)
 """Accounts of what happens once; storage is not spent by moving."""
 
 
-def once_nano(tx: Tx, *, since_ns: int) -> int:
-    """Return the nano-dollars of requests, transitions, retrieval and early deletion since then."""
-    return _sum(tx, MOVING, since_ns=since_ns)
+def once_nano(tx: Tx, *, since_ns: int, tier: str = "") -> int:
+    """Return the nano-dollars of requests, transitions, retrieval and early deletion since then, of one tier or all."""
+    return _sum(tx, MOVING, since_ns=since_ns, tier=tier)
 
 
 def copied_bytes(tx: Tx, *, since_ns: int) -> int:
@@ -26,7 +26,7 @@ def objects_written(tx: Tx, *, since_ns: int) -> int:
     return int(tx.conn.execute(query).scalar_one())
 
 
-def _sum(tx: Tx, accounts: tuple[str, ...], *, since_ns: int, kind: str = "") -> int:
+def _sum(tx: Tx, accounts: tuple[str, ...], *, since_ns: int, kind: str = "", tier: str = "") -> int:
     query = (
         select(func.coalesce(func.sum(ledger_lines.c.amount), 0))
         .join(ledger_entries, ledger_entries.c.entry_no == ledger_lines.c.entry_no)
@@ -34,4 +34,6 @@ def _sum(tx: Tx, accounts: tuple[str, ...], *, since_ns: int, kind: str = "") ->
     )
     if kind:
         query = query.where(ledger_entries.c.kind == kind)
+    if tier:
+        query = query.where(ledger_lines.c.tier == tier)
     return int(tx.conn.execute(query).scalar_one())

@@ -10,7 +10,7 @@ from tiering.cli.output import Output
 from tiering.cli.session import session_of
 from tiering.clock import NS_PER_S
 from tiering.report.forecast import Forecast, forecast
-from tiering.report.status import Status, TicketStatus, status
+from tiering.report.status import BucketDuty, Status, TicketStatus, status
 
 EXAMPLES = (
     "frostline status",
@@ -96,6 +96,19 @@ def _of_ticket(ticket: TicketStatus, now_ns: int) -> str:
     )
 
 
+def _of_bucket(bucket: BucketDuty) -> str:
+    """Return when a bucket was last seen to, what came of it, and how far its limits are used up."""
+    when = f"every {bucket.schedule}" if bucket.schedule else "by commands only"
+    ended = "" if bucket.last is None else f"; {bucket.last.outcome}, started {moment(bucket.last.started_ns)}"
+    done = bucket.facts.get("objects_done")
+    did = "" if done is None else f": {done:,} of {bucket.facts.get('planned', 0):,} planned objects done"
+    return (
+        f"bucket {bucket.name}: {bucket.mode}, {when}{ended}{did}; {say_usd(bucket.usd_nano_month)} of "
+        f"{say_usd(bucket.usd_nano_month_allowed)} this month, {bucket.requests_today:,} of "
+        f"{bucket.requests_per_day:,} requests today" + (f"; waits: {bucket.stopped}" if bucket.stopped else "")
+    )
+
+
 def _show_work(out: Output, seen: Status, now_ns: int) -> None:
     for what, count in seen.under_way.items():
         out.text(f"under way: {what}: {count:,} files")
@@ -103,5 +116,7 @@ def _show_work(out: Output, seen: Status, now_ns: int) -> None:
         out.text(f"{seen.records_waiting:,} records wait for the next segment")
     for ticket in seen.tickets:
         out.text(_of_ticket(ticket, now_ns))
+    for bucket in seen.buckets:
+        out.text(_of_bucket(bucket))
     for run in seen.runs:
         out.text(f"{run.job:<8} {run.outcome}, started {moment(run.started_ns)}")

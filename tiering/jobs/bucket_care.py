@@ -5,6 +5,7 @@ counted: they cost less than a thousandth of a cent.
 """
 
 import secrets
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from fractions import Fraction
 
 from policies.amounts import GIB
 from policies.prices import PriceBook
-from tiering.catalog import accounts, ledger, objects
+from tiering.catalog import accounts, leases, ledger, objects
 from tiering.catalog.accounts import Amounts
 from tiering.catalog.objects import BucketRow
 from tiering.catalog.transaction import Tx
@@ -21,9 +22,12 @@ from tiering.config.policy import price_book
 from tiering.errors import UsageError
 from tiering.jobs.bucket_choice import bucket_config
 from tiering.jobs.context import Context
+from tiering.jobs.processes import is_dead
 from tiering.stores.metered import Meter, Usage
 from tiering.stores.options import StoreOptions
 from tiering.stores.originals import Originals, open_originals
+
+LEASE_S = 24 * 3600  # bounds what a vanished host holds up
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,8 @@ class Care:
     remote: Originals
     meter: Meter
     book: PriceBook
+    asked: Counter[str] = field(default_factory=Counter)
+    """Requests booked by kind."""
     _others: dict[str, Originals] = field(default_factory=dict)
 
     @property
@@ -78,6 +84,21 @@ def caring(ctx: Context, name: str, *, reason: str) -> Iterator[Care]:
             book_usage(tx, care, care.meter.take(), reason=reason)
 
 
+@contextmanager
+def alone(ctx: Context, name: str) -> Iterator[None]:
+    """Hold the bucket against other processes that act on it; a dead one's hold counts for nothing.
+
+    Raises CatalogBusy while one that lives, or may live, has it.
+    """
+    lease = f"bucket:{name}"
+    with ctx.catalog.write() as tx:
+        found = leases.holder(tx, lease)
+        if found is not None and is_dead(found[0], mine=ctx.owner):
+            leases.release(tx, lease, owner=found[0])
+    with leases.held(ctx.catalog, lease, owner=ctx.owner, seconds=LEASE_S):
+        yield
+
+
 def book_usage(
     tx: Tx, care: Care, usage: Usage, *, reason: str, retrieval: int = 0, early: int = 0, op_id: str = ""
 ) -> int:
@@ -86,6 +107,8 @@ def book_usage(
 
     One entry, none where nothing costs. With the same *op_id* again nothing is booked twice.
     """
+    for (kind, _), times in usage.requests.items():
+        care.asked[kind] += times
     requests, transitions = request_nano(care.book, usage)
     retrieval += read_nano(care, usage)
     total = requests + transitions + retrieval + early

@@ -13,13 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from tiering.catalog import object_moves, objects
-from tiering.catalog.leases import held
 from tiering.catalog.object_moves import MoveRow
 from tiering.catalog.objects import CLASS_NO
 from tiering.catalog.transaction import batches
 from tiering.clock import NS_PER_S
 from tiering.errors import UsageError
-from tiering.jobs.bucket_care import Care, caring, refuse_other_mode
+from tiering.jobs.bucket_care import Care, alone, caring, refuse_other_mode
 from tiering.jobs.context import Context
 from tiering.jobs.object_change import Changer, Outcome, settle
 from tiering.jobs.object_plan import Action, BucketPlan, plan_bucket
@@ -27,7 +26,6 @@ from tiering.jobs.object_recovery import recover_moves
 from tiering.jobs.object_savings import accrue_savings
 
 BATCH = 200  # what a kill leaves to be looked at again
-LEASE_S = 24 * 3600
 LISTED = 1000  # skipped objects named one by one; all are counted
 OVER_BUDGET = "beyond the budget of one run"
 
@@ -48,6 +46,7 @@ class BucketApplyReport:
     """Reason -> objects."""
     skipped_objects: list[tuple[str, str]] = field(default_factory=list)
     """(key, reason), the first LISTED."""
+    requests: int = 0
     left: int = 0
     """Changes that pay and are for another run."""
 
@@ -66,7 +65,7 @@ def apply_bucket(ctx: Context, name: str) -> BucketApplyReport:
     report = BucketApplyReport(name)
     with caring(ctx, name, reason="class changes") as care:
         refuse_other_mode(care.config, "transition")
-        with held(ctx.catalog, f"bucket:{name}", owner=ctx.owner, seconds=LEASE_S):
+        with alone(ctx, name):
             _refuse(care)
             report.recovered, report.usd_nano = recover_moves(ctx, care)
             accrue_savings(ctx, care)
@@ -77,6 +76,7 @@ def apply_bucket(ctx: Context, name: str) -> BucketApplyReport:
             report.left += report.skipped.pop(OVER_BUDGET, 0)
             with ctx.catalog.write() as tx:  # what was moved an instant ago has saved nothing yet
                 objects.note_accrued(tx, care.row.bucket_id, tx.now_ns)
+    report.requests = care.asked.total()
     return report
 
 

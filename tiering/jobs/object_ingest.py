@@ -12,13 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from tiering.catalog import files, objects
-from tiering.catalog.leases import held
 from tiering.catalog.objects import CLASSES, ObjectFacts, etag_text
 from tiering.catalog.presence import open_filter
 from tiering.catalog.values import FileRow
 from tiering.errors import CatalogBusy
 from tiering.jobs import segments
-from tiering.jobs.bucket_care import Care, caring, refuse_other_mode
+from tiering.jobs.bucket_care import Care, alone, caring, refuse_other_mode
 from tiering.jobs.charges import charge
 from tiering.jobs.context import Context
 from tiering.jobs.object_batch import Intake, ObjectBatch
@@ -33,7 +32,6 @@ from tiering.jobs.references import models_first
 
 BATCH_OBJECTS = 2000  # as of migrate: one commit, one segment
 BATCH_BYTES = 4 << 30
-LEASE_S = 24 * 3600
 LISTED = 1000  # skipped objects named one by one; all are counted
 OVER_BUDGET = "beyond the budget of one run"
 
@@ -55,6 +53,7 @@ class BucketIngestReport:
     """Kind -> objects."""
     skipped_objects: list[tuple[str, str]] = field(default_factory=list)
     """(key, reason), the first LISTED."""
+    requests: int = 0
     left: int = 0
     """Chosen, and for another run."""
     notes: list[str] = field(default_factory=list)
@@ -80,7 +79,7 @@ def ingest_bucket(ctx: Context, name: str, *, confirm_missing: bool = False) -> 
     report = BucketIngestReport(name)
     with caring(ctx, name, reason="objects taken in") as care:
         refuse_other_mode(care.config, "ingest")
-        with held(ctx.catalog, f"bucket:{name}", owner=ctx.owner, seconds=LEASE_S):
+        with alone(ctx, name):
             accrue_savings(ctx, care)
             ctx, shelter = shelter_of(ctx, care)
             synced = sync_rows(ctx, care, shelter, confirm_missing=confirm_missing)
@@ -89,6 +88,7 @@ def ingest_bucket(ctx: Context, name: str, *, confirm_missing: bool = False) -> 
             with ctx.catalog.write() as tx:  # what went an instant ago has saved nothing yet
                 objects.note_accrued(tx, care.row.bucket_id, tx.now_ns)
             charge(ctx, reason="objects taken in")
+    report.requests = care.asked.total()
     return report
 
 

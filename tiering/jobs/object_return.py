@@ -13,18 +13,17 @@ from threading import Thread
 
 from dedup.values import Digest, Recipe
 from tiering.catalog import commit, files, objects, packs, recipes
-from tiering.catalog.leases import held
 from tiering.catalog.objects import CLASS_NO, packed_etag
 from tiering.catalog.values import FileRow, FileState, Location, PlacedFile
 from tiering.errors import FrostlineError, ObjectExists, UsageError
 from tiering.jobs import tickets
-from tiering.jobs.bucket_care import Care, book_usage, caring
+from tiering.jobs.bucket_care import Care, alone, book_usage, caring
 from tiering.jobs.charges import charge
 from tiering.jobs.context import Context
 from tiering.jobs.fetch import cold_packs, read_in_order, read_recipes
 from tiering.jobs.fetch_sinks import Buffer
 from tiering.jobs.object_identity import identity_of
-from tiering.jobs.object_ingest import LEASE_S, LISTED
+from tiering.jobs.object_ingest import LISTED
 from tiering.jobs.object_rows import Shelter, shelter_of
 from tiering.jobs.object_savings import accrue_savings
 from tiering.jobs.object_words import original_of
@@ -81,7 +80,7 @@ def return_objects(ctx: Context, name: str, prefixes: Sequence[str]) -> ReturnRe
     """
     report = ReturnReport(name)
     with caring(ctx, name, reason="objects put back") as care:
-        with held(ctx.catalog, f"bucket:{name}", owner=ctx.owner, seconds=LEASE_S):
+        with alone(ctx, name):
             accrue_savings(ctx, care)
             ctx, shelter = shelter_of(ctx, care)
             cold: list[int] = []

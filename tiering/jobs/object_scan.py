@@ -10,14 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dedup.values import Span
-from tiering.catalog import objects
+from tiering.catalog import object_moves, objects
 from tiering.catalog.objects import CLASS_NO, Seen, packed_etag
 from tiering.clock import NS_PER_S
-from tiering.errors import ConfigError
-from tiering.jobs.bucket_care import Care, bucket_options, caring
+from tiering.errors import CatalogBusy, ConfigError
+from tiering.jobs.bucket_care import Care, alone, bucket_options, caring
 from tiering.jobs.context import Context
 from tiering.jobs.inventory import Manifest, Passed, check_file, parse_manifest, read_file
 from tiering.jobs.object_access import read_access_logs
+from tiering.jobs.object_recovery import recover_moves
 from tiering.jobs.object_savings import accrue_savings
 from tiering.stores.base import ObjectInfo
 from tiering.stores.s3_bucket import ForeignBucket
@@ -39,6 +40,7 @@ class BucketScanReport:
     """Objects that are not there any more."""
     access_logs: int = 0
     notes: list[str] = field(default_factory=list)
+    requests: int = 0
     is_whole: bool = True
     """False where it was interrupted."""
 
@@ -47,6 +49,7 @@ def scan_bucket(ctx: Context, name: str) -> BucketScanReport:
     """Bring the catalog's objects of a bucket up to date. Raises StoreError, ConfigError (inventory)."""
     report = BucketScanReport(name)
     with caring(ctx, name, reason="scan") as care:
+        _recover(ctx, care)
         accrue_savings(ctx, care)
         with ctx.catalog.write() as tx:
             scan_no = objects.begin_scan(tx, care.row.bucket_id)
@@ -75,7 +78,20 @@ def scan_bucket(ctx: Context, name: str) -> BucketScanReport:
         if care.config.access_logs:
             report.access_logs = read_access_logs(ctx, care)
         _say_passed(report, passed)
+    report.requests = care.asked.total()
     return report
+
+
+def _recover(ctx: Context, care: Care) -> None:
+    """Book what a run that died had changed, before the listing shows it as somebody else's change."""
+    with ctx.catalog.read() as tx:
+        if not object_moves.under_way(tx, care.row.bucket_id):
+            return
+    try:
+        with alone(ctx, care.config.name):
+            recover_moves(ctx, care)
+    except CatalogBusy:
+        return  # it is at work: what it has changed it will book itself
 
 
 def _end(ctx: Context, care: Care, report: BucketScanReport, *, scan_no: int, as_of_s: int) -> None:

@@ -5,9 +5,11 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from tiering.catalog import accounts, files, journal, ledger, runs, scans, segments, tickets
+from tiering.catalog import accounts, files, journal, ledger, objects, runs, scans, segments, tickets
 from tiering.catalog.transaction import Tx
 from tiering.catalog.values import FileState
+from tiering.config.bucket import BucketConfig
+from tiering.jobs.bucket_limits import job_of, watermarks
 from tiering.jobs.context import Context
 from tiering.jobs.restore_cost import promised_ns
 
@@ -83,6 +85,28 @@ class LastRun:
 
 
 @dataclass(frozen=True, slots=True)
+class BucketDuty:
+    """One bucket under care, as the daemon sees it."""
+
+    name: str
+    mode: str
+    schedule: str
+    """"" is never."""
+    scanned_ns: int | None
+    usd_nano_month: int
+    """Booked for it since the first of the month (UTC)."""
+    usd_nano_month_allowed: int
+    requests_today: int
+    """Asked by the daemon."""
+    requests_per_day: int
+    stopped: str
+    """Which limit keeps the daemon from going on; "" for none."""
+    last: LastRun | None
+    facts: dict[str, Any]
+    """Of the last run: what was planned and done."""
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """See the module docstring."""
 
@@ -94,6 +118,7 @@ class Status:
     """Journal rows by kind and step: "release parked"."""
     tickets: tuple[TicketStatus, ...]
     runs: tuple[LastRun, ...]
+    buckets: tuple[BucketDuty, ...]
     records_waiting: int
     """Changes not yet in a durable segment."""
 
@@ -109,6 +134,7 @@ def status(context: Context) -> Status:
             under_way=_under_way(tx),
             tickets=tuple(_ticket(tx, row) for row in tickets.in_state(tx)),
             runs=tuple(run for job in JOBS if (run := _last_run(tx, job)) is not None),
+            buckets=tuple(_bucket(tx, config) for config in context.config.buckets),
             records_waiting=segments.waiting(tx),
         )
 
@@ -175,6 +201,25 @@ def _ticket(tx: Tx, row: tickets.TicketRow) -> TicketStatus:
         packs_ready=sum(restore.state == "warm" for restore in restores),
         packs_wanted=sum(restore.state == "wanted" for restore in restores),
         ready_ns=max((promised_ns(restore) for restore in restores if restore.state == "warming"), default=0),
+    )
+
+
+def _bucket(tx: Tx, config: BucketConfig) -> BucketDuty:
+    row = objects.find(tx, config.name)
+    marks = watermarks(tx, config)
+    last = runs.last(tx, job_of(config.name))
+    return BucketDuty(
+        name=config.name,
+        mode=config.mode,
+        schedule=config.schedule,
+        scanned_ns=None if row is None else row.scanned_ns,
+        usd_nano_month=marks.spent_nano,
+        usd_nano_month_allowed=marks.month_nano,
+        requests_today=marks.requests,
+        requests_per_day=marks.requests_per_day,
+        stopped=marks.stop,
+        last=_last_run(tx, job_of(config.name)),
+        facts={} if last is None else json.loads(last.detail),
     )
 
 

@@ -3,12 +3,14 @@
 A duty never raises: what fails is logged with its sentence, noted, and tried again when it is due next.
 """
 
+import importlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from tiering.app.acting import renew
 from tiering.catalog import runs
+from tiering.catalog.accounts import CARE
 from tiering.catalog.upkeep import tend
 from tiering.errors import CatalogBusy, FrostlineError, Retry, StoreUnavailable
 from tiering.jobs import gc, segments
@@ -103,6 +105,17 @@ def _gc(ctx: Context, log: Log) -> Outcome:
     return Outcome("skipped_some" if notes else "done", facts)
 
 
+def _bucket(ctx: Context, log: Log, name: str) -> Outcome:
+    # Brings boto3 and the codecs along: for installations that care for buckets only.
+    report = importlib.import_module("tiering.jobs.bucket_duty").care_for(ctx, name)
+    facts: dict[str, object] = report.facts()
+    if report.stopped:
+        facts["warning"] = f"bucket {name} waits: {report.stopped}"
+    elif report.note:
+        facts["warning"] = f"bucket {name}: {report.note}"
+    return Outcome("skipped_some" if report.skipped or report.note else "done", facts)
+
+
 DUTIES: Mapping[str, Callable[[Context, Log], Outcome]] = {
     "scan": _scan,
     "cycle": _cycle,
@@ -113,7 +126,12 @@ DUTIES: Mapping[str, Callable[[Context, Log], Outcome]] = {
 
 
 WRITES_MUCH = frozenset({"scan", "cycle", "gc"})
-"""Duties after which the catalog's statistics and log are seen to."""
+"""Duties after which the catalog's statistics and log are seen to; those of buckets are too."""
+
+
+def is_of_bucket(name: str) -> bool:
+    """Return whether a duty is that of one bucket."""
+    return name.startswith(CARE)
 
 
 def perform(name: str, ctx: Context, log: Log, notifier: Notifier) -> str:
@@ -133,7 +151,7 @@ def perform(name: str, ctx: Context, log: Log, notifier: Notifier) -> str:
             runs.finish(tx, run_id, outcome=ended.outcome, detail=json.dumps(dict(ended.facts)))
         charge(ctx, reason=name)
         segments.flush(ctx)
-        if name in WRITES_MUCH:
+        if name in WRITES_MUCH or is_of_bucket(name):
             tend(ctx.catalog)
     except FrostlineError as error:
         log.error("duty_not_recorded", duty=name, what=error.what, next=error.hint)
@@ -161,7 +179,7 @@ def upkeep(ctx: Context, log: Log) -> None:
 
 def _guarded(name: str, ctx: Context, log: Log, notifier: Notifier) -> Outcome:
     try:
-        ended = DUTIES[name](ctx, log)
+        ended = _bucket(ctx, log, name.removeprefix(CARE)) if is_of_bucket(name) else DUTIES[name](ctx, log)
     except FrostlineError as error:
         log.error("duty_failed", duty=name, what=error.what, now=error.now, next=error.hint)
         if error.retry is Retry.NEVER or isinstance(error, StoreUnavailable):

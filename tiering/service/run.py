@@ -107,11 +107,11 @@ class Service:
         context = self._open()
         self._scheduler.remove_all_jobs()
         now_ns = self._with.clock.now_ns()
-        for duty, trigger in triggers(context.config.schedule).items():
+        for duty, trigger in triggers(context.config.schedule, context.config.buckets).items():
             with context.catalog.read() as tx:
                 last = runs.last(tx, duty)
             due = first_run(trigger, last_started_ns=last.started_ns if last else None, now_ns=now_ns)
-            executor = "heavy" if duty in HEAVY else "light"
+            executor = "heavy" if duty in HEAVY or duties.is_of_bucket(duty) else "light"
             self._add(duty, self._duty(duty), trigger, executor=executor, due=due)
         now = datetime.fromtimestamp(now_ns / NS_PER_S, UTC)
         every = IntervalTrigger(seconds=upkeep_s(context.config), timezone=UTC)

@@ -1,5 +1,6 @@
 """When each duty is due: the schedule of the configuration as APScheduler triggers, and what was missed meanwhile."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -7,8 +8,10 @@ from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
+from tiering.catalog.accounts import CARE
 from tiering.clock import NS_PER_S
 from tiering.config import Config
+from tiering.config.bucket import BucketConfig
 from tiering.config.quantities import parse_duration_ns
 from tiering.config.sections import ScheduleConfig
 
@@ -25,9 +28,10 @@ def trigger_of(schedule: str, timezone: str) -> BaseTrigger | None:
     return IntervalTrigger(seconds=parse_duration_ns(schedule) / NS_PER_S, timezone=UTC)
 
 
-def triggers(schedule: ScheduleConfig) -> dict[str, BaseTrigger]:
-    """Return duty -> trigger for every duty that is ever due."""
+def triggers(schedule: ScheduleConfig, buckets: Sequence[BucketConfig] = ()) -> dict[str, BaseTrigger]:
+    """Return duty -> trigger for every duty that is ever due; each bucket has its own, named CARE and the bucket."""
     found = {duty: trigger_of(getattr(schedule, duty), schedule.timezone) for duty in DUTIES}
+    found |= {CARE + bucket.name: trigger_of(bucket.schedule, schedule.timezone) for bucket in buckets}
     return {duty: trigger for duty, trigger in found.items() if trigger is not None}
 
 
