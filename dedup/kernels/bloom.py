@@ -6,11 +6,10 @@ GIL. add() is not atomic: two at once may lose bits.
 
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from dedup.kernels.gear import CACHE_TROUBLE
+from dedup.kernels.machine import VOID, array_in, array_out, compiled
 from dedup.membership import SALTS, WORDS
 
 _U32, _U64 = np.uint32, np.uint64
@@ -38,29 +37,17 @@ def _may_hold(table: Any, keys: Any, salts: Any, out: Any) -> Any:
         out[i] = missing == 0
 
 
-_TABLE, _KEYS, _SALTS = numba.types.uint32[::1], numba.types.uint64[::1], numba.types.uint32[::1]
-_ADD = numba.types.void(_TABLE, _KEYS, _SALTS)
-_MAY_HOLD = numba.types.void(_TABLE, _KEYS, _SALTS, numba.types.boolean[::1])
-
-
-def _built(signature: Any, plain: Any) -> Any:
-    try:
-        return numba.njit(signature, nogil=True, cache=True)(plain)
-    except CACHE_TROUBLE:
-        return numba.njit(signature, nogil=True)(plain)
-
-
-_add_kernel = _built(_ADD, _add)
-_may_hold_kernel = _built(_MAY_HOLD, _may_hold)
+_ADD = compiled(_add, VOID, array_out(4), array_in(8), array_in(4))
+_MAY_HOLD = compiled(_may_hold, VOID, array_in(4), array_in(8), array_in(4), array_out(1))
 
 
 def add(table: NDArray[np.uint32], keys: NDArray[np.uint64]) -> None:
     """Set the bits of *keys* in *table*."""
-    _add_kernel(table, keys, SALTS)
+    _ADD(table, keys, SALTS)
 
 
 def may_hold(table: NDArray[np.uint32], keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
     """Return for each of *keys* whether all its bits are set in *table*."""
     out = np.empty(len(keys), dtype=np.bool_)
-    _may_hold_kernel(table, keys, SALTS, out)
+    _MAY_HOLD(table, keys, SALTS, out.view(np.uint8))
     return out

@@ -8,16 +8,14 @@ Releases the GIL. dedup.gear_reference says in plain Python what is computed; a 
 
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from dedup.gear_table import WINDOW, gear_words
+from dedup.kernels.machine import I64, array_in, compiled, inner, numbers_in, numbers_out
 
 # 4 KiB a stripe: the 63 bytes of warm-up cost 1.5 %, and a hit in the first stripe wastes at most 12 KiB of hashing.
 STRIPE = 4096
-# What a broken or unwritable cache makes numba raise; the kernel is then compiled in memory (about a second).
-CACHE_TROUBLE = (RuntimeError, OSError, EOFError, ValueError, ImportError, AttributeError, KeyError)
 
 _U64 = np.uint64
 _ONE = np.uint64(1)
@@ -26,6 +24,7 @@ _LEAD = WINDOW - 1
 TABLE = np.array(gear_words(), dtype=np.uint64)
 
 
+@inner
 def _warm(data: Any, table: Any, position: Any) -> Any:
     """Hash the 63 bytes that precede the last byte before *position*."""
     value = _U64(0)
@@ -34,6 +33,7 @@ def _warm(data: Any, table: Any, position: Any) -> Any:
     return value
 
 
+@inner
 def _scan_one(data: Any, table: Any, start: Any, stop: Any, threshold: Any) -> Any:
     """Return the first position in [start, stop) whose hash is below *threshold*, or -1."""
     value = _warm(data, table, start)
@@ -44,6 +44,7 @@ def _scan_one(data: Any, table: Any, start: Any, stop: Any, threshold: Any) -> A
     return -1
 
 
+@inner
 def _scan_four(data: Any, table: Any, start: Any, stripe: Any, threshold: Any) -> Any:
     """Return the first hit in [start, start + 4 * stripe), or -1; the four quarters advance together."""
     a, b, c, d = start, start + stripe, start + 2 * stripe, start + 3 * stripe
@@ -72,6 +73,7 @@ def _scan_four(data: Any, table: Any, start: Any, stripe: Any, threshold: Any) -
     return hit_c if hit_c >= 0 else hit_d
 
 
+@inner
 def _first_hit(data: Any, table: Any, start: Any, stop: Any, threshold: Any) -> Any:
     position = start
     while stop - position >= 4 * STRIPE:
@@ -88,7 +90,8 @@ def _first_hit(data: Any, table: Any, start: Any, stop: Any, threshold: Any) -> 
     return _scan_one(data, table, position, stop, threshold) if position < stop else -1
 
 
-def _cuts(data: Any, table: Any, sizes: Any, thresholds: Any, out: Any) -> Any:
+@inner
+def cuts(data: Any, table: Any, sizes: Any, thresholds: Any, out: Any) -> Any:
     """Write the decided ends of chunks to *out*; return how many. *sizes* = min, avg, max; *thresholds* = strict,
     loose.
     """
@@ -111,37 +114,12 @@ def _cuts(data: Any, table: Any, sizes: Any, thresholds: Any, out: Any) -> Any:
     return count
 
 
-# Read-only, so that it takes views of bytes as well as of writable buffers.
-_BYTES = numba.types.Array(numba.types.uint8, 1, "C", readonly=True)
-_WORDS, _INTS = numba.types.uint64[::1], numba.types.int64[::1]
-_SIGNATURE = numba.types.int64(_BYTES, _WORDS, _INTS, _WORDS, _INTS)
-
-
-def _compiled(*, cache: bool) -> Any:
-    """Return _cuts as machine code, helpers inlined from the same options; compiled now, for one signature."""
-    # Each helper replaces its plain namesake so that the callers below resolve to machine code.
-    inner = numba.njit(nogil=True, inline="always")
-    names = globals()
-    for name in ("_warm", "_scan_one", "_scan_four", "_first_hit"):
-        plain = names[name]
-        names[name] = inner(getattr(plain, "py_func", plain))
-    return numba.njit(_SIGNATURE, nogil=True, cache=cache)(_cuts)
-
-
-def _build() -> Any:
-    try:
-        return _compiled(cache=True)
-    except CACHE_TROUBLE:
-        return _compiled(cache=False)
-
-
-KERNEL = _build()
-"""Loops may call it, too."""
+_KERNEL = compiled(cuts, I64, array_in(1), array_in(8), numbers_in(), array_in(8), numbers_out())
 
 
 def gear_cuts(data: NDArray[np.uint8], sizes: NDArray[np.int64], thresholds: NDArray[np.uint64]) -> list[int]:
     """Return the decided ends of chunks in *data* (contiguous); the tail whose end is still open has none."""
     out = np.empty(len(data) // int(sizes[0]) + 1, dtype=np.int64)
-    count = KERNEL(data, TABLE, sizes, thresholds, out)
+    count = _KERNEL(data, TABLE, sizes, thresholds, out)
     found: list[int] = out[:count].tolist()
     return found

@@ -1,74 +1,241 @@
-"""How loops become machine code here: at first use, for one signature, cached on disk where that works.
+"""How loops become machine code here: at first use, for one signature, kept on disk as the object code of this machine.
 
-Used by the kernels beside it. Knows nothing of what they compute.
+Used by the kernels beside it and by tiering.hot.native_reads. Knows nothing of what they compute. What is kept is
+loaded by llvmlite alone, in a few milliseconds; only where something has to be compiled is numba imported
+(dedup.kernels.compiler), which costs half a second. Where nothing can be kept each process compiles for itself.
+
+Loops take and return plain numbers, and arrays over memory that the caller owns: they allocate nothing, raise nothing
+and touch no Python object. They run without the GIL. A division by zero gives what numpy gives.
 """
 
-from collections.abc import Callable
-from typing import Any
+import ctypes
+import importlib
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
 
-import numba
+import llvmlite
+import llvmlite.binding as llvm
 import numpy as np
+from blake3 import blake3
 
-# What a broken or unwritable cache makes numba raise; the kernel is then compiled in memory (about a second).
-CACHE_TROUBLE = (RuntimeError, OSError, EOFError, ValueError, ImportError, AttributeError, KeyError)
+from dedup.kernels import kept
 
-WORD_TYPES = {
-    1: numba.types.uint8,
-    2: numba.types.uint16,
-    4: numba.types.uint32,
-    8: numba.types.uint64,
-}
+Function = TypeVar("Function", bound=Callable[..., Any])
+
 U64 = np.uint64
-SCALAR = numba.types.uint64
-I32, I64 = numba.types.int32, numba.types.int64
-VOID, ADDRESS = numba.types.void, numba.types.voidptr
-viewed: Any = numba.carray  # type: ignore[attr-defined]
+# What object files depend on beside the loop itself; raised when compiler.py changes what it makes of one.
+_FORMAT = 1
+
+
+class Scalar(NamedTuple):
+    """A number, named as in numba."""
+
+    name: str
+
+
+class Array(NamedTuple):
+    """A contiguous array of one dimension."""
+
+    item: str
+    """As numba and numpy name it."""
+    is_written: bool
+
+
+Kind = Scalar | Array | tuple[Any, ...]
+"""Of an argument; a tuple of kinds is one of tuples."""
+
+
+class External(NamedTuple):
+    """A function of the C library."""
+
+    name: str
+    result: Scalar
+    arguments: tuple[Scalar, ...]
+
+
+class _Viewed(NamedTuple):
+    """Stands for numba.carray until a loop is compiled."""
+
+    name: str = "carray"
+
+    def __call__(self, address: Any, length: Any, dtype: Any) -> Any:
+        raise TypeError("only loops look at memory by its address")
+
+
+VOID, ADDRESS = Scalar("void"), Scalar("voidptr")
+I32, I64, F64, SCALAR = Scalar("int32"), Scalar("int64"), Scalar("float64"), Scalar("uint64")
+viewed = _Viewed()
 """viewed(address, length, dtype), inside of a loop: an array over memory that is not ours."""
 
+_NUMBA_HAS = ("gil_ensure", "gil_release", "do_raise", "unpickle", "runtime_build_excinfo_struct")
+_RUNTIME_HAS = ("Free", "MemInfo_call_dtor")
+NEVER = {
+    name: f"frostline_never_{name}"
+    for name in (*(f"numba_{name}" for name in _NUMBA_HAS), *(f"NRT_{name}" for name in _RUNTIME_HAS))
+}
+"""What numba's object code names beside the C library, and what that becomes: no loop calls it; abort(), if one did."""
 
-def inner(function: Callable[..., Any]) -> Any:
-    """Let *function* be called from loops. Nobody else may call it."""
-    return numba.njit(nogil=True)(function)
+_CTYPES: dict[str, Any] = {
+    "void": None,
+    "int32": ctypes.c_int32,
+    "int64": ctypes.c_int64,
+    "uint64": ctypes.c_uint64,
+    "float64": ctypes.c_double,
+}
+_inner: set[Callable[..., Any]] = set()
+_lock = threading.RLock()
 
 
-def external(name: str, result: Any, *arguments: Any) -> Any:
+def array_in(width: int) -> Array:
+    """Return the kind of an array of *width*-byte unsigned words that is only read."""
+    return Array(f"uint{8 * width}", is_written=False)
+
+
+def array_out(width: int) -> Array:
+    """Return the kind of an array of *width*-byte unsigned words that is written."""
+    return Array(f"uint{8 * width}", is_written=True)
+
+
+def numbers_in(item: str = "int64") -> Array:
+    """Return the kind of an array of signed or floating numbers that is only read."""
+    return Array(item, is_written=False)
+
+
+def numbers_out(item: str = "int64") -> Array:
+    """Return the kind of an array of signed or floating numbers that is written."""
+    return Array(item, is_written=True)
+
+
+def planes_of(kind: Kind, width: int) -> Kind:
+    """Return the kind of a tuple of *width* of the same."""
+    return (kind,) * width
+
+
+def inner(function: Function) -> Function:
+    """Let *function* be called from loops; its code becomes a part of theirs."""
+    _inner.add(function)
+    return function
+
+
+def external(name: str, result: Scalar, *arguments: Scalar) -> Any:
     """Return a function of the C library, which the caller has seen to be there, for loops to call."""
-    return numba.types.ExternalFunction(name, result(*arguments))
+    return External(name, result, arguments)
 
 
-def numbers_in() -> Any:
-    """Return the type of a contiguous array of signed 64-bit numbers that is only read."""
-    return numba.types.Array(I64, 1, "C", readonly=True)
+def compiled(loop: Callable[..., Any], result: Scalar, *arguments: Kind) -> Callable[..., Any]:
+    """Return *loop* as machine code for one signature. Raises ImportError where that cannot be had.
+
+    The function checks that arrays are of the kinds given (TypeError), never how long they are.
+    """
+    with _lock:
+        name = f"{loop.__module__.rpartition('.')[2]}.{loop.__name__.strip('_')}-{_key(loop, result, arguments)}"
+        found = kept.load(name)
+        if found is None:
+            try:
+                compiler = importlib.import_module("dedup.kernels.compiler")
+                found = compiler.compiled(loop, result, arguments, _inner)
+            except (RuntimeError, OSError, ValueError, AttributeError, KeyError) as error:
+                raise ImportError(f"{name} cannot be compiled here: {error}") from error
+            kept.store(name, found)
+        return _Native(loop.__name__, _linked(found), result, arguments)
 
 
-def numbers_out() -> Any:
-    """Return the type of a contiguous array of signed 64-bit numbers that is written."""
-    return numba.types.Array(I64, 1, "C")
+class _Native:
+    """Machine code as a function of numbers and numpy arrays."""
+
+    __slots__ = ("_call", "_kinds", "_name")
+
+    def __init__(self, name: str, address: int, result: Scalar, kinds: tuple[Kind, ...]) -> None:
+        self._name = name
+        self._kinds = kinds
+        flat = [one for kind in kinds for one in _flat(kind)]
+        self._call = ctypes.CFUNCTYPE(_CTYPES[result.name], *flat)(address)
+
+    def __call__(self, *arguments: Any) -> Any:
+        plain: list[Any] = []
+        for kind, value in zip(self._kinds, arguments, strict=True):
+            self._add(plain, kind, value)
+        return self._call(*plain)
+
+    def _add(self, plain: list[Any], kind: Kind, value: Any) -> None:
+        if isinstance(kind, Scalar):
+            plain.append(int(value) if isinstance(value, np.integer) else value)
+        elif isinstance(kind, Array):
+            flags = value.flags
+            if value.dtype != kind.item or value.ndim != 1 or not flags.c_contiguous or not flags.aligned:
+                raise TypeError(f"{self._name} takes a contiguous array of {kind.item}")
+            if kind.is_written and not flags.writeable:
+                raise TypeError(f"{self._name} writes to this array, which may only be read")
+            plain += (value.ctypes.data, len(value))
+        else:
+            for one, part in zip(kind, value, strict=True):
+                self._add(plain, one, part)
 
 
-def array_in(width: int) -> Any:
-    """Return the type of a contiguous array of *width*-byte words that is only read: it takes views of bytes, too."""
-    return numba.types.Array(WORD_TYPES[width], 1, "C", readonly=True)
+def _flat(kind: Kind) -> Sequence[Any]:
+    if isinstance(kind, Scalar):
+        return [_CTYPES[kind.name]]
+    if isinstance(kind, Array):
+        return [ctypes.c_void_p, ctypes.c_int64]
+    return [each for one in kind for each in _flat(one)]
 
 
-def array_out(width: int) -> Any:
-    """Return the type of a contiguous array of *width*-byte words that is written."""
-    return numba.types.Array(WORD_TYPES[width], 1, "C")
+def _key(loop: Callable[..., Any], result: Scalar, arguments: tuple[Kind, ...]) -> str:
+    """Return a name for all that the object code depends on: what is computed, by whom it is compiled, for what."""
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    said = [
+        _FORMAT, sys.implementation.cache_tag, llvmlite.__version__, kept.compiler_version(),
+        llvm.get_default_triple(), llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten(), result, arguments,
+    ]  # fmt: skip
+    said += _spelled(loop, set())
+    return blake3(repr(said).encode()).hexdigest()[:24]
 
 
-def planes_of(array: Any, width: int) -> Any:
-    """Return the type of a tuple of *width* arrays."""
-    tuple_of: Any = numba.types.UniTuple
-    return tuple_of(array, width)
+def _spelled(function: Any, seen: set[Any]) -> Iterator[Any]:
+    """Yield what *function* and all the functions that it calls compute, down to the values of constants."""
+    if function in seen:
+        return
+    seen.add(function)
+    code = function.__code__
+    yield from (code.co_code.hex(), [repr(each) for each in code.co_consts], code.co_names, code.co_varnames)
+    for name in code.co_names:
+        value = function.__globals__.get(name)
+        if callable(value) and value in _inner:
+            yield from _spelled(value, seen)
+        elif isinstance(value, (int, float, np.generic, External, type)):
+            yield name, repr(value)
 
 
-def compiled(loop: Callable[..., Any], result: Any, *arguments: Any) -> Any:
-    """Return *loop* as machine code for one signature, compiled now. Raises ImportError where that cannot be done."""
-    signature = result(*arguments)
-    try:
-        try:
-            return numba.njit(signature, nogil=True, cache=True)(loop)
-        except CACHE_TROUBLE:
-            return numba.njit(signature, nogil=True, cache=False)(loop)
-    except numba.core.errors.NumbaError as error:
-        raise ImportError(f"{loop.__name__} cannot be compiled here: {error}") from error
+class _Linker:
+    """The engine that holds what was loaded; it lives as long as the process."""
+
+    def __init__(self) -> None:
+        abort = ctypes.cast(ctypes.CDLL(None).abort, ctypes.c_void_p).value
+        for name in NEVER.values():
+            llvm.add_symbol(name, abort)
+        target = llvm.Target.from_default_triple().create_target_machine()
+        self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target)
+        self._objects: list[Any] = []
+
+    def add(self, found: kept.Object) -> int:
+        """Return the address of the function in *found*."""
+        held = llvm.object_file.ObjectFileRef.from_data(found.code)
+        self._objects.append(held)
+        self._engine.add_object_file(held)
+        self._engine.finalize_object()
+        return int(self._engine.get_function_address(found.symbol))
+
+
+_linkers: list[_Linker] = []
+
+
+def _linked(found: kept.Object) -> int:
+    if not _linkers:
+        _linkers.append(_Linker())
+    address = _linkers[0].add(found)
+    if not address:
+        raise ImportError(f"{found.symbol} is not in its own object code")
+    return address

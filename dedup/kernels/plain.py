@@ -15,7 +15,7 @@ from dedup.kernels.machine import VOID, array_in, array_out, compiled, numbers_o
 GENERIC, TEXT, MEDIA, ASK = 0, 1, 2, 3
 """What a file is; ASK: its first bytes are worth a closer look."""
 
-_gear_cuts, _record_cuts = gear.KERNEL, records.KERNEL
+_gear_cuts, _record_cuts = gear.cuts, records.cuts
 START, LENGTH, KIND, COUNT = range(4)
 COLUMNS = 4
 """Of a table of files: where each begins in the buffer, its bytes, what it is, how many chunks it has."""

@@ -10,11 +10,10 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from dedup.kernels.machine import SCALAR, U64, array_in, array_out, compiled, planes_of
+from dedup.kernels.machine import SCALAR, U64, VOID, array_in, array_out, compiled, planes_of
 
 
 def _split2(words: Any, turn: Any, planes: Any) -> None:
@@ -89,13 +88,13 @@ _JOINS: dict[int, Callable[..., Any]] = {2: _join2, 4: _join4, 8: _join8}
 @cache
 def _splitter(width: int) -> Any:
     planes = planes_of(array_out(1), width)
-    return compiled(_SPLITS[width], numba.types.void, array_in(width), SCALAR, planes)
+    return compiled(_SPLITS[width], VOID, array_in(width), SCALAR, planes)
 
 
 @cache
 def _joiner(width: int) -> Any:
     planes = planes_of(array_in(1), width)
-    return compiled(_JOINS[width], numba.types.void, array_out(width), SCALAR, planes)
+    return compiled(_JOINS[width], VOID, array_out(width), SCALAR, planes)
 
 
 def prepare(function: str, width: int) -> None:

@@ -6,14 +6,11 @@ Used by dedup.formats.records for all text. One pass over the bytes; releases th
 
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from dedup.gear_table import gear_words
-
-# What a broken or unwritable cache makes numba raise; the kernel is then compiled in memory (about a second).
-CACHE_TROUBLE = (RuntimeError, OSError, EOFError, ValueError, ImportError, AttributeError, KeyError)
+from dedup.kernels.machine import I64, array_in, compiled, inner, numbers_in, numbers_out
 
 _U64 = np.uint64
 _ONE = np.uint64(1)
@@ -22,6 +19,7 @@ _NEWLINE = 10
 TABLE = np.array(gear_words(), dtype=np.uint64)
 
 
+@inner
 def _end_of_chunk(data: Any, table: Any, start: Any, sizes: Any, final: Any) -> Any:
     """Return where the chunk that begins at *start* ends, or -1 when that is not decided. *sizes* = record, average,
     longest; see dedup.formats.records.
@@ -53,7 +51,8 @@ def _end_of_chunk(data: Any, table: Any, start: Any, sizes: Any, final: Any) -> 
     return inside if inside >= 0 else stop
 
 
-def _cuts(data: Any, table: Any, sizes: Any, final: Any, out: Any) -> Any:
+@inner
+def cuts(data: Any, table: Any, sizes: Any, final: Any, out: Any) -> Any:
     """Write the decided ends of chunks to *out*; return how many."""
     start, count = 0, 0
     while start < data.shape[0]:
@@ -66,35 +65,13 @@ def _cuts(data: Any, table: Any, sizes: Any, final: Any, out: Any) -> Any:
     return count
 
 
-# Read-only, so that it takes views of bytes as well as of writable buffers.
-_BYTES = numba.types.Array(numba.types.uint8, 1, "C", readonly=True)
-_WORDS, _INTS = numba.types.uint64[::1], numba.types.int64[::1]
-_SIGNATURE = numba.types.int64(_BYTES, _WORDS, _INTS, numba.types.boolean, _INTS)
-
-
-def _compiled(*, cache: bool) -> Any:
-    """Return _cuts as machine code, its helper inlined; compiled now, for one signature."""
-    names = globals()
-    plain = names["_end_of_chunk"]
-    names["_end_of_chunk"] = numba.njit(nogil=True, inline="always")(getattr(plain, "py_func", plain))
-    return numba.njit(_SIGNATURE, nogil=True, cache=cache)(_cuts)
-
-
-def _build() -> Any:
-    try:
-        return _compiled(cache=True)
-    except CACHE_TROUBLE:
-        return _compiled(cache=False)
-
-
-KERNEL = _build()
-"""Loops may call it, too."""
+_KERNEL = compiled(cuts, I64, array_in(1), array_in(8), numbers_in(), I64, numbers_out())
 
 
 def record_cuts(data: NDArray[np.uint8], sizes: NDArray[np.int64], *, final: bool) -> list[int]:
     """Return the decided ends of chunks in *data* (contiguous); the tail whose end is still open has none."""
     # Of two chunks in a row one at least is as long as a record that stands alone; only a forced cut makes the other.
     out = np.empty(2 * (len(data) // int(sizes[0])) + 2, dtype=np.int64)
-    count = KERNEL(data, TABLE, sizes, final, out)
+    count = _KERNEL(data, TABLE, sizes, final, out)
     found: list[int] = out[:count].tolist()
     return found

@@ -6,16 +6,16 @@ holds both equal. Releases the GIL.
 
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from dedup.kernels.machine import array_in, compiled, planes_of
+from dedup.kernels.machine import F64, I64, VOID, array_in, compiled, inner, numbers_in, numbers_out, planes_of
 
 _PERIOD = 8
 _VALUES = 256
 
 
+@inner
 def _tally(section: Any, runs: Any, run_words: Any, counts: Any) -> None:
     """Count in *counts* how often each value stands at each place of a period, in *runs* runs."""
     counts[:] = 0
@@ -31,6 +31,7 @@ def _tally(section: Any, runs: Any, run_words: Any, counts: Any) -> None:
                 counts[(place << 8) + section[at + place]] += 1
 
 
+@inner
 def _entropy(counts: Any, n_log_n: Any, width: Any, place: Any) -> Any:
     """Return the entropy in bits of the bytes at *place* of words of *width*, corrected as that of a sample is."""
     total, seen = 0, 0
@@ -46,7 +47,7 @@ def _entropy(counts: Any, n_log_n: Any, width: Any, place: Any) -> Any:
     return np.log2(total) - weighed / total + max(seen - 1, 0) / (2 * total * np.log(2.0))
 
 
-def _spend(data: Any, sizes: Any, n_log_n: Any, worth: Any, out: Any) -> None:
+def _spend(data: Any, sizes: Any, tables: Any, worth: Any, out: Any) -> None:
     """Write to *out* the bits a word that the planes of *data* cost, plain and rotated; see dedup.codecs.sections.
 
     *sizes* = bytes of a word, bytes before the first, runs, words of a run.
@@ -57,7 +58,8 @@ def _spend(data: Any, sizes: Any, n_log_n: Any, worth: Any, out: Any) -> None:
     if words <= runs * run:
         runs, run = 1, words
     step = (words - run) / (runs - 1) if runs > 1 else 0.0
-    counts = np.zeros(2 * _PERIOD * _VALUES, dtype=np.int64)
+    n_log_n, counts = tables
+    counts[:] = 0
     for k in range(runs):
         start = head + int(k * step) * width
         for at in range(start, start + run * width, width):
@@ -71,21 +73,22 @@ def _spend(data: Any, sizes: Any, n_log_n: Any, worth: Any, out: Any) -> None:
     for form in range(2):
         out[form] = 0.0
         for place in range(width):
-            bits = _ENTROPY(
+            bits = _entropy(
                 counts[(form * _PERIOD + place) << 8 : (form * _PERIOD + place + 1) << 8], n_log_n, _PERIOD, 0
             )
             out[form] += bits if bits < 8.0 * worth else 8.0
 
 
+@inner
 def _judge(counts: Any, n_log_n: Any, worth: Any, still: Any, tie: Any) -> Any:
     """Return 16 * width + head, as dedup.codecs.sections._guess does."""
     best, head = 1, 0
-    least = _ENTROPY(counts, n_log_n, 1, 0)
+    least = _entropy(counts, n_log_n, 1, 0)
     for power in range(1, 4):
         width = 1 << power
         mean, lowest, lively = 0.0, 9.0, 0
         for place in range(width):
-            entropy = _ENTROPY(counts, n_log_n, width, place)
+            entropy = _entropy(counts, n_log_n, width, place)
             mean += entropy
             if entropy > still and entropy < lowest - tie:
                 lowest, lively = entropy, place
@@ -95,27 +98,19 @@ def _judge(counts: Any, n_log_n: Any, worth: Any, still: Any, tie: Any) -> Any:
     return 16 * best + head
 
 
-def _guesses(data: Any, sizes: Any, n_log_n: Any, bounds: Any, out: Any) -> None:
+def _guesses(data: Any, sizes: Any, tables: Any, bounds: Any, out: Any) -> None:
     """Write to *out* what each section of *data* seems to hold; *sizes* = bytes of a section, runs, words of a run."""
     step = sizes[0]
-    counts = np.empty(_PERIOD * _VALUES, dtype=np.int64)
+    n_log_n, counts = tables
     for number in range(out.shape[0]):
         start = number * step
-        _TALLY(data[start : min(start + step, data.shape[0])], sizes[1], sizes[2], counts)
-        out[number] = _JUDGE(counts, n_log_n, bounds[0], bounds[1], bounds[2])
+        _tally(data[start : min(start + step, data.shape[0])], sizes[1], sizes[2], counts)
+        out[number] = _judge(counts, n_log_n, bounds[0], bounds[1], bounds[2])
 
 
-_INT = numba.types.int64
-_FLOAT = numba.types.float64
-_FLOATS = numba.types.Array(_FLOAT, 1, "C")
-_COUNTS = numba.types.Array(_INT, 1, "C")
-_SIZES = planes_of(_INT, 3)
-_BOUNDS = planes_of(_FLOAT, 3)
-_TALLY = compiled(_tally, numba.types.void, array_in(1), _INT, _INT, _COUNTS)
-_ENTROPY = compiled(_entropy, _FLOAT, _COUNTS, _FLOATS, _INT, _INT)
-_JUDGE = compiled(_judge, _INT, _COUNTS, _FLOATS, _FLOAT, _FLOAT, _FLOAT)
-_SPEND = compiled(_spend, numba.types.void, array_in(1), planes_of(_INT, 4), _FLOATS, _FLOAT, _FLOATS)
-_GUESSES = compiled(_guesses, numba.types.void, array_in(1), _SIZES, _FLOATS, _BOUNDS, _COUNTS)
+_TABLES = (numbers_in("float64"), numbers_out())
+_SPEND = compiled(_spend, VOID, array_in(1), planes_of(I64, 4), _TABLES, F64, numbers_out("float64"))
+_GUESSES = compiled(_guesses, VOID, array_in(1), planes_of(I64, 3), _TABLES, planes_of(F64, 3), numbers_out())
 
 
 def guesses(
@@ -126,7 +121,8 @@ def guesses(
 ) -> NDArray[np.int64]:
     """Return 16 * width + head of each section of *data*; *bounds* = _judge's worth, still and tie."""
     found = np.empty(-(-len(data) // sizes[0]), dtype=np.int64)
-    _GUESSES(data, sizes, n_log_n, bounds, found)
+    counts = np.empty(_PERIOD * _VALUES, dtype=np.int64)
+    _GUESSES(data, sizes, (n_log_n, counts), bounds, found)
     return found
 
 
@@ -135,5 +131,6 @@ def spend(
 ) -> tuple[float, float]:
     """Return the bits that a word of *data* costs split in planes, as it is and rotated; *sizes* as _spend's."""
     found = np.empty(2)
-    _SPEND(data, sizes, n_log_n, worth, found)
+    counts = np.empty(2 * _PERIOD * _VALUES, dtype=np.int64)
+    _SPEND(data, sizes, (n_log_n, counts), worth, found)
     return float(found[0]), float(found[1])

@@ -8,6 +8,8 @@ import pytest
 from tests.structure.sources import PROJECT, modules_under
 
 REACHING_OUT = {"open", "print", "input", "exec", "eval", "compile", "__import__", "breakpoint"}
+# The compiler spells out the entry of a loop for its signature.
+ALLOWED = {"dedup/kernels/compiler.py": {"exec"}}
 # policies may not load code or files by name either; dedup's registries do, to leave numba alone until it is needed.
 LOADERS = {"importlib"}
 
@@ -31,7 +33,7 @@ def packages_imported(source: bytes) -> set[str]:
 
 @pytest.mark.parametrize("path", modules_under("policies", "dedup"), ids=str)
 def test_pure_packages_call_nothing_that_reaches_out(path: Path) -> None:
-    assert builtins_called((PROJECT / path).read_bytes()) & REACHING_OUT == set()
+    assert builtins_called((PROJECT / path).read_bytes()) & REACHING_OUT == ALLOWED.get(str(path), set())
 
 
 @pytest.mark.parametrize("path", modules_under("policies"), ids=str)

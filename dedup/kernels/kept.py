@@ -1,0 +1,86 @@
+"""Object code of kernels on disk: one file each, in a folder that only its owner writes, since it is executed.
+
+Used by dedup.kernels.machine. The folder is $NUMBA_CACHE_DIR where that is set (the service's CacheDirectory), else
+the package's own __pycache__, else the user's cache. A file that is damaged, or that somebody else could have written,
+counts as absent; one that cannot be written is not kept.
+
+    offset  size  field
+    0       32    BLAKE3 of the rest
+    32      2     length of the symbol, little-endian
+    34            symbol, UTF-8; then an ELF object
+"""
+
+import importlib.util
+import os
+import stat
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from blake3 import blake3
+
+_SUFFIX = ".kernel"
+_DIGEST = 32
+_HEAD = _DIGEST + 2
+
+
+class Object(NamedTuple):
+    """One compiled function."""
+
+    symbol: str
+    code: bytes
+
+
+def load(name: str) -> Object | None:
+    """Return what was stored under *name*; None for nothing that can be trusted."""
+    for folder in _folders():
+        try:
+            with (folder / (name + _SUFFIX)).open("rb") as file:
+                status = os.fstat(file.fileno())
+                if status.st_uid not in {0, os.geteuid()} or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+                    continue
+                data = file.read()
+        except OSError:
+            continue
+        if len(data) > _HEAD and blake3(data[_DIGEST:]).digest() == data[:_DIGEST]:
+            end = _HEAD + int.from_bytes(data[_DIGEST:_HEAD], "little")
+            return Object(data[_HEAD:end].decode(), data[end:])
+    return None
+
+
+def store(name: str, found: Object) -> None:
+    """Keep *found* in the first folder that can be written, if there is one. Not durable: it can be made again."""
+    symbol = found.symbol.encode()
+    body = len(symbol).to_bytes(2, "little") + symbol + found.code
+    for folder in _folders():
+        new = folder / f"{name}.{os.getpid()}"
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+            with os.fdopen(fd, "wb") as file:
+                file.write(blake3(body).digest() + body)
+            new.replace(folder / (name + _SUFFIX))
+        except OSError:
+            with suppress(OSError):
+                new.unlink()
+        else:
+            return
+
+
+def compiler_version() -> bytes:
+    """Return what numba says of its own version, without importing it; b"" where it is not there."""
+    spec = importlib.util.find_spec("numba")
+    if spec is None or not spec.origin:
+        return b""
+    try:
+        return (Path(spec.origin).parent / "_version.py").read_bytes()
+    except OSError:
+        return b""
+
+
+def _folders() -> list[Path]:
+    chosen = os.environ.get("NUMBA_CACHE_DIR")
+    if chosen:
+        return [Path(chosen)]
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return [Path(__file__).parent / "__pycache__", Path(home) / "frostline"]

@@ -1,0 +1,119 @@
+"""Kernels are compiled once for a machine, and what is kept of them is loaded without the compiler."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dedup.kernels import kept
+from dedup.kernels.machine import I64, VOID, array_in, compiled, inner, numbers_in, numbers_out, planes_of
+
+SAY = """
+import sys
+from dedup.kernels.machine import I64, compiled, numbers_in
+
+def total(values):
+    found = 0
+    for value in values:
+        found += value
+    return found
+
+total.__module__ = "spelled.total"
+run = compiled(total, I64, numbers_in())
+import numpy
+print(run(numpy.arange({upto})), "numba" in sys.modules)
+"""
+
+
+def said(folder: Path, upto: int = 10) -> list[str]:
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(folder), "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", SAY.format(upto=upto)], check=True, capture_output=True, text=True, env=environment
+    )
+    return done.stdout.split()
+
+
+def test_what_was_compiled_once_needs_no_compiler(tmp_path: Path) -> None:
+    folder = tmp_path / "made/anew"
+    assert said(folder) == ["45", "True"]
+    assert said(folder) == ["45", "False"]
+    assert folder.stat().st_mode & 0o777 == 0o700
+    (file,) = folder.iterdir()
+
+    file.write_bytes(file.read_bytes()[:-100] + bytes(100))  # damaged: made again
+    assert said(folder) == ["45", "True"]
+    assert said(folder) == ["45", "False"]
+
+    file.chmod(0o666)  # anybody could have written it
+    assert said(folder)[1] == "True"
+
+
+@inner
+def _twice(value: int) -> int:
+    return 2 * value
+
+
+def _add(values: tuple[list[int], list[int]], out: list[int]) -> None:
+    for number in range(len(out)):
+        out[number] = _twice(values[0][number]) + values[1][number]
+
+
+def test_a_loop_takes_tuples_of_arrays_and_calls_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    run = compiled(_add, VOID, planes_of(numbers_in(), 2), numbers_out())
+    out = np.zeros(3, dtype=np.int64)
+    run((np.array([1, 2, 3]), np.array([10, 20, 30])), out)
+    assert out.tolist() == [12, 24, 36]
+
+
+def test_arrays_of_another_kind_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    run = compiled(_add, VOID, planes_of(numbers_in(), 2), numbers_out())
+    right, out = np.zeros(4, dtype=np.int64), np.zeros(4, dtype=np.int64)
+    out.flags.writeable = False
+    with pytest.raises(TypeError, match="only be read"):
+        run((right, right), out)
+    for wrong in (right.astype(np.int32), right.reshape(2, 2), np.zeros(8, dtype=np.int64)[::2]):
+        with pytest.raises(TypeError, match="contiguous array of int64"):
+            run((right, wrong), right.copy())
+
+
+def _allocates(values: list[int]) -> int:
+    return int(np.zeros(len(values)).sum())
+
+
+def test_a_loop_that_allocates_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    with pytest.raises(ImportError, match="allocates"):
+        compiled(_allocates, I64, numbers_in())
+
+
+def _first(values: list[int]) -> int:
+    return FACTOR * values[0]
+
+
+FACTOR = 2
+
+
+def test_another_constant_is_another_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    values = np.array([21], dtype=np.uint8)
+    assert compiled(_first, I64, array_in(1))(values) == 42
+    monkeypatch.setitem(globals(), "FACTOR", 3)
+    assert compiled(_first, I64, array_in(1))(values) == 63
+
+
+def test_nothing_is_kept_where_nothing_can_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", "/dev/null/nowhere")
+    kept.store("x", kept.Object("symbol", b"code"))
+    assert kept.load("x") is None
+
+
+def test_what_is_kept_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    kept.store("x", kept.Object("symbol", b"code"))
+    assert kept.load("x") == kept.Object("symbol", b"code")
+    assert kept.load("y") is None
