@@ -147,6 +147,17 @@ def read_trailer(read: ReadSpan, size_bytes: int) -> list[Block]:
     return parse_trailer(index, end)
 
 
+def content_hash(read: ReadSpan, size_bytes: int) -> str:
+    """Return what PackSummary.content_hash said of a pack when it was written, by its last bytes.
+
+    Raises FormatError if its footer is damaged, or this is not a pack.
+    """
+    if not HEADER_LEN + FOOTER_LEN <= size_bytes <= MAX_PACK_BYTES:
+        raise FormatError(f"{size_bytes} bytes cannot be a pack")
+    end = parse_footer(_exactly(read, Span(size_bytes - FOOTER_LEN, FOOTER_LEN)), size_bytes)
+    return blake3(_exactly(read, Span(end.trailer_offset, size_bytes - end.trailer_offset))).hexdigest()
+
+
 def read_kind(read: ReadSpan) -> PackKind:
     """Return the kind of a pack from its header. Raises FormatError if it is not one."""
     return parse_pack_header(_exactly(read, Span(0, HEADER_LEN)))

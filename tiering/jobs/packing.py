@@ -30,6 +30,11 @@ from tiering.stores.verified import put_verified
 # One being filled, two being uploaded, one waiting: config's catalog.state_dir promises room for four.
 SPOOLED_PACKS = 4
 UPLOADERS = 2
+# One for the unit in hand, and the one before it, whose last blocks may still be being coded.
+OPEN_PACKS = 2
+# Of pack_bytes: a pack that holds this much of one unit is not filled up with another. Units cool one after the other,
+# and what is mixed has to be torn apart then; below it, requests and overheads of a small object outweigh that.
+UNIT_SHARE = 1 / 4
 # A key is ours alone; another object under it is a store that lies, and a few new keys will show that.
 KEY_ATTEMPTS = 3
 FOLDERS: Mapping[PackKind, str] = {"data": "packs", "recipes": "recipes"}
@@ -102,7 +107,8 @@ class OpenPack:
 
 
 class Packer:
-    """Fills packs in the order coded blocks come and uploads them as they fill. Thread-safe.
+    """Fills packs in the order coded blocks come, those of one unit (a checkpoint) together, and uploads them as they
+    fill. Thread-safe.
 
     close() must be called; finish() first, if the packs are wanted.
     """
@@ -116,26 +122,36 @@ class Packer:
         self._slots = threading.Semaphore(SPOOLED_PACKS)
         self._pool = ThreadPoolExecutor(UPLOADERS, thread_name_prefix="frostline-upload")
         self._uploads: list[Future[UploadedPack | None]] = []
-        self._open: OpenPack | None = None
+        self._open: dict[bytes, OpenPack] = {}
+        """By unit, the one used last at the end."""
         self._failure: BaseException | None = None
         self.journal = UploadJournal()
         self.bases: dict[Digest, Fingerprint] = {}
         """What blocks are coded against: no index of the catalog leads from a digest to a chunk."""
 
-    def add(self, coded: Coded, raw_len: int, chunks: Sequence[ChunkPart], base: Candidate | None = None) -> None:
-        """Take one coded block; *base* is what it is coded against. Blocks while SPOOLED_PACKS packs are in work.
+    def add(
+        self,
+        coded: Coded,
+        raw_len: int,
+        chunks: Sequence[ChunkPart],
+        base: Candidate | None = None,
+        *,
+        unit: bytes = b"",
+    ) -> None:
+        """Take one coded block; *base* is what it is coded against, *unit* names what it should share packs with.
+        Blocks while SPOOLED_PACKS packs are in work.
 
         Raises NoSpace, and the first error of any upload: nothing more is taken then.
         """
         with self._lock:
             self._raise_failure()
             try:
-                pack = self._open or self._begin()
+                pack = self._pack_of(unit)
                 if base is not None:
                     self.bases[base.digest] = base.fingerprint
                 pack.writer.add_block(coded.codec, coded.payload, raw_len, chunks, base.digest if base else None)
                 if pack.writer.size_bytes >= self._ctx.config.chunking.pack_bytes:
-                    self._seal(pack)
+                    self._seal(unit)
             except BaseException as error:
                 self._failure = self._failure or error  # a pack that missed a byte is worthless, and so is the batch
                 raise
@@ -146,8 +162,8 @@ class Packer:
         Raises the first error of any upload, when all others have ended.
         """
         with self._lock:
-            if self._open is not None and self._failure is None:
-                self._seal(self._open)
+            while self._open and self._failure is None:
+                self._seal(next(iter(self._open)))
         done = [upload.result() for upload in self._uploads]
         self._raise_failure()
         return [pack for pack in done if pack is not None]
@@ -157,21 +173,33 @@ class Packer:
         with self._lock:
             if self._failure is None:
                 self._failure = _Closed()
-            if self._open is not None:
-                self._open.spool.close()
-                self._open = None
+            for pack in self._open.values():
+                pack.spool.close()
+            self._open.clear()
         self._pool.shutdown(wait=True)
+
+    def _pack_of(self, unit: bytes) -> OpenPack:
+        """Return the pack to write to: the unit's own, one that holds little of another, or a new one."""
+        pack = self._open.pop(unit, None)
+        if pack is None and self._open:
+            oldest = next(iter(self._open))
+            if self._open[oldest].writer.size_bytes < UNIT_SHARE * self._ctx.config.chunking.pack_bytes:
+                pack = self._open.pop(oldest)
+            elif len(self._open) == OPEN_PACKS:
+                self._seal(oldest)
+        self._open[unit] = pack or self._begin()
+        return self._open[unit]
 
     def _begin(self) -> OpenPack:
         self._slots.acquire()
         self._raise_failure()
-        self._open = OpenPack.begin(self._folder, "data")
-        return self._open
+        return OpenPack.begin(self._folder, "data")
 
-    def _seal(self, pack: OpenPack) -> None:
+    def _seal(self, unit: bytes) -> None:
+        pack = self._open[unit]
         summary = pack.writer.finish()
         self._ctx.step("migrate.packed")
-        self._open = None
+        del self._open[unit]
         self._uploads.append(self._pool.submit(self._upload, pack.spool, summary))
 
     def _upload(self, spool: Spool, summary: PackSummary) -> UploadedPack | None:
@@ -241,6 +269,11 @@ def upload_pack(
 def pack_key(kind: PackKind, content_hash: str, nonce: str) -> str:
     """Return the key of a pack: its content's hash spreads keys evenly, the nonce makes it this row's alone."""
     return f"{FOLDERS[kind]}/{content_hash[:2]}/{content_hash[:32]}-{nonce}"
+
+
+def is_named_by(key: str, content_hash: str) -> bool:
+    """Return whether *content_hash* is the one in a pack's key."""
+    return content_hash.startswith(key.rpartition("/")[2].partition("-")[0])
 
 
 def put_pack(tier: OpenTier, key: str, body: Callable[[], BinaryIO], size_bytes: int, checksum: str) -> bool:

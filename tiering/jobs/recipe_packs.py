@@ -1,4 +1,4 @@
-"""Reads recipe packs whole, proven by the hash in their keys: what rebuild learns of files, the recipes say.
+"""Reads recipe packs whole, proven by the hash in their keys and digests: what rebuild learns of files, they say.
 
 Used by rebuild while it replays segments and when it looks for recipes that no segment names. Memory is bounded by one
 pack and a few of its blocks.
@@ -7,15 +7,14 @@ pack and a few of its blocks.
 from collections import OrderedDict
 from collections.abc import Sequence
 
-from blake3 import blake3
-
 from dedup.assemble import open_chunk
 from dedup.errors import DedupError
-from dedup.pack import read_trailer
+from dedup.pack import content_hash, read_trailer
 from dedup.recipe import decode_recipe
 from dedup.recovery import recover
 from dedup.values import Block, Recipe, Span
 from tiering.errors import ObjectArchived, ObjectMissing
+from tiering.jobs.packing import is_named_by
 from tiering.stores.base import Store
 
 BLOCKS_KEPT = 8  # decoded, a quarter of a MiB each: records of one commit follow the order of its pack
@@ -66,14 +65,14 @@ class RecipePacks:
             data = memoryview(self._store.get(key))
         except (ObjectMissing, ObjectArchived):
             return
-        if not blake3(data).hexdigest().startswith(key.rpartition("/")[2].partition("-")[0]):
-            self.problems.append(f"{key}: its {len(data)} bytes do not hash to the name in its key")
 
         def read(span: Span) -> bytes:
             return bytes(data[span.start : span.end])
 
         self._data = data
         try:
+            if not is_named_by(key, content_hash(read, len(data))):
+                self.problems.append(f"{key}: its trailer does not hash to the name in its key")
             self._blocks = tuple(read_trailer(read, len(data)))
         except DedupError as error:
             self.problems.append(f"{key}: its trailer is damaged: {error}")

@@ -1,8 +1,9 @@
 """scrub: read stored packs again and check every byte of them against digests; say which files a fault touches.
 
 Called by `frostline scrub`. Reads only: nothing is repaired, moved or marked, and hot files are not looked at. A pack
-is sound when its bytes hash to the name in its key, its trailer lists what the catalog lists, and every chunk decodes
-to its digest. Archived packs without a readable copy are left out and said so: reading them costs a restore.
+is sound when its bytes have the checksum that they were sent with, its trailer hashes to the name in its key and lists
+what the catalog lists, and every chunk decodes to its digest. Archived packs without a readable copy are left out and
+said so: reading them costs a restore.
 """
 
 import os
@@ -14,15 +15,17 @@ from blake3 import blake3
 from dedup.assemble import chunk_view, open_block
 from dedup.errors import DedupError
 from dedup.fingerprint import FINGERPRINT_LEN
-from dedup.pack import read_trailer
-from dedup.values import Block, ChunkPart, Digest
+from dedup.pack import content_hash, read_trailer
+from dedup.values import Block, ChunkPart, Digest, Span
 from tiering.catalog import files, packs, recipes
 from tiering.catalog.transaction import Tx
 from tiering.catalog.values import Location, PackRow, PackState
 from tiering.errors import IntegrityError, ObjectArchived, ObjectMissing, UsageError
 from tiering.jobs.context import Context
 from tiering.jobs.fetch import chunk_bytes
+from tiering.jobs.packing import is_named_by
 from tiering.stores.archive import ARCHIVE_CLASSES, ensure_readable
+from tiering.stores.checksum import checksum_of
 
 PAGE = 500
 FRACTION_DENOMINATOR = 1 << 32
@@ -103,12 +106,17 @@ def check_pack(ctx: Context, row: PackRow) -> Fault | None:
     except ObjectMissing:
         return _fault(ctx, row, ["the object is not in the store"], None)
     wrong: list[str] = []
-    named_hash = row.key.rpartition("/")[2].partition("-")[0]
-    if not blake3(data).hexdigest().startswith(named_hash):
-        wrong.append(f"its {len(data)} bytes do not hash to the name in its key")
+    if row.checksum and checksum_of(data) != row.checksum:
+        wrong.append(f"its {len(data)} bytes do not have the checksum that they were sent with")
     expected = _expected(ctx, row)
+
+    def read(span: Span) -> bytes:
+        return bytes(data[span.start : span.end])
+
     try:
-        found = read_trailer(lambda span: bytes(data[span.start : span.end]), len(data))
+        if not is_named_by(row.key, content_hash(read, len(data))):
+            wrong.append("its trailer does not hash to the name in its key")
+        found = read_trailer(read, len(data))
     except DedupError as error:
         wrong.append(f"its trailer is damaged: {error}")
         found = [_as_block(held) for held in expected.values()]
