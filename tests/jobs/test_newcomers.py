@@ -9,7 +9,7 @@ from dedup.values import ChunkPart, Fingerprint
 from tests.jobs.lab import Lab
 from tests.jobs.outbound import items, learn
 from tiering.jobs.migrate import migrate
-from tiering.jobs.newcomers import Newcomers
+from tiering.jobs.newcomers import RECENT_CHUNKS, Newcomers, Recent
 
 
 def chunk(data: bytes) -> ChunkPart:
@@ -86,3 +86,36 @@ def test_p2_a_collision_of_fingerprints_is_new(lab: Lab) -> None:
     forged = ChunkPart(fingerprint(b"stored already"), digest(b"something else"), 14)
 
     assert newcomers(lab).claim([forged]) == [True]
+
+
+def test_what_the_run_has_seen_stored_is_asked_for_once(lab: Lab) -> None:
+    lab.write("a", b"stored already")
+    learn(lab)
+    migrate(lab.context, items(lab))
+    asked: list[Fingerprint] = []
+
+    class Counting(AskAll):
+        def may_hold(self, fingerprints: Sequence[Fingerprint]) -> Sequence[Fingerprint]:
+            asked.extend(fingerprints)
+            return fingerprints
+
+    old, recent = chunk(b"stored already"), Recent()
+    for _ in range(3):
+        known = Newcomers(lab.catalog, ("standard",), Counting(), recent=recent)
+        assert known.claim([old]) == [False]
+    assert asked == [old.fingerprint]
+
+    recent.forget()
+    assert Newcomers(lab.catalog, ("standard",), Counting(), recent=recent).claim([old]) == [False]
+    assert asked == [old.fingerprint] * 2
+
+
+def test_what_a_run_remembers_is_bounded() -> None:
+    recent = Recent()
+    digests = [digest(number.to_bytes(4, "big")) for number in range(3 * RECENT_CHUNKS)]
+    for start in range(0, len(digests), 5000):
+        recent.add(digests[start : start + 5000])
+
+    assert sum(one in recent for one in digests) == 2 * RECENT_CHUNKS
+    assert digests[-1] in recent
+    assert digests[0] not in recent

@@ -23,7 +23,7 @@ from tiering.errors import FrostlineError
 from tiering.jobs.committing import Described, Packed, describe, store_recipes, stored_batch, used_packs
 from tiering.jobs.context import Context, OpenTier
 from tiering.jobs.crew import Crew
-from tiering.jobs.newcomers import Filter, Newcomers
+from tiering.jobs.newcomers import Filter, Newcomers, Recent
 from tiering.jobs.outgoing import BatchOutcome, Outgoing, Wanted, groups_of
 from tiering.jobs.packing import Packer, UploadedPack, UploadJournal
 from tiering.jobs.priming import prime
@@ -47,6 +47,7 @@ class Batch:
     fingerprint: str = DEFAULT_FINGERPRINT
     shelf: Shelf = field(default_factory=Shelf)
     """Models stored so far, which others may be coded against."""
+    recent: Recent = field(default_factory=Recent)
 
 
 class BatchRun:
@@ -60,7 +61,7 @@ class BatchRun:
         self.packer = Packer(ctx, batch.tier)
         self.outcome = BatchOutcome()
         earlier = before.newcomers if before is not None and before.batch is batch else None
-        self.newcomers: Newcomers = Newcomers(ctx.catalog, self.tiers, batch.filter, earlier)
+        self.newcomers: Newcomers = Newcomers(ctx.catalog, self.tiers, batch.filter, earlier, batch.recent)
         self._claimed: list[Wanted] = []
         self._outgoing: list[Outgoing] = []
         self._crew: Crew[list[Wanted], RawBlock] | None = None
@@ -109,10 +110,14 @@ class BatchRun:
         data_packs = self.packer.finish()
         described = describe(self.ctx, self._outgoing, self.outcome)
         recipes = store_recipes(self.ctx, described, self.packer) if described else None
-        self._commit(data_packs, described, recipes)
+        live = self._commit(data_packs, described, recipes)
         # The filter first: a batch that asks the catalog from now on must not be told that there is nothing to ask.
-        stored = (chunk for pack in data_packs for block in pack.summary.blocks for chunk in block.chunks)
-        self.batch.filter.add([chunk.fingerprint for chunk in stored])
+        stored = [block for pack in data_packs if pack.pack_no in live for block in pack.summary.blocks]
+        self.batch.filter.add([chunk.fingerprint for block in stored for chunk in block.chunks])
+        # Not those with a base: a commit leaves out what would stand too deep.
+        self.batch.recent.add(chunk.digest for block in stored if block.base is None for chunk in block.chunks)
+        if self.outcome.rejected:
+            self.batch.recent.forget()
         self.newcomers.settle()
         self.ctx.step("migrate.committed")
         self.outcome.bytes_read = sum(item.recipe.size - item.recipe.hole_bytes for item in described)
@@ -157,8 +162,8 @@ class BatchRun:
 
     def _commit(
         self, data_packs: Sequence[UploadedPack], described: Sequence[Described], recipes: UploadedPack | None
-    ) -> None:
-        """Make it so: packs live, files dual, claims gone; packs that nothing refers to are doomed."""
+    ) -> set[int]:
+        """Make it so: packs live, files dual, claims gone; packs that nothing refers to are doomed. Return the live."""
         with self.ctx.catalog.write() as tx:
             held = journal.held(tx, owner=self.ctx.owner, prefix=f"{self.op_id}:")
             ready = [item for item in described if item.outgoing.wanted.op_id in held]
@@ -180,6 +185,7 @@ class BatchRun:
                 self.outcome.rejected.append((wanted, refused[wanted.row.file_id]))
             else:
                 self.outcome.stored.append(wanted)
+        return live
 
 
 def _doom(tx: Tx, uploads: UploadJournal, live: set[int], op_id: str) -> None:

@@ -1,17 +1,19 @@
 """Which chunks are new: asked once for all the chunks of a stretch, answered yes once for each of them.
 
 Used by migrate, one Newcomers per batch. Known is what stands in live packs of the tiers that may be reused, what this
-batch is storing, and what the batch before stores whose commit is under way.
+batch is storing, what the batch before stores whose commit is under way, and what earlier batches of the run committed.
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from dedup.values import ChunkPart, Digest, Fingerprint
 from tiering.catalog import packs
 from tiering.catalog.open import Catalog
+
+RECENT_CHUNKS = 100_000  # a generation: 10 MB, 6 GiB of chunks of 64 KiB
 
 
 class Filter(Protocol):
@@ -25,6 +27,32 @@ class Filter(Protocol):
 
 
 @dataclass(slots=True)
+class Recent:
+    """Digests of chunks that this run committed, or found in the catalog: known without another look-up.
+
+    Believed only until a commit finds one of them gone (it looks all of them up): forget() then, and read anew. Bounded
+    by two generations of RECENT_CHUNKS. Thread-safe.
+    """
+
+    _young: set[Digest] = field(default_factory=set)
+    _old: set[Digest] = field(default_factory=set)
+
+    def __contains__(self, digest: Digest) -> bool:
+        """Whether it is known."""
+        return digest in self._young or digest in self._old
+
+    def add(self, digests: Iterable[Digest]) -> None:
+        """Note *digests*."""
+        if len(self._young) >= RECENT_CHUNKS:
+            self._young, self._old = set(), self._young
+        self._young.update(digests)
+
+    def forget(self) -> None:
+        """Know nothing any more."""
+        self._young, self._old = set(), set()
+
+
+@dataclass(slots=True)
 class Newcomers:
     """A dedup.blocks.Newcomers over the catalog. Thread-safe."""
 
@@ -35,6 +63,8 @@ class Newcomers:
     before: "Newcomers | None" = None
     """Of the batch that is being committed. Not asked once it is: the catalog knows its chunks then, and those that it
     did not keep are new again."""
+    recent: Recent = field(default_factory=Recent)
+    """Shared by the batches of a run."""
     is_settled: bool = False
     taken: set[Digest] = field(default_factory=set)
     """What this batch stores."""
@@ -43,19 +73,20 @@ class Newcomers:
     def claim(self, chunks: Sequence[ChunkPart]) -> list[bool]:
         """See dedup.blocks.Newcomers."""
         before = self.before if self.before is not None and not self.before.is_settled else None
-        taken = self.taken
+        taken, recent = self.taken, self.recent
         mine: dict[Digest, ChunkPart] = {}
         is_mine = [False] * len(chunks)
         with self._lock:
             for number, chunk in enumerate(chunks):
                 digest = chunk.digest
-                if digest not in taken and (before is None or digest not in before.taken):
+                if digest not in taken and digest not in recent and (before is None or digest not in before.taken):
                     taken.add(digest)
                     mine[digest] = chunk
                     is_mine[number] = True
         stored = self._stored(mine)
         if not stored:
             return is_mine
+        recent.add(stored)
         with self._lock:
             # Not ours after all. Should gc take them before the commit, a second reading must find them missing.
             taken -= stored
