@@ -273,6 +273,54 @@ def test_access_logs_say_what_was_read_and_what_was_not(tmp_path: Path) -> None:
         assert {action.key for action in plan_bucket(lab.context, "lake").actions} == {b"new"}
 
 
+def event(name: str, days_ago: float, *, bucket: str = "lake", **more: Any) -> dict[str, Any]:
+    """Return one event of CloudTrail."""
+    at = datetime.fromtimestamp(NOW_S - days_ago * 86_400, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    asked = {"bucketName": bucket, **more.pop("asked", {})}
+    return {"eventVersion": "1.11", "eventTime": at, "eventName": name, "requestParameters": asked, **more}
+
+
+def write_events(path: Path, *events: dict[str, Any]) -> None:
+    """Write one file as CloudTrail does."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(gzip.compress(json.dumps({"Records": events}).encode()))
+
+
+def test_cloudtrail_says_what_was_read_beside_access_logs(tmp_path: Path) -> None:
+    trail, logs = tmp_path / "trail", tmp_path / "logs"
+    write_events(
+        trail / "2027/01/01/1_CloudTrail_us-east-1_20270101T0000Z_a.json.gz",
+        event("GetObject", 60, asked={"key": "start"}),
+        event("GetObject", 5, asked={"key": "read ü"}),
+        event("CopyObject", 5, bucket="other", asked={"key": "x", "x-amz-copy-source": "/lake/copied?versionId=3"}),
+        event("HeadObject", 5, asked={"key": "idle"}),
+        event("GetObject", 5, asked={"key": "idle"}, errorCode="AccessDenied"),
+        event("GetObject", 5, bucket="other", asked={"key": "idle"}),
+        event("GetObject", 5, asked={"key": "idle"}, userAgent="[Boto3/1.4 app/frostline]"),
+        event("ListObjects", 5, requestParameters=None),
+    )
+    write_events(trail / "CloudTrail-Digest/2027/x.json.gz", event("GetObject", 5, asked={"key": "idle"}))
+    logs.mkdir()
+    (logs / "A").write_text(log_line("logged", 5) + log_line("idle", 5).replace("S3Console", "x app/frostline"))
+    rows = [row(key) for key in ("read ü", "copied", "idle", "logged")]
+    write_inventory(tmp_path / "inventory", rows)
+    table = {
+        "name": "lake", "url": "s3://lake", "region": "us-east-1", "access_logs": str(logs), "cloudtrail": str(trail),
+        "inventory": str(tmp_path / "inventory" / "manifest.json"), **IDLE,
+    }  # fmt: skip
+    with open_lab(tmp_path / "lab", buckets=[table]) as lab:
+        assert scan_bucket(lab.context, "lake").access_logs == 2
+        assert {action.key for action in plan_bucket(lab.context, "lake").actions} == {b"idle"}
+        later = trail / "2027/01/02/1_CloudTrail_us-east-1_20270102T0000Z_b.json.gz"
+        write_events(later, event("GetObject", 0.1, asked={"key": "idle"}))
+        assert scan_bucket(lab.context, "lake").access_logs == 1
+        assert plan_bucket(lab.context, "lake").actions == []
+        (trail / "2027/01/03").mkdir()
+        (trail / "2027/01/03/x.json.gz").write_bytes(b"not gzip")
+        with pytest.raises(ConfigError, match="holds no events of CloudTrail"):
+            scan_bucket(lab.context, "lake")
+
+
 def test_keys_in_logs_are_encoded_once_or_twice() -> None:
     found = [key for key, _ in reads_of([log_line("a%2520b", 1), log_line("c%C3%BC", 1), "not a log"], "lake")]
     assert found == [b"a%20b", b"a b", "cü".encode()]

@@ -23,6 +23,7 @@ buckets = Table(
     Column("accrued_ns", BigInteger),  # up to when savings are booked
     Column("evidence_s", BigInteger),  # since when reads are known, from access logs
     Column("logs_after", Text, nullable=False),  # the last access log that was read
+    Column("trail_after", Text, nullable=False),  # the last file of CloudTrail events that was read
     UniqueConstraint("url"),
 )
 

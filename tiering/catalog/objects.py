@@ -4,7 +4,7 @@ An object's row is what the last scan saw, and what we did since; a scan that lo
 does not undo the latter. Nothing here weighs in the books of bytes.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import delete, func, insert, select, update
@@ -38,6 +38,7 @@ class BucketRow:
     accrued_ns: int | None
     evidence_s: int | None
     logs_after: str
+    trail_after: str
 
 
 Seen = tuple[bytes, int, int, bytes, int, int | None, int]
@@ -80,11 +81,13 @@ def ensure(tx: Tx, name: str, url: str) -> BucketRow:
         tx.conn.execute(renamed.values(name=name))
         row = tx.conn.execute(select(buckets).where(buckets.c.name == name)).one_or_none()
     if row is None:
-        values = {"name": name, "url": url, "scan_no": 0, "logs_after": ""}
+        values = {"name": name, "url": url, "scan_no": 0, "logs_after": "", "trail_after": ""}
         tx.conn.execute(insert(buckets), values)
     elif row.url != url:
         tx.conn.execute(delete(objects).where(objects.c.bucket_id == row.bucket_id))
-        fresh = {"url": url, "scanned_ns": None, "accrued_ns": None, "evidence_s": None, "logs_after": ""}
+        fresh = {
+            "url": url, "scanned_ns": None, "accrued_ns": None, "evidence_s": None, "logs_after": "", "trail_after": "",
+        }  # fmt: skip
         tx.conn.execute(update(buckets).where(buckets.c.bucket_id == row.bucket_id).values(fresh))
     return BucketRow(*tx.conn.execute(select(buckets).where(buckets.c.name == name)).one())
 
@@ -158,9 +161,8 @@ def note_access(tx: Tx, bucket_id: int, reads: Iterable[tuple[bytes, int]]) -> N
         tx.conn.exec_driver_sql(text, rows)
 
 
-def note_logs(tx: Tx, bucket_id: int, *, after: str, evidence_s: int | None) -> None:
-    """Note the last access log read, and since when reads are known."""
-    values = {"logs_after": after, "evidence_s": evidence_s}
+def note_evidence(tx: Tx, bucket_id: int, values: Mapping[str, object]) -> None:
+    """Note in columns of the bucket's row which log was read last, and since when reads are known."""
     tx.conn.execute(update(buckets).where(buckets.c.bucket_id == bucket_id).values(values))
 
 

@@ -75,7 +75,7 @@ def scan_bucket(ctx: Context, name: str) -> BucketScanReport:
         ctx.progress.finish()
         if report.is_whole:
             _end(ctx, care, report, scan_no=scan_no, as_of_s=as_of_s)
-        if care.config.access_logs:
+        if care.config.access_logs or care.config.cloudtrail:
             report.access_logs = read_access_logs(ctx, care)
         _say_passed(report, passed)
     report.requests = care.asked.total()

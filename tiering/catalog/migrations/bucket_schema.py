@@ -18,6 +18,7 @@ def create() -> None:
         sa.Column("accrued_ns", sa.BigInteger(), nullable=True),
         sa.Column("evidence_s", sa.BigInteger(), nullable=True),
         sa.Column("logs_after", sa.Text(), nullable=False),
+        sa.Column("trail_after", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("bucket_id"),
         sa.UniqueConstraint("name"),
         sa.UniqueConstraint("url"),
