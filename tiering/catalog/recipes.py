@@ -9,8 +9,10 @@ from dedup.values import Digest, Recipe, chunks_of
 from tiering.catalog.bases import IN_BLOCK, chains
 from tiering.catalog.numbers import take_numbers
 from tiering.catalog.tables import blocks, chunks, codecs, packs, recipes, refs
-from tiering.catalog.transaction import Tx, batches, insert_many
+from tiering.catalog.transaction import Tx, batches, fetch_among, insert_many
 from tiering.catalog.values import PackState, RecipeRow, RecipeSpot
+
+_BY_NUMBER = f"SELECT {', '.join(column.name for column in recipes.columns)} FROM recipes WHERE recipe_no"  # noqa: S608  # our names
 
 
 def get(tx: Tx, recipe_no: int) -> RecipeRow | None:
@@ -20,11 +22,8 @@ def get(tx: Tx, recipe_no: int) -> RecipeRow | None:
 
 def by_numbers(tx: Tx, recipe_nos: Iterable[int]) -> dict[int, RecipeRow]:
     """Return recipe_no -> recipe for those that exist."""
-    found: dict[int, RecipeRow] = {}
-    for batch in batches(recipe_nos):
-        for row in tx.conn.execute(select(recipes).where(recipes.c.recipe_no.in_(batch))):
-            found[row.recipe_no] = RecipeRow(*row)
-    return found
+    rows = fetch_among(tx, _BY_NUMBER, recipe_nos)
+    return {row[0]: RecipeRow(*(*row[:-1], bool(row[-1]))) for row in rows}  # SQLite has no booleans of its own
 
 
 def by_ids(tx: Tx, recipe_ids: Iterable[str]) -> dict[str, RecipeRow]:
