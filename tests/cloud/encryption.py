@@ -21,6 +21,15 @@ class Keys:
     states: dict[str, str] = field(default_factory=dict)
     """Key -> denied, disabled, gone or missing."""
 
+    default: str = ""
+    """That the buckets encrypt with what does not say; "" for none."""
+
+    def of(self, request: Request) -> str:
+        """Return the key that new bytes are to be encrypted with; "" for none."""
+        if request.header("x-amz-server-side-encryption") != "aws:kms":
+            return self.default
+        return request.header("x-amz-server-side-encryption-aws-kms-key-id", AWS_KEY)
+
     def use(self, key: str, action: str) -> None:
         """Refuse where *key* ("": none) cannot be used for kms:*action*."""
         state = self.states.get(key, "")
@@ -30,10 +39,3 @@ class Keys:
             raise Refused("AccessDenied", f"{who}: kms:{action} on resource: {key} {why}")
         if state:
             raise Refused(_CODES[state])
-
-
-def key_of(request: Request) -> str:
-    """Return the key that new bytes are to be encrypted with; "" for none."""
-    if request.header("x-amz-server-side-encryption") != "aws:kms":
-        return ""
-    return request.header("x-amz-server-side-encryption-aws-kms-key-id", AWS_KEY)

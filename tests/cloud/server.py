@@ -17,7 +17,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from policies.prices import PriceBook
 from tests.cloud import answers, settings
 from tests.cloud.answers import Refused
-from tests.cloud.encryption import Keys, key_of
+from tests.cloud.encryption import Keys
 from tests.cloud.kinds import kind_of
 from tests.cloud.locks import LOCK_HEADERS, answer_lock, asked_for, bypasses
 from tests.cloud.meter import Bill
@@ -153,7 +153,7 @@ class Cloud:
         storage_class = request.header("x-amz-storage-class", "STANDARD")
         self.bill.request("put", storage_class)
         check_body(request, request.body)
-        self.keys.use(key_of(request), "GenerateDataKey")
+        self.keys.use(self.keys.of(request), "GenerateDataKey")
         answer = self._pass(request, environ)
         if answer.is_ok:
             self._store(request, answer, len(request.body), answer.headers.get("etag", ""))
@@ -163,7 +163,7 @@ class Cloud:
         self.bill.request("copy", request.header("x-amz-storage-class", "STANDARD"))
         self._check_versions(request)
         size = self._readable_source(request)
-        self.keys.use(key_of(request), "GenerateDataKey")
+        self.keys.use(self.keys.of(request), "GenerateDataKey")
         answer = self._pass(request, environ)
         if answer.is_ok:
             self._store(request, answer, size, answers.text_of(answer.body, "ETag"))
@@ -172,11 +172,11 @@ class Cloud:
     def _on_create(self, request: Request, environ: Environ) -> Answer:
         storage_class = request.header("x-amz-storage-class", "STANDARD")
         self.bill.request("put", part_class(storage_class))
-        self.keys.use(key_of(request), "GenerateDataKey")
+        self.keys.use(self.keys.of(request), "GenerateDataKey")
         answer = self._pass(request, environ)
         if answer.is_ok:
             now, place = self.clock.now_ns(), (request.bucket, request.key)
-            upload = Upload(place, storage_class, now, now, key_of(request))
+            upload = Upload(place, storage_class, now, now, self.keys.of(request))
             self.vault.uploads[answers.text_of(answer.body, "UploadId")] = upload
         return answer
 
@@ -351,7 +351,7 @@ class Cloud:
         now, settings = self.clock.now_ns(), self.vault.of(request.bucket)
         storage_class = upload.storage_class if upload else request.header("x-amz-storage-class", "STANDARD")
         stored = StoredObject(size, storage_class, now, now, etag=etag, created_ns=now, warm_ns=now)
-        stored.kms_key = upload.kms_key if upload else key_of(request)
+        stored.kms_key = upload.kms_key if upload else self.keys.of(request)
         if settings.is_versioned:
             stored.version_id = answer.headers["x-amz-version-id"]
         stored.lock = asked_for(request.headers)

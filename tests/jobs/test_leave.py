@@ -12,7 +12,8 @@ from tiering.catalog.values import FileState
 from tiering.errors import FrostlineError, RootMissing
 from tiering.hot import names
 from tiering.jobs.cycle import cycle
-from tiering.jobs.doctor import Weight, doctor
+from tiering.jobs.doctor import doctor
+from tiering.jobs.finding import Weight
 from tiering.jobs.leave import away, leave
 
 MARKER = os.fsdecode(names.ROOT_MARKER)

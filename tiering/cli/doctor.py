@@ -7,7 +7,8 @@ import typer
 
 from tiering.cli.session import session_of
 from tiering.errors import FrostlineError
-from tiering.jobs.doctor import Weight, doctor
+from tiering.jobs.doctor import doctor
+from tiering.jobs.finding import Weight
 
 EXAMPLES = (
     "frostline doctor",

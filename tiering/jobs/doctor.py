@@ -8,8 +8,6 @@ import json
 import os
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass
-from enum import StrEnum
 
 from policies.amounts import say_bytes, say_time
 from policies.values import NS_PER_DAY
@@ -21,6 +19,9 @@ from tiering.hot.marker import check_marker
 from tiering.hot.space import free_bytes
 from tiering.hot.walk import find_ours
 from tiering.jobs.context import Context, OpenRoot, OpenTier
+from tiering.jobs.doctor_bucket import bucket_findings
+from tiering.jobs.doctor_restores import restore_findings
+from tiering.jobs.finding import Finding, Weight
 from tiering.jobs.preflight import preflight
 from tiering.jobs.processes import is_dead
 from tiering.stores import ownership
@@ -30,27 +31,6 @@ from tiering.stores.probe import probe
 STALE_SCAN_NS = 7 * NS_PER_DAY
 STALE_SEGMENT_RECORDS = 100_000
 LEFT_SHOWN = 5
-
-
-class Weight(StrEnum):
-    """How much a finding matters."""
-
-    GOOD = "good"
-    """As it should be; listed so that one sees it was looked at."""
-    NOTE = "note"
-    """Works, and could be better."""
-    BAD = "bad"
-    """Something will not work, or does not."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at."""
-
-    weight: Weight
-    what: str
-    do: str = ""
-    """What mends it."""
 
 
 def doctor(ctx: Context, *, probes: bool = False) -> Iterator[Finding]:
@@ -64,6 +44,8 @@ def doctor(ctx: Context, *, probes: bool = False) -> Iterator[Finding]:
         if tier.store.url not in asked:
             asked.add(tier.store.url)
             yield from _store(ctx, tier, probes=probes)
+            yield from bucket_findings(ctx, tier)
+    yield from restore_findings(ctx)
     yield from _work(ctx)
 
 
@@ -169,7 +151,7 @@ def _leftovers(ctx: Context, root: OpenRoot) -> Iterator[Finding]:
 def _store(ctx: Context, tier: OpenTier, *, probes: bool) -> Iterator[Finding]:
     try:
         ownership.check(tier.store, ctx.catalog_id, ctx.epoch)
-        uploads = sum(1 for _ in tier.store.list_uploads())
+        uploads = 0 if tier.store.url.startswith("s3:") else sum(1 for _ in tier.store.list_uploads())
         seen = _probed(ctx, tier) if probes else tier.capabilities
     except FrostlineError as error:
         yield Finding(Weight.BAD, f"tier {tier.name}: {error.what}", error.hint)
