@@ -13,7 +13,7 @@ import pytest
 from tests.cloud.intake import DELETING, body, context, keys, states, stored_bytes, take_in
 from tests.cloud.lake import MIB, Killed, Lake
 from tests.jobs.rebuilding import lose_catalog, rebuilt
-from tiering.catalog import files, segments
+from tiering.catalog import files, objects, segments
 from tiering.catalog.values import FileState
 from tiering.hot.paths import split
 from tiering.jobs.audit import audit
@@ -133,6 +133,8 @@ def test_p3_the_store_alone_gives_back_every_object_whose_original_is_gone(lake:
         assert take_in(lake).exit_code == 0
         assert keys(lake) == set()
         assert audit(context(lake)).discrepancies == ()
+        with lake.lab.catalog.read() as tx:
+            assert objects.by_class(tx, 1) == {"FROSTLINE": (2, sum(map(len, written.values())))}
         assert return_objects(context(lake), "lake", []).objects_returned == 2
         got = lake.client.get_object(Bucket="lake", Key="long")
         assert (got["Body"].read(), got["Metadata"], got["ContentType"]) == (written["long"], {"k": "v"}, "x/y")

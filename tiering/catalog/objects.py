@@ -210,6 +210,20 @@ def note_stored(tx: Tx, bucket_id: int, rows: Iterable[tuple[bytes, int]]) -> No
         tx.conn.execute(update(objects).where(objects.c.bucket_id == bucket_id, objects.c.key == key).values(values))
 
 
+def insert_stored(tx: Tx, bucket_id: int, rows: Iterable[tuple[bytes, int, bytes, int]]) -> None:
+    """Insert (key, size, packed etag, class number it was in) of objects that stand in packs alone: after a rebuild."""
+    now_s = tx.now_ns // NS_PER_S
+    values = [
+        {
+            "bucket_id": bucket_id, "key": key, "size": size, "class_no": CLASS_NO[STORED], "etag": etag,
+            "modified_s": now_s, "since_s": now_s, "access_s": None, "was_no": was_no, "flags": 0, "seen": 0,
+        }
+        for key, size, etag, was_no in rows
+    ]  # fmt: skip
+    if values:
+        tx.conn.execute(insert(objects), values)
+
+
 def note_returned(
     tx: Tx, bucket_id: int, key: bytes, *, size: int, etag: bytes, class_no: int, modified_s: int
 ) -> None:

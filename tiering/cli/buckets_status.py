@@ -9,6 +9,11 @@ from tiering.cli.session import session_of
 from tiering.clock import NS_PER_S
 from tiering.jobs.object_status import BucketStatus, bucket_status
 
+_WHERE = {
+    "dual": "their originals stand",
+    "offline": "their originals were deleted",
+    "missing": "their owner deleted them; kept for a while",
+}
 EXAMPLES = ("frostline buckets status", "frostline --json buckets status | jq '.[].usd'")
 
 
@@ -25,8 +30,10 @@ def run(ctx: typer.Context) -> int:
             ("class", "objects", "bytes"),
             [(name, f"{count:,}", say_bytes(size)) for name, (count, size) in status.classes.items()],
         )
+        for state, (count, size) in status.stored.items():
+            session.out.text(f"stored in packs: {count:,} objects, {say_bytes(size)}, {_WHERE[state]}")
         session.out.text(
-            f"spent {say_usd(status.spent_nano)} on requests and changes; moved objects cost "
+            f"spent {say_usd(status.spent_nano)} on requests, reading and changes; moved objects cost "
             f"{say_usd(status.storage_nano)} instead of {say_usd(status.baseline_nano)} so far"
         )
         if status.under_way:
@@ -45,6 +52,7 @@ def _document(status: BucketStatus) -> dict[str, object]:
             "saved": (status.baseline_nano - status.storage_nano - status.spent_nano) / NANO,
         },
         "under_way": status.under_way,
+        "stored": {state: {"objects": count, "bytes": size} for state, (count, size) in status.stored.items()},
     }  # fmt: skip
 
 

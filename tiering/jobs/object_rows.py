@@ -9,17 +9,18 @@ import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from tiering.catalog import bucket_roots, commit, files, objects
-from tiering.catalog.objects import CLASS_NO, STORED, ObjectFacts
+from tiering.catalog import bucket_roots, commit, files, objects, recipes
+from tiering.catalog.objects import CLASS_NO, STORED, ObjectFacts, packed_etag
 from tiering.catalog.values import FileRow, FileState, NewFile, PlacedFile, ScannedFile
 from tiering.clock import NS_PER_DAY
-from tiering.errors import ObjectMissing
+from tiering.errors import FrostlineError, ObjectMissing
 from tiering.hot.identity import Identity
 from tiering.hot.paths import split
 from tiering.jobs.bucket_care import Care
 from tiering.jobs.context import Context, OpenRoot
+from tiering.jobs.fetch import read_recipes
 from tiering.jobs.object_identity import identity_of, identity_of_facts, is_same
-from tiering.jobs.object_words import MODE
+from tiering.jobs.object_words import MODE, original_of
 
 ROWS = 2000
 MASS_AT_LEAST = 5
@@ -81,6 +82,7 @@ def sync_rows(ctx: Context, care: Care, shelter: Shelter, *, confirm_missing: bo
     for page in _object_pages(ctx, care):
         _follow_page(ctx, care, shelter, page, report)
     _find_missing(ctx, care, shelter, report, confirm_missing=confirm_missing)
+    _remember_stored(ctx, care, shelter)
     return report
 
 
@@ -177,6 +179,31 @@ def _find_missing(ctx: Context, care: Care, shelter: Shelter, report: SyncReport
         if never_stored:
             commit.delete_files(tx, never_stored, op_id=f"objects:{secrets.token_hex(8)}", reason="never stored, gone")
     report.missing += len(gone)
+
+
+def _remember_stored(ctx: Context, care: Care, shelter: Shelter) -> None:
+    """Make the bucket's rows of objects that stand in packs alone, where a rebuild has lost them: what they would cost
+    in the class that their recipes name is saved from now on.
+    """
+    for page in _row_pages(ctx, shelter, [FileState.OFFLINE]):
+        keys = {shelter.key(row): row for row in page}
+        with ctx.catalog.read() as tx:
+            known = objects.at_keys(tx, care.row.bucket_id, keys)
+            lost = {row.recipe_no or 0: (key, row) for key, row in keys.items() if key not in known}
+            stored = recipes.by_numbers(tx, lost)
+        if not lost:
+            continue
+        read = read_recipes(ctx, list(stored.values()))
+        found = []
+        for number, (key, row) in lost.items():
+            recipe = read.get(number)
+            if recipe is None or isinstance(recipe, FrostlineError):
+                continue  # audit and scrub say so
+            original = original_of(recipe)
+            class_no = CLASS_NO.get(original.storage_class, CLASS_NO["STANDARD"])
+            found.append((key, row.size, packed_etag(original.etag), class_no))
+        with ctx.catalog.write() as tx:
+            objects.insert_stored(tx, care.row.bucket_id, found)
 
 
 def _row_pages(ctx: Context, shelter: Shelter, states: Sequence[FileState]) -> Iterator[list[FileRow]]:

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from tiering.catalog import accounts, ledger, object_moves, objects
+from tiering.catalog import accounts, bucket_roots, files, ledger, object_moves, objects
+from tiering.catalog.values import FileState
 from tiering.jobs.bucket_choice import bucket_config
 from tiering.jobs.context import Context
 
@@ -31,6 +32,8 @@ class BucketStatus:
     baseline_nano: int = 0
     """The same, had they stayed."""
     under_way: int = 0
+    stored: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Of mode ingest: dual (the original stands too), offline (it was deleted), missing -> (objects, bytes)."""
 
 
 def bucket_status(ctx: Context, name: str) -> BucketStatus:
@@ -41,6 +44,8 @@ def bucket_status(ctx: Context, name: str) -> BucketStatus:
         row = objects.find(tx, name)
         if row is None:
             return BucketStatus(name, config.url, config.mode)
+        root = bucket_roots.find(tx, config.url)
+        stored = {} if root is None else files.totals(tx, root_id=root.root_id)
         return BucketStatus(
             name=name,
             url=config.url,
@@ -51,4 +56,9 @@ def bucket_status(ctx: Context, name: str) -> BucketStatus:
             storage_nano=ledger.balance(tx, accounts.COST_STORAGE, account),
             baseline_nano=ledger.balance(tx, accounts.BASELINE_STORAGE, account),
             under_way=len(object_moves.under_way(tx, row.bucket_id)),
+            stored={
+                str(state): (total.files, total.size_bytes)
+                for state, total in stored.items()
+                if state in {FileState.DUAL, FileState.OFFLINE, FileState.MISSING}
+            },
         )
