@@ -77,6 +77,15 @@ def count_stored(tx: Tx, root_id: int, tier: str, *, under: bytes = b"") -> int:
     return int(fetch_raw(tx, text, values)[0][0])
 
 
+def count_unstored(tx: Tx, root_id: int, *, under: bytes = b"") -> int:
+    """Return how many names of a root have no stored copy, missing ones aside; only below the folder *under*."""
+    text = "SELECT count(*) FROM files WHERE root_id = ? AND recipe_no IS NULL AND state <> 'missing'"
+    values: list[object] = [root_id]
+    if under:
+        text, values = f"{text} AND {_BELOW}", [*values, *_bounds(under)]
+    return int(fetch_raw(tx, text, values)[0][0])
+
+
 def stored_among(tx: Tx, root_id: int, *, under: bytes, limit: int, larger: int) -> list[FileRow]:
     """Return those of the first *limit* rows below the folder *under* ("" or "a/b/"), in (dir, name) order, that have a
     stored copy and more than *larger* bytes.

@@ -117,9 +117,7 @@ def versions_below(tx: Tx, place: Place, at_ns: int | None) -> Iterator[StoredVe
 def count_unstored(tx: Tx, place: Place) -> int:
     """Return how many files below the folder have no stored copy: they are on the disk only."""
     folder = place.path + b"/" if place.path else b""
-    return sum(
-        1 for row in files.every(tx, place.root.root_id, under=folder) if row.recipe_no is None and _is_there(row)
-    )
+    return files.count_unstored(tx, place.root.root_id, under=folder)
 
 
 def _is_there(row: FileRow) -> bool:
