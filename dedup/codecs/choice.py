@@ -26,6 +26,8 @@ _SMALL = 8 << 10
 _PIECE = 512
 # A difference this close to what the tensor costs alone is no difference at all: sorting alone may do better.
 _CLOSE = 0.93
+# What is compressed already repeats its headers at most: zstd takes 1 to 3 % of small pictures, 0.1 % of photographs.
+_MEDIA_WORTH = 0.995
 _NAMES = {
     Form.PLAIN: "planes",
     Form.ROTATED: "rotated planes",
@@ -40,6 +42,8 @@ def solo(raw: bytes, *, kind: str, element: str, level: int) -> Coded:
         coded = _framed(raw, level, kind)
     elif kind == "tensor" and element in ELEMENTS:
         coded = _tensor(raw, element, level)
+    elif kind == "media":
+        coded = _media(raw, level)
     else:
         coded = _unknown(raw, level)
     return (
@@ -81,6 +85,13 @@ def against(raw: bytes, base: Buffer, *, elements: tuple[str, str], level: int, 
 
 def _framed(raw: bytes, level: int, kind: str) -> Coded:
     return Coded(f"zstd:{level}", frames.compress(raw, level), f"{kind} together")
+
+
+def _media(raw: bytes, level: int) -> Coded:
+    sample = spread(np.frombuffer(raw, np.uint8), len(raw) // 16, pieces=4)
+    if len(frames.compress(sample.data, level)) > _MEDIA_WORTH * len(sample):
+        return Coded(RAW, raw, "compressed already")
+    return Coded(f"zstd:{level}", frames.compress(raw, level), "compressed already, zstd over headers and repeats")
 
 
 def _tensor(raw: bytes, element: str, level: int) -> Coded:
