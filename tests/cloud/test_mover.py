@@ -1,12 +1,15 @@
 """Files and packs on their way to a colder tier: nothing warmer loses anything, and nothing is billed twice."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from tests.cloud.installation import Site
 from tests.cloud.test_ledger_equals_bill import send_away
-from tests.jobs.lab import Lab
+from tests.jobs.lab import Lab, open_lab
 from tests.jobs.outbound import Killed, StopAt, items, learn, rows, states, stored_bytes
 from tests.jobs.rebuilding import lose_catalog, rebuilt
 from tests.whole.tree import noise
@@ -17,8 +20,10 @@ from tiering.jobs import mover, segments
 from tiering.jobs.advance import advance
 from tiering.jobs.apply import carry_out
 from tiering.jobs.audit import audit
+from tiering.jobs.charges import charge
+from tiering.jobs.gc import collect
 from tiering.jobs.migrate import migrate
-from tiering.jobs.pack_plans import ranks_of
+from tiering.jobs.pack_plans import homes, ranks_of
 from tiering.jobs.recall import recall
 from tiering.jobs.reconcile import reconcile
 
@@ -164,3 +169,67 @@ def test_p3_the_bucket_knows_what_moved(site: Site) -> None:
             advance(again.context)
             for path, data in content.items():
                 assert (lab.root / path.decode()).read_bytes() == data
+
+
+@contextmanager
+def far_apart(site: Site, **archive: str) -> Iterator[Lab]:
+    """An installation whose archive stands elsewhere: another bucket, region or server, or a directory."""
+    here = {"store": "s3://vault", "endpoint_url": site.server.endpoint, "path_style": True}
+    with open_lab(site.base, clock=site.clock, tiers={"standard": here, "archive": archive}) as lab:
+        yield lab
+
+
+def test_into_another_store_packs_are_read_proven_and_written_anew(site: Site) -> None:
+    site.server.bucket("elsewhere")
+    place = {"store": "s3://elsewhere", "endpoint_url": site.server.endpoint, "storage_class": "DEEP_ARCHIVE"}
+    with far_apart(site, **place, path_style="true") as lab:
+        content = send_away(lab, "standard", [b"a", b"b"])
+        report = mover.move(lab.context, list(rows(lab).values()), "archive", reason="test")
+        assert (report.files, report.packs_moved, report.rewritten.packs_rewritten) == (2, 0, 1)
+        assert {(row.tier, row.storage_class) for row in live(lab)} == {("archive", "DEEP_ARCHIVE")}
+        for _ in range(2):
+            collect(lab.context)
+            site.run(1)
+        assert {bucket for bucket, key in site.app.objects if key.startswith("packs/")} == {"elsewhere"}
+        books_agree(lab)
+        recall(lab.context, items(lab, "archive"), reason="needed")
+        site.run(12)
+        advance(lab.context)
+        for path, data in content.items():
+            assert (lab.root / path.decode()).read_bytes() == data
+    client = site.server.client()
+    for bucket, key in list(site.app.objects):
+        client.delete_object(Bucket=bucket, Key=key)
+    client.delete_bucket(Bucket="elsewhere")
+
+
+def test_into_a_directory_where_that_saves_more_than_the_egress_of_a_year(site: Site, tmp_path: Path) -> None:
+    with far_apart(site, store=f"file://{tmp_path}/cellar", usd_per_gib_month="0.001") as lab:
+        content = send_away(lab, "standard", [b"a"])
+        assert homes(lab.context)["standard"].region != homes(lab.context)["archive"].region
+        expected = mover.quote_move(lab.context, [rows(lab)[b"a"].file_id], "archive")
+        assert expected.egress_nano > 0
+        report = mover.move(lab.context, list(rows(lab).values()), "archive", reason="test")
+        assert report.rewritten.packs_rewritten == 1
+        assert {row.tier for row in live(lab)} == {"archive"}
+        assert stored_bytes(lab, b"a") == content[b"a"]
+        books_agree(lab)
+
+
+def test_a_quote_is_what_is_billed_then(site: Site) -> None:
+    """Of a class change within a minimum stay: requests, transition, retrieval, the rest of the stay."""
+    with site.lab({"standard": "STANDARD_IA", "archive": "DEEP_ARCHIVE"}) as lab:
+        send_away(lab, "standard", [b"a", b"b", b"c"])
+        site.run(29 * 24)
+        charge(lab.context, reason="before")
+        expected = mover.quote_move(lab.context, [row.file_id for row in rows(lab).values()], "archive")
+        assert (expected.packs, expected.requests) == (1, 3)
+        assert expected.early_delete_nano > 0
+        before = site.billed()
+        report = mover.move(lab.context, list(rows(lab).values()), "archive", reason="test")
+        assert report.quote == expected
+        billed = site.billed()
+        billed.subtract(before)
+        assert billed["requests"] == expected.request_nano + expected.transition_nano
+        assert abs(billed["retrieval"] - expected.retrieval_nano) <= 1
+        assert abs(billed["early_delete"] - expected.early_delete_nano) <= 1

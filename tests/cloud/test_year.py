@@ -32,7 +32,6 @@ def test_the_small_case_costs_what_the_best_placement_costs(site: Site) -> None:
     """Four checkpoints, nine months; the second stays warm: within 5 % of every partition and every way tried."""
     with site.lab(CLASSES, chunking={"pack_bytes": "16MiB"}) as lab:
         year = Year(site, lab, words=1_500_000)
-        site.app.watch = year.watch
         for month in range(9):
             if month < 4:
                 year.save(month)
@@ -54,7 +53,6 @@ def test_twelve_checkpoints_for_a_year(site: Site) -> None:
     """
     with site.lab(CLASSES, chunking={"pack_bytes": "4MiB"}) as lab:
         year = Year(site, lab, words=600_000)
-        site.app.watch = year.watch
         for month in range(14):
             if month < 12:
                 year.save(month)

@@ -3,6 +3,7 @@ asked of the packs is counted, and what stood where is written down month by mon
 """
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -58,9 +59,17 @@ class Year:
     history: list[dict[int, tuple[int, int]]] = field(default_factory=list)
     """By month: chunk -> (how cold it may stand, bytes), once everything of the month is done."""
     moved: list[MoveReport] = field(default_factory=list)
+    also: Callable[[Request, Answer], None] | None = None
+
+    def __post_init__(self) -> None:
+        """Watch the cloud, beside whoever does."""
+        self.also = self.site.app.watch
+        self.site.app.watch = self.watch
 
     def watch(self, request: Request, answer: Answer) -> None:
         """Count what is asked about packs."""
+        if self.also is not None:
+            self.also(request, answer)
         if not request.key.startswith("packs/"):
             return
         kind = kind_of(request)

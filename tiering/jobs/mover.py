@@ -29,6 +29,7 @@ from tiering.jobs.charges import charge
 from tiering.jobs.context import Context, OpenTier
 from tiering.jobs.early_delete import charge_early_stay
 from tiering.jobs.pack_plans import PackPlan, content_of, homes, plans, ranks_of, standing
+from tiering.jobs.pack_ranges import tidy
 from tiering.jobs.repack import RepackReport, rewrite_all
 from tiering.jobs.restore_cost import take_back_copy
 from tiering.stores.archive import ARCHIVE_CLASSES
@@ -105,6 +106,8 @@ def tend_packs(
             for _ in range(PASSES):
                 if not _pass(ctx, report, ways, among):
                     break
+            if among is None and REWRITE in ways and not ctx.stop.is_set():
+                tidy(ctx)
         finally:
             charge(ctx, reason="mover")
     return report

@@ -6,7 +6,7 @@ them, not here; files of an earlier boot are not trusted.
 """
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,31 +41,32 @@ class Ranges:
 
     ctx: Context
     _held: dict[int, list[tuple[Span, Path]]] = field(default_factory=dict)
-    """pack_no -> what is there of it, ascending."""
+    """pack_no -> what is there of it."""
 
     def fetch(self, pack: PackRow, places: Iterable[BlockPlace]) -> int:
         """Bring what holds *places* of *pack* to the spool; return the requests that took. Raises what the store
         raises, NoSpace.
         """
         asked = 0
-        for span in ranges_of(places):
+        held = self._held.setdefault(pack.pack_no, self._left(pack.pack_no))
+        for span in ranges_of(place for place in places if self._file(place) is None):
+            data = self.ctx.tier(pack.tier).store.get(pack.key, span)
+            asked += 1
             path = self._path(pack.pack_no, span)
-            if not (path.exists() and path.stat().st_size == span.length):
-                data = self.ctx.tier(pack.tier).store.get(pack.key, span)
-                asked += 1
-                _write(path, data)
-                self.ctx.step("repack.read")
-            self._held.setdefault(pack.pack_no, []).append((span, path))
+            _write(path, data)
+            held.append((span, path))
+            self.ctx.step("repack.read")
         return asked
 
     def payload(self, place: BlockPlace) -> bytes | None:
         """Return the coded bytes of a block, None where they are not on the spool."""
-        for span, path in self._held.get(place.pack_no, ()):
-            if span.start <= place.offset and place.offset + place.stored_len <= span.end:
-                with open(path, "rb") as file:
-                    file.seek(place.offset - span.start)
-                    return file.read(place.stored_len)
-        return None
+        found = self._file(place)
+        if found is None:
+            return None
+        span, path = found
+        with open(path, "rb") as file:
+            file.seek(place.offset - span.start)
+            return file.read(place.stored_len)
 
     def drop(self, pack_nos: Iterable[int]) -> None:
         """Give up what is there of these packs."""
@@ -73,28 +74,29 @@ class Ranges:
             for _, path in self._held.pop(number, ()):
                 path.unlink(missing_ok=True)
 
+    def _file(self, place: BlockPlace) -> tuple[Span, Path] | None:
+        for span, path in self._held.get(place.pack_no, ()):
+            if span.start <= place.offset and place.offset + place.stored_len <= span.end:
+                return span, path
+        return None
+
+    def _left(self, pack_no: int) -> list[tuple[Span, Path]]:
+        """Return what a dead process left of a pack."""
+        found = []
+        for path in sorted(spool_folder(self.ctx).glob(f"{_PREFIX}{_boot(self.ctx)}-{pack_no}-*")):
+            start, _, end = path.name.split("-", 3)[3].partition("-")
+            if start.isdigit() and end.isdigit() and path.stat().st_size == int(end) - int(start):
+                found.append((Span(int(start), int(end) - int(start)), path))
+        return found
+
     def _path(self, pack_no: int, span: Span) -> Path:
         return spool_folder(self.ctx) / f"{_PREFIX}{_boot(self.ctx)}-{pack_no}-{span.start}-{span.end}"
 
 
-def tidy(ctx: Context, wanted: Sequence[int]) -> None:
-    """Delete what a dead process left of packs that are not *wanted*, and everything of an earlier boot."""
-    mine = f"{_PREFIX}{_boot(ctx)}-"
-    for path in _left(ctx):
-        of_pack = path.name.removeprefix(mine).partition("-")[0]
-        if not (path.name.startswith(mine) and of_pack.isdigit() and int(of_pack) in wanted):
-            path.unlink(missing_ok=True)
-
-
-def left_behind(ctx: Context) -> set[int]:
-    """Return the numbers of the packs of which something is on the spool."""
-    mine = f"{_PREFIX}{_boot(ctx)}-"
-    names = [path.name.removeprefix(mine).partition("-")[0] for path in _left(ctx) if path.name.startswith(mine)]
-    return {int(name) for name in names if name.isdigit()}
-
-
-def _left(ctx: Context) -> Iterator[Path]:
-    yield from spool_folder(ctx).glob(f"{_PREFIX}*")
+def tidy(ctx: Context) -> None:
+    """Delete what dead processes left: nothing is wanted of it once all packs were looked at."""
+    for path in spool_folder(ctx).glob(f"{_PREFIX}*"):
+        path.unlink(missing_ok=True)
 
 
 def _boot(ctx: Context) -> str:

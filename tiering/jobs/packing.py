@@ -10,7 +10,7 @@ import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -23,6 +23,7 @@ from tiering.catalog import packs
 from tiering.catalog.values import PendingPack
 from tiering.errors import FrostlineError, NoSpace, ObjectExists
 from tiering.jobs.context import Context, OpenTier
+from tiering.jobs.upload_choice import class_of_new_packs
 from tiering.stores.checksum import Checksum
 from tiering.stores.nameless import open_nameless
 from tiering.stores.verified import put_verified
@@ -117,6 +118,7 @@ class Packer:
         """Prepare to store blocks in *tier*; nothing is written before the first one."""
         self._ctx = ctx
         self._tier = tier
+        self._storage_class = class_of_new_packs(ctx, tier)
         self._folder = spool_folder(ctx)
         self._lock = threading.Lock()
         self._slots = threading.Semaphore(SPOOLED_PACKS)
@@ -206,7 +208,8 @@ class Packer:
         try:
             if self._failure is not None:
                 return None
-            uploaded = upload_pack(self._ctx, self._tier, spool, summary, kind="data", journal=self.journal)
+            tier = replace(self._tier, storage_class=self._storage_class)
+            uploaded = upload_pack(self._ctx, tier, spool, summary, kind="data", journal=self.journal)
             self._ctx.step("migrate.uploaded")
             return uploaded
         except BaseException as error:  # noqa: BLE001  # kept, and raised in the thread that waits

@@ -23,6 +23,7 @@ from dedup.many import Member, ingest_many
 from dedup.references import FileReferences, Shelf
 from dedup.values import Extent, Region, Span
 from policies.globs import matches
+from policies.units import unit_of
 from tiering.errors import IntegrityError, SourceChanged, SourceError, SourceRefused
 from tiering.hot.identity import Identity
 from tiering.hot.lease import OneLease
@@ -31,8 +32,17 @@ from tiering.hot.small_files import Folder, SmallFile
 from tiering.hot.source import Source, open_source
 from tiering.jobs.context import Context
 from tiering.jobs.crew import Crew
-from tiering.jobs.outgoing import SMALL_BYTES, BatchOutcome, Outgoing, Stopped, Wanted, display_path, links_refusal
-from tiering.jobs.packing import Packer
+from tiering.jobs.outgoing import (
+    SMALL_BYTES,
+    BatchOutcome,
+    Outgoing,
+    Stopped,
+    Wanted,
+    display_path,
+    is_model,
+    links_refusal,
+)
+from tiering.jobs.packing import UNIT_SHARE, Packer
 from tiering.jobs.references import SourceBytes, hot_file
 
 # A stop lets files up to this size finish (a second or two) and gives longer ones up.
@@ -82,7 +92,20 @@ class Reader:
                 hint="suspect this machine's memory or its zstandard library",
             ) from error
         if done is not None:
-            self.packer.add(done.coded, len(block.raw), block.chunks, done.base)
+            unit = self._unit(block.origin)
+            self.packer.add(done.coded, len(block.raw), block.chunks, done.base, unit=unit)
+
+    def _unit(self, origin: object) -> bytes:
+        """Return what a block of a model should share packs with: its checkpoint, or a long one by itself; else b"".
+
+        Models are read one after another, so that few units are in work at a time.
+        """
+        if not isinstance(origin, _Shown) or not is_model(origin.wanted):
+            return b""
+        row = origin.wanted.row
+        unit = unit_of(row.dir, row.name)
+        is_long = row.size >= UNIT_SHARE * self.ctx.config.chunking.pack_bytes
+        return unit if is_long or unit != row.path else b""
 
     def _is_over(self) -> bool:
         return self.ctx.stop.is_set() or self.ctx.clock.monotonic_s() >= self.until_s
@@ -191,7 +214,7 @@ class Reader:
             regions = self._given(wanted) or segment(SourceBytes(source), name=row.name) or ()
             references = self._references(wanted, regions)
             chunkers = partial(chunker_of, size_bytes=source.size)
-            cutting = Cutting(chunkers, self.fingerprint, source.path, regions)
+            cutting = Cutting(chunkers, self.fingerprint, _Shown(self.ctx, wanted), regions)
             take = partial(gatherer.take, references=references, again=wanted.is_again)
             try:
                 result = ingest(_Counted(source, self.ctx), cutting, take=take, before_read=before_read)
@@ -200,6 +223,8 @@ class Reader:
             meta = source.meta()  # checks once more: all that was read is one state of the file
             if references is not None:
                 self.shelf.put(references.model)
+            if self._unit(cutting.origin):
+                gatherer.flush()  # its last block is not to be shared with the next one's first
             source.drop_cache()
             name = chunker_for(source.size)
             return Outgoing(wanted, source.identity, result.parts, result.digest, meta, name, source.has_lease)

@@ -8,7 +8,9 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dedup.formats.series import step_of
 from dedup.references import in_order
+from policies.units import unit_of
 from tiering.errors import SourceError
 from tiering.hot import paths
 from tiering.hot.identity import Identity
@@ -73,10 +75,21 @@ def hot_file(ctx: Context, wanted: Wanted) -> HotFile:
     return HotFile(ctx.root(row.root_id).path, row.dir, row.name, wanted.identity)
 
 
+def _unit(wanted: Wanted) -> bytes:
+    row = wanted.row
+    return row.path if step_of(row.path) is None else unit_of(row.dir, row.name)
+
+
 def models_first(wanted: Sequence[Wanted]) -> list[Wanted]:
-    """Return *wanted* with its models in front, each after those that it may be coded against."""
+    """Return *wanted* with its models in front, each after those that it may be coded against; of a series a checkpoint
+    at a time, whatever it has of files, so that each gets packs of its own.
+    """
     models = {item.row.path: item for item in wanted if is_model(item)}
     if len(models) < 2:
         return list(wanted)
     ordered = [models[path] for path in in_order((path, item.row.mtime_ns) for path, item in models.items())]
+    place: dict[bytes, int] = {}
+    for item in ordered:
+        place.setdefault(_unit(item), len(place))
+    ordered.sort(key=lambda item: place[_unit(item)])  # newest steps come first in every series: this keeps it so
     return [*ordered, *(item for item in wanted if not is_model(item))]

@@ -18,7 +18,7 @@ from tiering.config.policy import price_book
 from tiering.jobs.charges import charge
 from tiering.jobs.context import Context
 from tiering.jobs.pack_plans import PackPlan, content_of, homes, plans, ranks_of
-from tiering.jobs.pack_ranges import left_behind, tidy
+from tiering.jobs.pack_ranges import tidy
 from tiering.jobs.rewriting import Source, rewrite
 
 LEASE_S = 6 * 3600
@@ -57,6 +57,8 @@ def repack(ctx: Context) -> RepackReport:
                 found = list(plans(ctx, tier))
                 report.packs_kept += sum(plan.could_be_better for plan in found)
                 rewrite_all(ctx, [plan for plan in found if plan.decision.way == REWRITE], report)
+            if not ctx.stop.is_set():
+                tidy(ctx)
         finally:
             charge(ctx, reason="repack")
     return report
@@ -65,9 +67,6 @@ def repack(ctx: Context) -> RepackReport:
 def rewrite_all(ctx: Context, chosen: Iterable[PackPlan], report: RepackReport) -> None:
     """Rewrite the packs of one tier for which that was decided, a unit's together. The caller holds the lease."""
     able = [plan for plan in chosen if plan.is_readable]
-    left = left_behind(ctx)
-    if left:
-        tidy(ctx, [plan.heat.pack.pack_no for plan in able])
     for group in _groups(ctx, able):
         if ctx.stop.is_set():
             return
