@@ -103,6 +103,7 @@ class BatchRun:
         place = {item.row.file_id: number for number, item in enumerate(self._claimed)}
         self.outcome.left += [item for group in left for item in group]
         self.outcome.left.sort(key=lambda item: place[item.row.file_id])
+        self._give_up(self.outcome.left)
         self._outgoing = sorted(reader.outgoing, key=lambda item: place[item.wanted.row.file_id])
 
     def settle(self) -> None:
@@ -153,6 +154,14 @@ class BatchRun:
         for op_id, item in named.items():
             if op_id not in won:
                 self.outcome.skipped.append((item, "is being worked on by another process", Skip.BUSY))
+
+    def _give_up(self, left: Sequence[Wanted]) -> None:
+        """End the claims of what was not begun: the next batch claims it while this one is being committed."""
+        if left:
+            with self.ctx.catalog.write() as tx:
+                journal.finish(tx, [item.op_id for item in left])
+            gone = {item.op_id for item in left}
+            self._claimed = [item for item in self._claimed if item.op_id not in gone]
 
     def extend(self) -> None:
         """Keep the claims for another while."""
