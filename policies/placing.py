@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from policies.amounts import NANO
-from policies.costs import CostTable, cost_table
+from policies.costs import CostTable, Matrix, cost_table
 from policies.judging import Wish
 from policies.kinds import Kind, kind_of
 from policies.offers import MONTH_DAYS, Offer, Terms, make_offers
@@ -66,7 +66,9 @@ def place(files: Sequence[FileFacts], choice: Choice, site: Site, now_ns: int) -
     scene = _scene(files, trace, table, now_ns)
     ids = np.arange(len(files))
     targets = strategy.review(scene, ids).targets
-    return [_said(choice, table, scene, number, int(target)) for number, target in enumerate(targets)]
+    moves = table.move(ids, np.zeros(len(files), bool))
+    sums = _Sums(choice.name, table, scene, table.fetch(ids), moves, scene.rate(ids) * MONTH_DAYS)
+    return [_said(sums, number, int(target)) for number, target in enumerate(targets)]
 
 
 def tier_offers(site: Site) -> tuple[Offer, ...]:
@@ -181,19 +183,30 @@ def _scene(files: Sequence[FileFacts], trace: Trace, table: CostTable, now_ns: i
     )  # fmt: skip
 
 
-def _said(choice: Choice, table: CostTable, scene: Scene, number: int, target: int) -> Wish:
+@dataclass(frozen=True, slots=True)
+class _Sums:
+    """What is said of files, of all at once."""
+
+    strategy: str
+    table: CostTable
+    scene: Scene
+    fetch: Matrix
+    """[file, tier] dollars of one read."""
+    move: Matrix
+    """[file, from, to] dollars of going there."""
+    reads_month: Floats
+
+
+def _said(sums: _Sums, number: int, target: int) -> Wish:
     """Return the wish in dollars: what holding and one read cost on each tier, and where even is broken."""
-    ids = np.array([number])
-    here = int(scene.classes[number])
-    fetch = table.fetch(ids)[0]
-    move = table.move(ids, np.array([False]))[0, here]
+    table, here = sums.table, int(sums.scene.classes[number])
+    hold, fetch, move = table.hold[number].tolist(), sums.fetch[number].tolist(), sums.move[number, here].tolist()
     tiers = ", ".join(
-        f"{offer.name} ${table.hold[number, k] * MONTH_DAYS:.6g} a month, ${float(move[k]):.3g} to get there, "
-        f"${float(fetch[k]):.3g} a read"
+        f"{offer.name} ${hold[k] * MONTH_DAYS:.6g} a month, ${move[k]:.3g} to get there, ${fetch[k]:.3g} a read"
         for k, offer in enumerate(table.offers)
     )
-    rate = float(scene.rate(ids)[0]) * MONTH_DAYS
-    said = f"{choice.name}: {int(scene.events[number])} days of use known, {rate:.3g} a month by now; {tiers}"
+    rate = float(sums.reads_month[number])
+    said = f"{sums.strategy}: {int(sums.scene.events[number])} days of use known, {rate:.3g} a month by now; {tiers}"
     if target != here:
         days = table.break_even_days(number, here, target)
         said += f"; {table.offers[here].name} to {table.offers[target].name} and back is repaid in {days:.3g} idle days"

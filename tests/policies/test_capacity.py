@@ -1,6 +1,7 @@
 """Hot capacity: the least valuable leave, the choice is near the best there is, the margin has a price."""
 
 import itertools
+import random
 
 import pytest
 from hypothesis import given
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from policies.amounts import GIB
 from policies.capacity import Item, cut
+from tests.policies.exact import least_loss
 
 ITEMS = st.lists(st.builds(Item, st.integers(1, 1000), st.integers(0, 1000)), max_size=12)
 
@@ -50,6 +52,19 @@ def test_with_hundreds_of_items_the_cut_is_within_one_percent_of_the_best(seed: 
     need = sum(item.size_bytes for item in items) // 5
 
     assert cut(items, need).lost_nano <= 1.01 * exact_large(items, need)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_cut_of_files_of_real_sizes_is_within_one_percent_of_an_exact_solvers(seed: int) -> None:
+    rng = random.Random(seed)
+    sizes = [int(2 ** rng.uniform(12, 33)) for _ in range(60)]
+    items = [Item(size, int(size * rng.lognormvariate(0, 2) / 1000) + rng.randrange(50)) for size in sizes]
+    need = sum(sizes) // 5
+    best = least_loss([(item.size_bytes, item.value_nano) for item in items], need)
+
+    found = cut(items, need)
+    assert found.freed_bytes >= need
+    assert best <= found.lost_nano <= 1.01 * best
 
 
 def test_the_shadow_price_is_what_the_marginal_gib_is_worth() -> None:

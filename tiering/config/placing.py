@@ -3,6 +3,7 @@
 from pydantic import Field, field_validator
 
 from policies.budget import BYTES, DAY, MONTH, REQUESTS, USD
+from policies.windows import parse_window
 from tiering.config.quantities import Size
 from tiering.config.section import Section, absolute_path
 
@@ -37,10 +38,30 @@ class PlanningConfig(Section):
         description="Part of the hot capacity below the low mark that is copied out ahead and stays hot, so that room "
         "can be made without uploads. 0: none.",
     )
+    look_every_bytes: Size = Field(
+        64 * 2**30,
+        alias="look_every",
+        ge=1,
+        description="Bytes of files moved between two looks at how full the hot tier is. Smaller: files that arrive "
+        "meanwhile make room sooner; each look costs a scan where they fill it up again.",
+    )
+    windows: tuple[str, ...] = Field(
+        (),
+        description='When the daemon may move things, like "22:00-06:00" or "Sat-Sun 00:00-24:00", in '
+        "schedule.timezone; empty: always. Outside it only what makes room on a full hot tier moves. Commands act when "
+        "they are given.",
+    )
     hints_dir: str = Field(
         "",
         description='Folder of *.toml files with pins and "resume imminent" hints; "" is hints.d in the state folder.',
     )
+
+    @field_validator("windows")
+    @classmethod
+    def _known_windows(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for window in value:
+            parse_window(window)
+        return value
 
     @field_validator("hints_dir")
     @classmethod

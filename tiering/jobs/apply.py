@@ -5,12 +5,13 @@ the file the decision was made for; the jobs below check again at the disk.
 """
 
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from policies.amounts import say_bytes
 from policies.plan import Action, ActionKind, Plan, Refusal
 from policies.shifts import Shift
+from policies.units import unit_of
 from tiering.catalog import files, moving
 from tiering.catalog.transaction import batches
 from tiering.catalog.values import FileRow, FileState
@@ -18,22 +19,72 @@ from tiering.hot import paths
 from tiering.jobs import mover
 from tiering.jobs.context import Context
 from tiering.jobs.foresight import as_planned, shift_of
+from tiering.jobs.hot_room import RULE as ROOM_RULE
 from tiering.jobs.migrate import MigrateItem, migrate
 from tiering.jobs.release import release
 from tiering.jobs.reports import JobReport, Skip, Skipped
 from tiering.jobs.saved_plan import CheckedPlan, check_plan
 
-BATCH_FILES = 1000  # rows looked up in one read transaction
+BATCH_ROWS = 1000  # rows looked up in one read transaction
+BATCH_FILES = 20_000
+"""Of a plan between two looks at the hot tier, where planning.look_every does not come first: minutes of work."""
+
+Objection = Callable[[Sequence[Action]], str]
+"""Asked between batches with what is left to do: why it is not to be done now, "" to go on."""
 
 
-def apply_plan(ctx: Context, plan: Plan, *, wait_parked: bool) -> JobReport:
+@dataclass(slots=True)
+class Quota:
+    """How much may still be released in this cycle."""
+
+    files: int
+    size_bytes: int
+
+
+def quota_of(ctx: Context) -> Quota:
+    """Return what a cycle may release."""
+    return Quota(ctx.config.release.max_files_per_cycle, ctx.config.release.max_bytes_per_cycle)
+
+
+def apply_plan(
+    ctx: Context, plan: Plan, *, wait_parked: bool, objection: Objection | None = None, quota: Quota | None = None
+) -> JobReport:
     """Do exactly what *plan* says; files that drifted since are left alone, with reasons.
 
-    Limits per cycle (release.max_files_per_cycle, max_bytes_per_cycle) hold here too: what is beyond them waits for the
-    next plan. Nothing is done under read-only roots. Raises UsageError for a plan of another catalog.
+    What makes room goes first, moves between cold tiers last. *objection* is asked between batches, with what is left
+    to do: once it has one, the rest is left to another plan. Limits per cycle (release.max_files_per_cycle,
+    max_bytes_per_cycle) hold here too, or what is left of them, a *quota* that this takes from: what is beyond them
+    waits for the next plan. Nothing is done under read-only roots. Raises UsageError for a plan of another catalog.
     """
-    acting, beyond = _within_limits(ctx, plan.actions)
-    checked = check_plan(ctx, replace(plan, actions=tuple(acting)))
+    quota = quota or quota_of(ctx)
+    acting, beyond = _within_limits(ctx, plan.actions, quota)
+    report = JobReport()
+    todo = _batches(acting, ctx.config.planning.look_every_bytes) if objection is not None else [[*acting]]
+    for number, batch in enumerate(todo):
+        left = [action for later in todo[number:] for action in later]
+        why_not = objection(left) if number and objection is not None else ""
+        if why_not:
+            report = report.merged(JobReport(notes=(f"{len(left):,} actions are left for another plan: {why_not}",)))
+            _give_back(quota, left)
+            break
+        report = report.merged(_do(ctx, replace(plan, actions=tuple(batch)), wait_parked=wait_parked))
+        if ctx.stop.is_set():
+            break
+    if beyond:
+        waiting = f"{beyond:,} actions are beyond the limits per cycle and wait for the next"
+        report = report.merged(JobReport(notes=(waiting,)))
+    return report
+
+
+def _give_back(quota: Quota, left: Sequence[Action]) -> None:
+    for action in left:
+        if action.kind is not ActionKind.MOVE:
+            quota.files += 1
+            quota.size_bytes += action.size_bytes
+
+
+def _do(ctx: Context, plan: Plan, *, wait_parked: bool) -> JobReport:
+    checked = check_plan(ctx, plan)
     report = carry_out(ctx, checked.migrate, also_release=checked.release, releases=True, wait_parked=wait_parked)
     if checked.ahead and not ctx.stop.is_set():  # after what makes room
         report = report.merged(migrate(ctx, checked.ahead))
@@ -42,10 +93,24 @@ def apply_plan(ctx: Context, plan: Plan, *, wait_parked: bool) -> JobReport:
         released = {(item.root_id, item.dir, item.name) for item in checked.release}
         twice = sum((item.root_id, item.dir, item.name) in released for item in checked.move)
         report = report.merged(replace(moved, files_done=max(0, moved.files_done - twice)))
-    notes = report.notes
-    if beyond:
-        notes = (*notes, f"{beyond:,} actions are beyond the limits per cycle and wait for the next")
-    return replace(report, files_skipped=(*checked.drifted, *report.files_skipped), notes=notes)
+    return replace(report, files_skipped=(*checked.drifted, *report.files_skipped))
+
+
+def _batches(actions: Sequence[Action], batch_bytes: int) -> list[list[Action]]:
+    """Return *actions* in batches, units whole: what makes room, then the rest as it comes, all moves at the end."""
+    order = {ActionKind.PREMIGRATE: 1, ActionKind.MOVE: 2}
+    urgent = sorted(actions, key=lambda action: (order.get(action.kind, 0), action.rule != ROOM_RULE))
+    found: list[list[Action]] = []
+    size, last = 0, None
+    for action in urgent:
+        unit = action.root, unit_of(action.dir, action.name), action.kind is ActionKind.MOVE
+        is_full = not found or size >= batch_bytes or len(found[-1]) >= BATCH_FILES
+        if is_full and unit != last and not (found and action.kind is ActionKind.MOVE and last and last[2]):
+            found.append([])
+            size = 0
+        found[-1].append(action)
+        size, last = size + action.size_bytes, unit
+    return found
 
 
 def carry_out(
@@ -126,7 +191,7 @@ def _told(moved: mover.MoveReport) -> JobReport:
 
 def _rows(ctx: Context, items: Sequence[MigrateItem]) -> Iterator[tuple[MigrateItem, FileRow | None]]:
     """Yield each with its row: the one that it carries, else that of the catalog."""
-    for batch in batches(items, BATCH_FILES):
+    for batch in batches(items, BATCH_ROWS):
         asked = [item for item in batch if item.seen is None]
         with ctx.catalog.read() as tx:
             found = {
@@ -140,20 +205,18 @@ def _rows(ctx: Context, items: Sequence[MigrateItem]) -> Iterator[tuple[MigrateI
             yield item, item.seen or found.get((item.root_id, item.dir, item.name))
 
 
-def _within_limits(ctx: Context, actions: Sequence[Action]) -> tuple[list[Action], int]:
+def _within_limits(ctx: Context, actions: Sequence[Action], quota: Quota) -> tuple[list[Action], int]:
     """Return the actions that may be done now, and how many must wait. Those of read-only roots are neither."""
-    limits = ctx.config.release
     may_act = {root.name for root in ctx.config.roots if not root.read_only}
     allowed = [action for action in actions if action.root in may_act]
     kept: list[Action] = []
-    released = total = 0
     for action in allowed:
         if action.kind is ActionKind.MOVE:
             kept.append(action)  # nothing is released by it
-        elif released < limits.max_files_per_cycle and total + action.size_bytes <= limits.max_bytes_per_cycle:
+        elif quota.files > 0 and action.size_bytes <= quota.size_bytes:
             kept.append(action)
-            released += 1
-            total += action.size_bytes
+            quota.files -= 1
+            quota.size_bytes -= action.size_bytes
     return kept, len(allowed) - len(kept)
 
 
@@ -162,7 +225,7 @@ def _dual(ctx: Context, items: Iterable[MigrateItem]) -> Iterator[MigrateItem]:
     batch: list[MigrateItem] = []
     for item in items:
         batch.append(item)
-        if len(batch) == BATCH_FILES:
+        if len(batch) == BATCH_ROWS:
             yield from _dual_of(ctx, batch)
             batch = []
     yield from _dual_of(ctx, batch)

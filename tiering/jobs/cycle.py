@@ -14,7 +14,6 @@ from tiering.errors import FrostlineError, Retry
 from tiering.jobs import segments
 from tiering.jobs.accrue import accrue
 from tiering.jobs.advance import advance
-from tiering.jobs.apply import apply_plan
 from tiering.jobs.charges import charge
 from tiering.jobs.context import Context, OpenRoot
 from tiering.jobs.evaluate import evaluate, promise
@@ -22,6 +21,7 @@ from tiering.jobs.plan import make_plan
 from tiering.jobs.release import finish_parked
 from tiering.jobs.reports import JobReport, Skipped
 from tiering.jobs.scan import ScanReport, scan_root
+from tiering.jobs.watching import carry_out_watching
 
 LEASE = "cycle"
 LEASE_S = 24 * 3600  # a cycle may move terabytes; reconcile gives up the lease of a dead process
@@ -53,8 +53,17 @@ def _say_nothing(warning: str) -> None:
     del warning
 
 
-def cycle(ctx: Context, *, act: bool, wait_parked: bool, warn: Callable[[str], None] = _say_nothing) -> CycleReport:
+def cycle(
+    ctx: Context,
+    *,
+    act: bool,
+    wait_parked: bool,
+    warn: Callable[[str], None] = _say_nothing,
+    keeps_windows: bool = False,
+) -> CycleReport:
     """Do one pass; with *act* carry the plan out. *warn* hears what capacity or budgets lack before anything moves.
+
+    The daemon *keeps_windows*: outside planning.windows only what makes room moves.
 
     Raises CatalogBusy while another process is at it. With *wait_parked* returns when released bytes are freed;
     without, parked files are finished by a later upkeep.
@@ -68,7 +77,9 @@ def cycle(ctx: Context, *, act: bool, wait_parked: bool, warn: Callable[[str], N
         job = job.merged(advance(ctx))
         if act and not ctx.stop.is_set():
             promise(ctx, plan)
-            job = job.merged(apply_plan(ctx, plan, wait_parked=wait_parked))
+            job = job.merged(
+                carry_out_watching(ctx, plan, seen, wait_parked=wait_parked, warn=warn, keeps_windows=keeps_windows)
+            )
         accrued = accrue(ctx)
         evaluate(ctx)
         charge(ctx, reason="cycle")

@@ -25,7 +25,7 @@ from tiering.jobs.link_targets import LinkTargets, find_link_targets
 from tiering.jobs.rationing import hold_to_budgets
 from tiering.jobs.shifting import Shifting
 
-ACTIONS_LISTED = 200_000  # about 1 KB each in memory; totals count all, and the next plan has the rest
+ACTIONS_LISTED = 100_000  # some 2 KB each in memory; totals count all, and the next plan has the rest
 
 
 def make_plan(ctx: Context, *, roots: Sequence[OpenRoot] | None = None, limit: int = ACTIONS_LISTED) -> Plan:

@@ -22,6 +22,7 @@ from tiering.jobs.cycle import cycle
 from tiering.jobs.mover import tend_packs
 from tiering.jobs.release import finish_parked
 from tiering.jobs.scan import scan_root
+from tiering.jobs.uploads import send_waiting
 from tiering.logs import Log
 from tiering.notify import Notifier
 
@@ -60,7 +61,11 @@ def _scan(ctx: Context, log: Log) -> Outcome:
 
 def _cycle(ctx: Context, log: Log) -> Outcome:
     report = cycle(
-        ctx, act=ctx.config.act, wait_parked=False, warn=lambda warning: log.warning("plan_warning", what=warning)
+        ctx,
+        act=ctx.config.act,
+        wait_parked=False,
+        keeps_windows=True,
+        warn=lambda warning: log.warning("plan_warning", what=warning),
     )
     for problem in report.problems:
         log.error("cycle_problem", root=problem.path, what=problem.reason)
@@ -95,6 +100,7 @@ def _gc(ctx: Context, log: Log) -> Outcome:
         return Outcome("done", {"acted": False})
     report = gc.collect(ctx)
     moved = tend_packs(ctx)
+    sent = send_waiting(ctx)
     repacked = moved.rewritten
     notes = [*report.notes, *repacked.notes, *moved.notes]
     for note in notes:
@@ -102,6 +108,7 @@ def _gc(ctx: Context, log: Log) -> Outcome:
     facts = {"packs_doomed": report.packs_doomed, "packs_deleted": report.packs_deleted, "bytes": report.bytes_deleted}
     facts |= {"packs_rewritten": repacked.packs_rewritten, "bytes_freed": repacked.bytes_freed}
     facts |= {"packs_moved": moved.packs_moved, "bytes_moved": moved.bytes_moved}
+    facts |= {"packs_sent_on": sent.packs_sent, "packs_locked": report.packs_locked}
     return Outcome("skipped_some" if notes else "done", facts)
 
 
