@@ -17,9 +17,10 @@ from tiering.jobs.advance import advance
 from tiering.jobs.block_cache import BlockCache
 from tiering.jobs.context import Context
 from tiering.jobs.migrate import migrate
-from tiering.jobs.random_access import StoredBytes, open_stored
+from tiering.jobs.random_access import open_stored
 from tiering.jobs.recall_quote import quote_recall
 from tiering.jobs.release import release
+from tiering.jobs.stored_bytes import StoredBytes
 from tiering.reading.files import StoredFile
 
 NEWER, OLDER = "run/model_00002.safetensors", "run/model_00001.safetensors"

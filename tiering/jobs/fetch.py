@@ -1,36 +1,32 @@
 """Reads recipes and chunks out of packs: located, coalesced into few ranged reads, each block decoded once, each chunk
 verified.
 
-Used by recall, restore and cat. Nothing that a digest does not confirm leaves this module (P7), but for a page that was
+Used by recall and restore. Nothing that a digest does not confirm leaves this module (P7), but for a page that was
 wrapped again, which the file's own digest confirms. Memory is bounded by the reads under way: a worker holds one range
 and what it decodes to, or one chain of bases.
 """
 
 import os
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from threading import Semaphore
 
-from dedup.assemble import StoredChunk, chunk_view, open_block, open_by_digest, rewrapped
+from dedup.assemble import StoredChunk, chunk_view, open_block, open_by_digest
 from dedup.errors import CorruptChunk, DedupError
 from dedup.fingerprint import digest as digest_of
 from dedup.recipe import decode_recipe
-from dedup.values import ChunkPart, Digest, HolePart, Recipe, Span, WrappedPart
+from dedup.values import Digest, Recipe, Span
 from tiering.catalog import packs
 from tiering.catalog.values import BlockPlace, Location, PackRow, RecipePlace, RecipeRow
 from tiering.errors import FrostlineError, IntegrityError, ObjectArchived, ObjectMissing
 from tiering.jobs.context import Context
-from tiering.jobs.fetch_plan import BlockWork, Plan, Task, Want, location_of, plan
+from tiering.jobs.fetch_plan import BlockWork, Plan, Task, Want, plan
 from tiering.jobs.fetch_sinks import Buffer, Given, Page, Target, confirm, damaged
 from tiering.jobs.restore_looks import cold_looks
 
 WORKERS = 8  # requests at once: an object store answers one in 20-100 ms; the limit wrapper may allow fewer
-READ_AHEAD = 4  # ranges of one file that are read ahead of what is written
 KEPT_BYTES = 48 << 20  # decoded blocks kept for pages whose chunks stand apart: the versions of a table, side by side
-ZEROS = bytes(1 << 20)
-_HOLE_STEP_BYTES = 1 << 30
 
 
 class Interrupted(FrostlineError):
@@ -195,27 +191,6 @@ def cold_packs(ctx: Context, rows: Iterable[PackRow]) -> list[PackRow]:
     return [row for row, _ in cold_looks(ctx, rows)]
 
 
-def read_in_order(
-    ctx: Context, recipe: Recipe, known: Mapping[Digest, Location], write: Callable[[Buffer], object]
-) -> None:
-    """Call *write* with the bytes of a whole file in order, a few parts read ahead.
-
-    Raises IntegrityError, ObjectMissing, ObjectArchived and other store errors; what was written until then is right.
-    """
-    with ThreadPoolExecutor(READ_AHEAD, thread_name_prefix="frostline-cat") as pool:
-        under_way: deque[Future[Sequence[Buffer]]] = deque()
-        try:
-            for run in _runs(recipe, known):
-                under_way.append(pool.submit(_read_run, ctx, run, known))
-                if len(under_way) > READ_AHEAD:
-                    _write_all(under_way.popleft().result(), write)
-            while under_way:
-                _write_all(under_way.popleft().result(), write)
-        finally:
-            for future in under_way:
-                future.cancel()
-
-
 def _workers(ctx: Context, tasks: Sequence[Task]) -> int:
     """Return how many threads pay: on a local disk a read waits for nothing, and more threads than cores only take
     turns.
@@ -292,55 +267,3 @@ def _fail(work: BlockWork, error: Exception) -> None:
     for other in work.everything():
         for want in other.wants:
             want.sink.fail(error)
-
-
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """Consecutive chunks of one block, a page, or a hole."""
-
-    locations: tuple[Location, ...] = ()
-    page: WrappedPart | None = None
-    hole_bytes: int = 0
-
-
-def _runs(recipe: Recipe, known: Mapping[Digest, Location]) -> Iterator[_Run]:
-    held: list[Location] = []
-    for part in recipe.parts:
-        location = location_of(recipe, part, known) if isinstance(part, ChunkPart) else None
-        if held and (location is None or location.block is not held[-1].block):
-            yield _Run(tuple(held))
-            held = []
-        if location is not None:
-            held.append(location)
-        elif isinstance(part, HolePart):
-            for start in range(0, part.length, _HOLE_STEP_BYTES):
-                yield _Run(hole_bytes=min(_HOLE_STEP_BYTES, part.length - start))
-        elif isinstance(part, WrappedPart):
-            yield _Run(page=part)
-    if held:
-        yield _Run(tuple(held))
-
-
-def _read_run(ctx: Context, run: _Run, known: Mapping[Digest, Location]) -> Sequence[Buffer]:
-    if run.page is not None:
-        plain = b"".join(chunk_bytes(ctx, known, part.digest) for part in run.page.inner)
-        try:
-            return [rewrapped(run.page, plain)]
-        except DedupError as error:
-            raise IntegrityError(f"a page cannot be wrapped again: {error}", hint="frostline scrub") from error
-    if not run.locations:
-        whole, rest = divmod(run.hole_bytes, len(ZEROS))
-        return [ZEROS] * whole + ([ZEROS[:rest]] if rest else [])  # one block, many references
-    place = run.locations[0].block
-    if place.base is not None:
-        return [chunk_bytes(ctx, known, location.digest) for location in run.locations]
-    try:
-        raw = open_block(place.codec, payload(ctx, place), place.raw_len)
-        return [chunk_view(raw, at.inner_offset, at.length, at.digest) for at in run.locations]
-    except DedupError as error:
-        raise damaged(place, error) from error
-
-
-def _write_all(pieces: Sequence[Buffer], write: Callable[[Buffer], object]) -> None:
-    for piece in pieces:
-        write(piece)

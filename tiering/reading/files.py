@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import BinaryIO, cast
 
 from tiering.errors import UsageError
-from tiering.jobs.random_access import StoredBytes
+from tiering.jobs.stored_bytes import StoredBytes
 from tiering.reading.installation import Installation, installation, is_placeholder
 
 BUFFER_BYTES = 128 << 10  # a small read copies so much; what is decoded is kept by the installation

@@ -17,7 +17,8 @@ from tiering.hot.placeholder import parse_target
 from tiering.jobs.block_cache import BlockCache
 from tiering.jobs.charges import charge
 from tiering.jobs.context import Context
-from tiering.jobs.random_access import StoredBytes, open_stored
+from tiering.jobs.random_access import open_stored
+from tiering.jobs.stored_bytes import StoredBytes
 
 CHARGED_FILES = 100
 """The ledger is written to once for so many files."""
