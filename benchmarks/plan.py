@@ -107,10 +107,9 @@ def main() -> None:
     else:
         print(f"{'files':>10}  {'step':<22}{'wall s':>9}{'CPU s':>9}{'files/CPU s':>13}{'peak MB':>9}")
         for count, step in found:
-            rate = count / step.cpu_s
-            print(
-                f"{count:>10,}  {step.name:<22}{step.wall_s:>9.1f}{step.cpu_s:>9.1f}{rate:>13,.0f}{step.peak_rss_mb:>9.0f}"
-            )
+            rate, peak = count / step.cpu_s, step.peak_rss_mb
+            cost = f"{step.wall_s:>9.1f}{step.cpu_s:>9.1f}{rate:>13,.0f}{peak:>9.0f}"
+            print(f"{count:>10,}  {step.name:<22}{cost}")
     if any(step.exit_code for _, step in found):
         raise SystemExit(1)
 
