@@ -95,6 +95,9 @@ def test_what_an_object_says_of_itself_is_put_back_with_it(lake: Lake) -> None:
     assert {tag["Key"]: tag["Value"] for tag in tags} == {"team": "ml", "stage": "o ld"}
     assert set(states(lake).values()) == {FileState.DUAL}
     assert audit(context(lake)).discrepancies == ()
+    assert take_in(lake).originals_deleted == 0, "it would go back and forth"
+    lake.clock.advance(lake.lab.context.config.recall.cool_off_ns // 10**9 + 1)
+    assert take_in(lake).originals_deleted == 1
 
 
 @pytest.mark.heavy

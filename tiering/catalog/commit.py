@@ -101,9 +101,14 @@ def set_offline(tx: Tx, placed: Sequence[PlacedFile], *, op_id: str, reason: str
     return _set_placed(tx, placed, {FileState.DUAL}, values, f"release|{op_id}|{reason}")
 
 
-def set_dual(tx: Tx, placed: Sequence[PlacedFile], *, op_id: str, reason: str = "") -> list[int]:
-    """Note that files are back on the hot disk beside their stored copies; return the ids that changed."""
-    values = {"state": FileState.DUAL, "recalled_ns": tx.now_ns}
+def set_dual(
+    tx: Tx, placed: Sequence[PlacedFile], *, op_id: str, reason: str = "", is_recall: bool = True
+) -> list[int]:
+    """Note that files are back on the hot disk beside their stored copies; return the ids that changed.
+
+    Without *is_recall* they had never been away: no cool-off begins.
+    """
+    values: dict[str, object] = {"state": FileState.DUAL} | ({"recalled_ns": tx.now_ns} if is_recall else {})
     return _set_placed(tx, placed, {FileState.OFFLINE, FileState.RECALLING}, values, f"recall|{op_id}|{reason}")
 
 

@@ -32,6 +32,7 @@ from tiering.jobs.object_plan import ARCHIVE, IN_PACKS, NO_RULE, choose_page, fa
 PAGE_ROWS = 10_000
 DAY_S = 86_400
 THERE = "it is stored already"
+PUT_BACK = "it was put back lately (recall.cool_off)"
 UNKNOWN_CLASS = "its class is not known"
 OURS = ".frostline-"
 """Keys of our own making end so: a probe that a killed process left."""
@@ -111,11 +112,14 @@ def chosen_objects(ctx: Context, config: BucketConfig, quote: Quote) -> Iterator
         wanted = [
             (facts, int(rule)) for facts, rule in zip(page, rules, strict=True) if _may(config, facts, rule, quote)
         ]
-        stored = _stored(ctx, config, root.root_id, [facts for facts, _ in wanted]) if root is not None else set()
+        stored = _stored(ctx, config, root.root_id, [facts for facts, _ in wanted]) if root is not None else {}
         for facts, rule in wanted:
             is_stored = facts[0] in stored
             if is_stored and not config.delete_originals:
                 quote.left[THERE] += 1
+                continue
+            if is_stored and stored[facts[0]] > ctx.clock.now_ns() - ctx.config.recall.cool_off_ns:
+                quote.left[PUT_BACK] += 1
                 continue
             once = pricing.add(quote, facts, is_stored=is_stored)
             rule_name = config.rules[rule].name if config.rules else "everything"
@@ -140,14 +144,14 @@ def _may(config: BucketConfig, facts: ObjectFacts, rule: int, quote: Quote) -> b
     return not reason
 
 
-def _stored(ctx: Context, config: BucketConfig, root_id: int, found: Sequence[ObjectFacts]) -> set[bytes]:
-    """Return the keys of those that are stored as they are now."""
+def _stored(ctx: Context, config: BucketConfig, root_id: int, found: Sequence[ObjectFacts]) -> dict[bytes, int]:
+    """Return key -> when it was put back (ns; 0: never) of those that are stored as they are now."""
     begin = len(config.prefix.encode())
     places = {split(facts[0][begin:]): facts for facts in found}
     with ctx.catalog.read() as tx:
         rows = files.at_paths(tx, root_id, places)
     return {
-        places[place][0]
+        places[place][0]: row.recalled_ns or 0
         for place, row in rows.items()
         if row.state is FileState.DUAL and row.recipe_no is not None and is_same(row, identity_of_facts(places[place]))
     }

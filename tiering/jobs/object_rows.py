@@ -138,7 +138,8 @@ def note_standing(ctx: Context, rows: Sequence[FileRow]) -> None:
     """Note that originals which were to be deleted stand after all."""
     placed = [PlacedFile(row.file_id, identity_of_row(row)) for row in rows]
     with ctx.catalog.write() as tx:
-        commit.set_dual(tx, placed, op_id=f"objects:{secrets.token_hex(8)}", reason="the original still stands")
+        op_id = f"objects:{secrets.token_hex(8)}"
+        commit.set_dual(tx, placed, op_id=op_id, reason="the original still stands", is_recall=False)
 
 
 def identity_of_row(row: FileRow) -> Identity:
