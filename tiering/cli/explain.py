@@ -18,6 +18,7 @@ from tiering.errors import UsageError
 from tiering.jobs.coding import coding_of
 from tiering.jobs.context import Context
 from tiering.jobs.explaining import Explained, explain_file
+from tiering.jobs.upload_choice import sentences
 from tiering.report.dollars import BASELINE, MONTH, ONCE, Line, lines_of, saved_nano_month
 from tiering.report.events import COPY, DELETE, RECALL, STORE, event_lines, storing_lines, waiting_nano
 from tiering.report.residency import residency
@@ -53,12 +54,13 @@ def run(
         events = _events(context, found)
         expected = _expected(context, found, events)
         coded = coding_of(context, row.recipe_no) if row.recipe_no is not None else []
+        upload = list(sentences(context, {why.target})) if row.recipe_no is None else []
     coding = [asdict(item) for item in coded]
     move = None if found.move is None else moves_json(found.move.quote)
     dollars = [asdict(line) for line in (*lines, *events)]
     session.out.json({
         **asdict(why), "residency": where.as_json(), "coding": coding, "dollars": dollars, "move": move,
-        "move_refused": found.move_refused, "recalls": asdict(expected),
+        "move_refused": found.move_refused, "recalls": asdict(expected), "upload": upload,
     })  # fmt: skip
     out = session.out
     out.text(f"{os.path.abspath(path)}: {where.state} on {where.tier}")
@@ -70,6 +72,8 @@ def run(
     if why.weighed:
         out.text(f"  weighed  {why.weighed}")
     out.text(f"  sums     {why.arithmetic}")
+    for said in upload:
+        out.text(f"  upload   {said}")
     for line in (*lines, *events):
         out.text(f"  {WORDS[line.when]:<8} {say_usd(line.nano)} {line.tier}: {line.said}")
     out.text(f"  saved    {say_usd(saved_nano_month(lines))} a month: all hot less what it costs now")

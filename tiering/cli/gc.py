@@ -10,6 +10,7 @@ from tiering.cli.act import acting
 from tiering.cli.session import needs_yes, session_of
 from tiering.jobs.gc import collect, preview
 from tiering.jobs.mover import tend_packs
+from tiering.jobs.uploads import send_waiting
 
 SKIPPED = 3
 EXAMPLES = (
@@ -41,8 +42,9 @@ def run(ctx: typer.Context, yes: Annotated[bool, typer.Option("--yes", help="Do 
     with acting(session) as context:
         report = collect(context)
         moved = tend_packs(context)
+        sent = send_waiting(context)
     repacked = moved.rewritten
-    out.json({**asdict(report), "repacked": asdict(repacked), "moved": asdict(moved)})
+    out.json({**asdict(report), "repacked": asdict(repacked), "moved": asdict(moved), "sent": asdict(sent)})
     out.text(
         f"deleted {report.packs_deleted:,} objects, {say_bytes(report.bytes_deleted)}; doomed {report.packs_doomed:,} "
         f"and {report.orphans_doomed:,} orphans; {report.packs_waiting:,} wait out their grace"
@@ -56,6 +58,10 @@ def run(ctx: typer.Context, yes: Annotated[bool, typer.Option("--yes", help="Do 
         )
     if moved.packs_moved:
         out.text(f"moved {moved.packs_moved:,} packs, {say_bytes(moved.bytes_moved)}, to colder classes")
+    if sent.packs_sent:
+        out.text(
+            f"sent {sent.packs_sent:,} packs, {say_bytes(sent.bytes_sent)}, on from STANDARD to their tier's class"
+        )
     for note in (*report.notes, *repacked.notes, *moved.notes):
         out.text(f"note: {note}")
     return SKIPPED if repacked.notes or moved.notes else report.exit_code

@@ -24,6 +24,7 @@ from tiering.jobs.doctor_restores import restore_findings
 from tiering.jobs.finding import Finding, Weight
 from tiering.jobs.preflight import preflight
 from tiering.jobs.processes import is_dead
+from tiering.jobs.upload_choice import sentences
 from tiering.stores import ownership
 from tiering.stores.base import Capabilities
 from tiering.stores.probe import probe
@@ -45,6 +46,7 @@ def doctor(ctx: Context, *, probes: bool = False) -> Iterator[Finding]:
             asked.add(tier.store.url)
             yield from _store(ctx, tier, probes=probes)
             yield from bucket_findings(ctx, tier)
+    yield from (Finding(Weight.GOOD, said) for said in sentences(ctx))
     yield from restore_findings(ctx)
     yield from _work(ctx)
 
