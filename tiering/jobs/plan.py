@@ -24,6 +24,7 @@ from tiering.jobs.hot_room import Room, make_room, rooms
 from tiering.jobs.link_targets import LinkTargets, find_link_targets
 from tiering.jobs.rationing import hold_to_budgets
 from tiering.jobs.shifting import Shifting
+from tiering.jobs.upload_choice import sentences
 
 ACTIONS_LISTED = 100_000  # some 2 KB each in memory; totals count all, and the next plan has the rest
 
@@ -110,7 +111,7 @@ def _settle(ctx: Context, draft: _Draft, policy: Policy, notes: list[str]) -> Mo
         moves=draft.shifting.reports(),
         energy=energy_report(policy.prices, policy.tiers, flows_of(actions)),
         warnings=(*warnings, *rations.warnings),
-        notes=(*notes, *draft.shifting.notes()),
+        notes=(*notes, *sentences(ctx, {action.target for action in actions}), *draft.shifting.notes()),
     )
 
 
