@@ -174,6 +174,30 @@ def test_p1_what_somebody_writes_before_the_deletion_stays(lake: Lake, monkeypat
     assert stored_bytes(lake, "k") == b"one" * 1000
 
 
+def test_p1_an_object_that_says_something_else_of_itself_by_now_stays(lake: Lake) -> None:
+    body(lake, "k", b"one" * 1000)
+    killed_at(lake, "objects.committed", owner="test:4000000:boot")
+    wait_a_second(lake)
+    lake.client.copy_object(
+        Bucket="lake", Key="k", CopySource="lake/k", MetadataDirective="REPLACE", Metadata={"new": "word"}
+    )
+    report = ingest_bucket(context(lake), "lake")
+    assert (report.originals_deleted, report.skipped_objects[0][1]) == (0, "another version stands by now; it stays")
+    assert take_in(lake).originals_deleted == 1
+    return_objects(context(lake), "lake", [])
+    assert lake.client.head_object(Bucket="lake", Key="k")["Metadata"] == {"new": "word"}
+
+
+def wait_a_second(lake: Lake) -> None:
+    """Let the server's dates move on: they are whole seconds."""
+    before = lake.client.head_object(Bucket="lake", Key="k")["LastModified"]
+    while True:
+        body(lake, "clock", b"")
+        if lake.client.head_object(Bucket="lake", Key="clock")["LastModified"] > before:
+            lake.client.delete_object(Bucket="lake", Key="clock")
+            return
+
+
 def test_p1_a_bucket_that_keeps_versions_keeps_its_originals_and_says_what_that_means(lake: Lake) -> None:
     lake.client.put_bucket_versioning(Bucket="lake", VersioningConfiguration={"Status": "Enabled"})
     body(lake, "k", b"one" * 1000)

@@ -10,7 +10,7 @@ def show_quote(out: Output, quote: Quote) -> None:
     chosen = f"{quote.chosen:,} of them, {say_bytes(quote.bytes)}, to {quote.tier}"
     out.text(f"{quote.url}: {quote.objects:,} objects; {chosen}")
     rows = [
-        (f"{quote.requests:,} GETs", say_usd(quote.requests_nano)),
+        (f"{quote.requests:,} GETs and looks", say_usd(quote.requests_nano)),
         ("reading out of their class", say_usd(quote.retrieval_nano)),
         ("egress", say_usd(quote.egress_nano)),
     ]

@@ -61,7 +61,7 @@ class Quote:
     chosen: int = 0
     bytes: int = 0
     requests: int = 0
-    """GETs."""
+    """GETs and looks."""
     requests_nano: int = 0
     retrieval_nano: int = 0
     egress_nano: int = 0
@@ -197,6 +197,8 @@ class _Pricing:
             quote.egress_nano += self.egress_nano_per_gib * size // GIB
         if self.deletes:
             held_hours = max(0, self.now_s - since_s) // 3600
+            quote.requests += 1  # a last look
+            quote.requests_nano += price.get_nano
             quote.early_nano += early_delete_usd(self.book, CLASSES[class_no], size, held_hours=held_hours)
             quote.proof_nano += self._proof(size)
         quote.month_now_nano += accrue(self.book, CLASSES[class_no], size, hours=MONTH_HOURS, objects=1)

@@ -23,6 +23,7 @@ from tiering.jobs import segments as segment_job
 from tiering.jobs.bucket_care import Care, book_usage
 from tiering.jobs.context import Context
 from tiering.jobs.object_change import once
+from tiering.jobs.object_identity import identity_of, identity_of_facts
 from tiering.jobs.object_proof import faults_of_copies
 from tiering.jobs.object_rows import identity_of_row, note_standing
 
@@ -154,7 +155,11 @@ def _make_offline(
 
 
 def _delete(care: Care, facts: ObjectFacts) -> tuple[Fate, StoreError | None]:
+    """Delete one original; looked at a moment before, since new metadata on the same bytes leave the ETag as it was."""
     try:
+        look = care.remote.look(facts[0].decode())
+        if identity_of(look.etag, look.size_bytes, look.modified_s) != identity_of_facts(facts):
+            return Fate.STAYS, None
         care.remote.delete(facts[0].decode(), etag_text(facts[3]))
     except ObjectMissing:
         return Fate.GONE, None
