@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from threading import Event
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from tests.whole.tree import noise
 from tiering.cli import command_app
 from tiering.cli.output import Output
 from tiering.cli.session import Session
+from tiering.clock import FakeClock
 from tiering.errors import OverBudget, UsageError, WaitingOnRestore
 
 pytestmark = pytest.mark.s3
@@ -43,6 +45,20 @@ budget_usd_per_day = 1.0
 Run = Callable[..., tuple[int, Any]]
 
 
+class Patience(Event):
+    """What --wait waits on: the cloud's clock goes on instead of the machine's."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        """Wait on *clock*."""
+        super().__init__()
+        self.clock = clock
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Let *timeout* pass, and half an hour."""
+        self.clock.advance((timeout or 0) + 1800)
+        return self.is_set()
+
+
 @pytest.fixture
 def run(site: Site, capsysbinary: pytest.CaptureFixture[bytes]) -> Run:
     """Run one command on the cloud's clock; returns its exit code and what --json printed, or the raw output."""
@@ -54,6 +70,7 @@ def run(site: Site, capsysbinary: pytest.CaptureFixture[bytes]) -> Run:
     def command(name: str, *args: str) -> tuple[int, Any]:
         capsysbinary.readouterr()
         session = Session(str(config), Output(as_json=True), site.clock, command=name)
+        session.stop = Patience(site.clock)
         code = command_app(name)(args=list(args), prog_name=name, standalone_mode=False, obj=session)
         printed = capsysbinary.readouterr().out
         return code, printed if name == "cat" else json.loads(printed)
@@ -172,3 +189,25 @@ def test_a_cancelled_ticket_is_gone_from_status_and_brings_nothing_back(site: Si
     site.run(6)
     run("cycle", "--yes")
     assert (site.base / "root" / "model.bin").is_symlink()
+
+
+def test_wait_stays_until_the_archive_has_given_everything_back(site: Site, run: Run) -> None:
+    path = send_away(site, run)
+    began_ns = site.clock.now_ns()
+
+    code, done = run("recall", path, "--speed", "standard", "--wait")
+
+    assert (code, done["files_done"], done["files_skipped"], done["tickets"]) == (0, 1, [], [])
+    assert 5 <= (site.clock.now_ns() - began_ns) / (3600 * 10**9) < 6
+    assert (site.base / "root" / "model.bin").read_bytes() == noise(1, 4_000_000)
+    assert run("status")[1]["tickets"] == []
+    code, done = run("recall", path, "--range", "0+10", "--wait")  # as before: these bytes are readable
+    assert (code, done["tickets"]) == (0, [])
+
+
+def test_wait_for_a_range_ends_when_its_bytes_can_be_read(site: Site, run: Run) -> None:
+    path = send_away(site, run)
+    code, done = run("recall", path, "--range", "300000+1000", "--wait")
+    assert (code, done["tickets"]) == (0, [])
+    assert restores(site) == 1
+    assert run("cat", path, "--range", "300000+1000") == (0, noise(1, 4_000_000)[300_000:301_000])

@@ -108,11 +108,11 @@ def is_slower(row: RestoreRow, speed: str) -> bool:
 def remarks(seen: Seen, asked: Terms, *, speed: str) -> tuple[str, ...]:
     """Return what is not as it was asked for, in sentences."""
     found = []
-    slower = sum(bool(speed) and offered_speed(row.storage_class, speed) != speed for row in seen.cold)
-    if slower:
+    lacking = [row.storage_class for row in seen.cold if speed and offered_speed(row.storage_class, speed) != speed]
+    for storage_class in dict.fromkeys(lacking):
         found.append(
-            f"DEEP_ARCHIVE offers no {speed} retrieval: {slower} packs are asked for at standard, up to "
-            f"{restore_hours('DEEP_ARCHIVE', 'standard'):g} h"
+            f"{storage_class} offers no {speed} retrieval: {lacking.count(storage_class)} packs are asked for at "
+            f"standard, up to {restore_hours(storage_class, 'standard'):g} h"
         )
     shared = len(seen.running - {row.pack_no for row in asked.raised})
     if shared:

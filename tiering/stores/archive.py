@@ -19,22 +19,26 @@ RESTORE_HOURS = {
     ("GLACIER", "bulk"): 12.0,
     ("DEEP_ARCHIVE", "standard"): 12.0,
     ("DEEP_ARCHIVE", "bulk"): 48.0,
+    # Of an object that its bucket archived by itself; nobody says in which of the two archive tiers it is.
+    ("INTELLIGENT_TIERING", "standard"): 12.0,
+    ("INTELLIGENT_TIERING", "bulk"): 48.0,
 }
+_WITHOUT_EXPEDITED = frozenset(
+    {"DEEP_ARCHIVE", "INTELLIGENT_TIERING"}
+)  # the latter's deep archive access tier has none
 
 
 def restore_hours(storage_class: str, speed: str) -> float:
     """Return the documented upper bound in hours; 0 for instant classes.
 
-    DEEP_ARCHIVE knows no expedited speed: standard is what such a request becomes.
+    Where there is no expedited speed, standard is what such a request becomes.
     """
-    if storage_class not in ARCHIVE_CLASSES:
-        return 0.0
-    return RESTORE_HOURS.get((storage_class, speed), RESTORE_HOURS[storage_class, "standard"])
+    return RESTORE_HOURS.get((storage_class, offered_speed(storage_class, speed)), 0.0)
 
 
 def offered_speed(storage_class: str, speed: str) -> str:
     """Return *speed*, or the nearest one that *storage_class* offers."""
-    return "standard" if (storage_class, speed) == ("DEEP_ARCHIVE", "expedited") else speed
+    return "standard" if storage_class in _WITHOUT_EXPEDITED and speed == "expedited" else speed
 
 
 def is_readable(info: ObjectInfo, capabilities: Capabilities) -> bool:
