@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from policies.values import HOT
 from tiering.catalog import accounts, accruals, files, ledger, sums, temperature
 from tiering.catalog.transaction import Tx
-from tiering.jobs import disk_check, store_check
+from tiering.jobs import disk_check, inventory_check, store_check
 from tiering.jobs.context import Context
 from tiering.jobs.findings import Findings
 from tiering.jobs.storage_rates import AVOIDED, REALISED
@@ -83,8 +83,10 @@ def audit(
     until_ns: int | None = None,
     check_store: bool = True,
     check_disk: bool = True,
+    inventory: str = "",
 ) -> AuditReport:
-    """Compare everything with everything; *since_ns* and *until_ns* bound the dollars, bytes are as of now.
+    """Compare everything with everything; *since_ns* and *until_ns* bound the dollars, bytes are as of now. With
+    *inventory*, the manifest of an S3 Inventory on disk, the stores are not listed: it stands for that of its bucket.
 
     Reads the whole ledger, all chunk rows, one listing of each store and of each bucket whose objects are
     stored, and the stat of each dual or offline file.
@@ -100,7 +102,9 @@ def audit(
         found.add_all(_too_cold(tx, ctx))
         names = files.count(tx)
         usd = _dollars(tx, ctx, since_ns=since_ns, until_ns=until_ns)
-    in_flight = store_check.check_stores(ctx, found) if check_store else 0
+    in_flight = store_check.check_stores(ctx, found) if check_store and not inventory else 0
+    if inventory:
+        inventory_check.check_inventory(ctx, inventory, found)
     if check_disk:
         for root in ctx.roots:
             disk_check.check_root(ctx, root, found)

@@ -27,7 +27,7 @@ SEGMENTS_READ = 10  # back from the newest, until one holds an entry of the ledg
 def check_stores(ctx: Context, found: Findings) -> int:
     """Check every store once; return the bytes of uploads in flight. Raises what the stores raise."""
     in_flight = 0
-    missing = _expected(ctx)
+    missing = expected_packs(ctx)
     for tier in {tier.store.url: tier for tier in (*ctx.tiers.values(), ctx.metadata)}.values():
         for prefix in PREFIXES:
             for batch in batches(tier.store.list(prefix)):
@@ -38,7 +38,7 @@ def check_stores(ctx: Context, found: Findings) -> int:
     return in_flight
 
 
-def _expected(ctx: Context) -> set[int]:
+def expected_packs(ctx: Context) -> set[int]:
     """Return the numbers of all packs that must stand in a store."""
     numbers: set[int] = set()
     for state in (PackState.LIVE, PackState.DOOMED):
