@@ -11,8 +11,8 @@ from tiering.jobs.migrate import MigrateItem, stored_elsewhere
 from tiering.jobs.mover import can_follow
 from tiering.jobs.reports import Skip, Skipped
 
-# 20 MB of rows: they go along from here to the quote and to the claim; those of larger moves are fetched again.
-CARRIED_ROWS = 20_000
+# 40 MB of rows: they go along from here to the quote and to the claim; those of larger moves are fetched again.
+CARRIED_ROWS = 50_000
 AWAY = (FileState.OFFLINE, FileState.RECALLING)
 
 
