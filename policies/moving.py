@@ -140,6 +140,19 @@ def quote_rewrite(
     return replace(made, packs=1)
 
 
+def quote_drop(book: PriceBook, pack: Standing) -> MoveQuote:
+    """Return what giving up a pack saves all of which stands in a warmer tier too: its storage; in return it takes the
+    request with which it comes back once nothing warm needs the other copy. The rest of a minimum stay is owed anyway.
+    """
+    return MoveQuote(
+        packs=1,
+        size_bytes=pack.size_bytes,
+        requests=1,
+        transition_nano=book.price(pack.home.price_class).put_nano,
+        saved_nano_month=hold_nano(book, pack.home, pack.size_bytes),
+    )
+
+
 def quote_whole(book: PriceBook, written: Mapping[Home, int], *, pack_bytes: int) -> MoveQuote:
     """Return what packs written together cost beyond the shares that quote_rewrite() counted: the last of each home is
     not full, and is paid for whole. *written* are their bytes together.
@@ -184,7 +197,7 @@ class Decision:
     """Of a rewriting: the tier up to which something may be colder -> the tier that it is written to."""
 
 
-KEEP, CHANGE, REWRITE = "keep", "change", "rewrite"
+KEEP, CHANGE, REWRITE, DROP = "keep", "change", "rewrite", "drop"
 
 
 @dataclass(frozen=True, slots=True)

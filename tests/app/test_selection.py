@@ -8,11 +8,12 @@ from tiering.app.selection import stored_already, to_migrate
 from tiering.app.targets import find_targets
 from tiering.catalog import files
 from tiering.jobs.migrate import migrate
+from tiering.jobs.release import release
 from tiering.jobs.reports import Skip
 from tiering.report.quote import quote
 
 
-def test_what_is_stored_is_offered_to_a_colder_tier_and_not_to_a_warmer_one(lab: Lab) -> None:
+def test_what_is_stored_is_offered_to_a_colder_tier_and_what_is_at_hand_to_a_warmer_one(lab: Lab) -> None:
     lab.write("on standard", b"a" * 5000)
     os.link(lab.write("linked", b"b" * 5000), lab.root / "other name")
     lab.write("on archive", b"d" * 5000)
@@ -29,9 +30,13 @@ def test_what_is_stored_is_offered_to_a_colder_tier_and_not_to_a_warmer_one(lab:
     assert [item.name for item in to_archive] == [b"linked", b"new", b"on archive", b"on standard"]
     assert (price.files, price.moved_files, price.size_bytes) == (1, 2, 5000)
     assert none == []
+    assert [item.name for item in to_standard] == [b"linked", b"new", b"on archive", b"on standard"]
+    assert skipped == []
+    release(lab.context, items(lab, "archive", [b"on archive"]), wait_parked=True)
+    to_standard, skipped = to_migrate(lab.context, targets, "standard")
     assert [item.name for item in to_standard] == [b"linked", b"new", b"on standard"]
     assert [(os.path.basename(skip.path), skip.kind) for skip in skipped] == [("on archive", Skip.REFUSED)]
-    assert "what is stored moves to colder tiers only" in skipped[0].reason
+    assert "bring it back first" in skipped[0].reason
 
 
 def test_a_pin_holds_a_stored_copy_where_it_is(lab: Lab) -> None:

@@ -233,3 +233,59 @@ def test_a_quote_is_what_is_billed_then(site: Site) -> None:
         assert billed["requests"] == expected.request_nano + expected.transition_nano
         assert abs(billed["retrieval"] - expected.retrieval_nano) <= 1
         assert abs(billed["early_delete"] - expected.early_delete_nano) <= 1
+
+
+def test_an_archived_copy_is_given_up_once_a_warm_one_serves(site: Site) -> None:
+    """What stands in the archive alone is stored again for a warm file; then the archived file needs no restore."""
+    with site.lab({"standard": "STANDARD", "archive": "GLACIER"}) as lab:
+        content = send_away(lab, "standard", [b"a", b"b", b"c"])
+        mover.move(lab.context, list(rows(lab).values()), "archive", reason="test")
+        for path, data in content.items():
+            lab.write(b"again/" + path, data)
+        learn(lab)
+        migrate(lab.context, items(lab, "standard", [b"again/" + path for path in content]))
+        assert sorted(row.storage_class for row in live(lab)) == ["GLACIER", "STANDARD"]
+        assert mover.tend_packs(lab.context).packs_dropped == 1
+        assert [row.storage_class for row in live(lab)] == ["STANDARD"]
+        books_agree(lab)
+        assert recall(lab.context, items(lab, "archive", list(content)), reason="needed").exit_code == 0
+        assert {path: (lab.root / path.decode()).read_bytes() for path in content} == content
+        mover.move(lab.context, [rows(lab)[b"again/" + path] for path in content], "archive", reason="test")
+        assert [row.storage_class for row in live(lab)] == ["GLACIER"]
+        books_agree(lab)
+        segments.flush(lab.context)
+        with lose_catalog(lab) as (again, catalog):
+            rebuilt(again, catalog)
+            with catalog.read() as tx:
+                assert sums.differences(tx) == {}
+
+
+def test_an_archived_pack_that_serves_something_else_too_stays(site: Site) -> None:
+    with site.lab(CLASSES) as lab:
+        content = send_away(lab, "standard", [b"a", b"b"])
+        mover.move(lab.context, list(rows(lab).values()), "archive", reason="test")
+        lab.write(b"again", content[b"a"])
+        learn(lab)
+        migrate(lab.context, items(lab, "standard", [b"again"]))
+        assert mover.tend_packs(lab.context).packs_dropped == 0
+        assert sorted(row.storage_class for row in live(lab)) == ["DEEP_ARCHIVE", "STANDARD"]
+        books_agree(lab)
+
+
+def test_what_is_archived_and_stands_on_the_disk_is_stored_again_to_be_warmer(site: Site) -> None:
+    with site.lab(CLASSES) as lab:
+        data = noise(1, 300_000)
+        lab.write("a", data)
+        learn(lab)
+        migrate(lab.context, items(lab, "archive"))
+        report = carry_out(lab.context, items(lab, "standard"), releases=True, wait_parked=True)
+        assert report.files_skipped == ()
+        assert {(row.tier, row.state) for row in rows(lab).values()} == {("standard", FileState.OFFLINE)}
+        collect(lab.context)
+        assert {row.storage_class for row in live(lab)} == {"STANDARD"}
+        assert stored_bytes(lab, b"a") == data
+        books_agree(lab)
+        elsewhere = carry_out(lab.context, items(lab, "archive"), releases=False, wait_parked=True)
+        assert elsewhere.files_done == 1
+        back = carry_out(lab.context, items(lab, "standard"), releases=False, wait_parked=True)
+        assert ["bring it back first" in skipped.reason for skipped in back.files_skipped] == [True]

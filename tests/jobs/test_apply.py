@@ -146,7 +146,7 @@ def test_what_is_stored_on_a_warmer_tier_moves_and_is_then_released(lab: Lab) ->
     assert states(lab) == {"on standard": FileState.OFFLINE}
 
 
-def test_what_is_stored_on_a_colder_tier_is_not_brought_nearer(lab: Lab) -> None:
+def test_what_is_stored_on_a_colder_tier_is_stored_again_only_from_the_disk(lab: Lab) -> None:
     lab.write("on archive", os.urandom(SIZE))
     scan_root(lab.context, lab.context.roots[0])
     to_archive = [MigrateItem(lab.context.roots[0].root_id, b"", b"on archive", "archive")]
@@ -155,10 +155,15 @@ def test_what_is_stored_on_a_colder_tier_is_not_brought_nearer(lab: Lab) -> None
     report = carry_out(
         lab.context, [replace(item, tier="standard") for item in to_archive], releases=True, wait_parked=True
     )
+    assert (report.files_done, report.exit_code) == (1, 0)
+    assert states(lab) == {"on archive": FileState.OFFLINE}
 
+    carry_out(lab.context, to_archive, releases=False, wait_parked=True)
+    report = carry_out(
+        lab.context, [replace(item, tier="standard") for item in to_archive], releases=True, wait_parked=True
+    )
     assert (report.files_done, report.exit_code) == (0, 3)
-    assert "is stored on archive and stays there" in report.files_skipped[0].reason
-    assert states(lab) == {"on archive": FileState.DUAL}
+    assert "is offline on archive and stays there" in report.files_skipped[0].reason
 
 
 def test_p9_a_planned_move_of_a_file_stored_on_another_tier_since_is_drift(lab: Lab) -> None:

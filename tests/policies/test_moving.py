@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policies.amounts import GIB
+from policies.cost import move_once_usd, recall_usd
 from policies.moving import (
     CHANGE,
     KEEP,
@@ -19,6 +20,7 @@ from policies.moving import (
     decide,
     hold_nano,
     quote_change,
+    quote_drop,
     quote_rewrite,
     quote_whole,
 )
@@ -148,3 +150,26 @@ def test_a_dearer_tier_is_not_gone_to_although_it_is_called_colder() -> None:
 @pytest.mark.parametrize("size_bytes", [1, 4096, MIB])
 def test_small_objects_are_billed_for_more_than_they_are(size_bytes: int) -> None:
     assert hold_nano(BOOK, COLD, size_bytes) > BOOK.price("DEEP_ARCHIVE").storage[0].nano_per_gib * size_bytes // GIB
+
+
+@pytest.mark.parametrize("cold", ["GLACIER", "DEEP_ARCHIVE"])
+@pytest.mark.parametrize("warm", ["STANDARD", "STANDARD_IA", "GLACIER_IR", "INTELLIGENT_TIERING"])
+@given(size_bytes=st.integers(1, 64 * MIB))
+def test_storing_a_chunk_again_is_never_dearer_than_a_warm_copy_of_an_archived_one(
+    cold: str, warm: str, size_bytes: int
+) -> None:
+    """adr/0003: both put it up and hold it warm; the copy has to be restored first, as a part of a whole pack."""
+    again = move_once_usd(BOOK, warm, puts=1)
+    price = BOOK.price(cold)
+    assert price.restore is not None
+    copies = [
+        recall_usd(BOOK, cold, max(size_bytes, 1), gets=1, speed=speed, warm_days=1) + move_once_usd(BOOK, warm, puts=1)
+        for speed in price.restore
+    ]
+    assert again <= min(copies)
+
+
+def test_a_cold_copy_is_given_up_where_it_costs_more_in_a_year_than_coming_back() -> None:
+    assert quote_drop(BOOK, pack(COLD, 64 * MIB)).pays
+    assert not quote_drop(BOOK, pack(COLD, 100_000)).pays
+    assert quote_drop(BOOK, pack(COLD)).transition_nano == BOOK.price("DEEP_ARCHIVE").put_nano

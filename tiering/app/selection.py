@@ -22,7 +22,7 @@ def to_migrate(
     """Return the files of *targets* to be stored on *tier*, and those left alone.
 
     Those stored there already are among them unless *with_stored* is off: stored_already() counts these without a look
-    at each. Pins hold; files that are stored on a colder tier are left alone. Names of one inode go under its leader.
+    at each. Pins hold; files that are offline on a colder tier are left alone. Names of one inode go under its leader.
     """
     items: list[MigrateItem] = []
     skipped: list[Skipped] = []
@@ -30,7 +30,7 @@ def to_migrate(
         with context.catalog.read() as tx:
             for row in target.rows(tx, not_on="" if with_stored else tier):
                 follows = row.is_leader and not row.pinned and can_follow(context, row, tier)
-                reason, kind = ("", Skip.OTHER) if follows else _objection(row, tier)
+                reason, kind = ("", Skip.OTHER) if follows else _objection(context, row, tier)
                 if follows:
                     items.append(MigrateItem(row.root_id, row.dir, row.name, tier, "asked for"))
                 elif reason:
@@ -80,10 +80,10 @@ def missing_from_catalog(context: Context, targets: Sequence[Target]) -> Iterato
                     yield target
 
 
-def _objection(row: FileRow, tier: str) -> tuple[str, Skip]:
+def _objection(context: Context, row: FileRow, tier: str) -> tuple[str, Skip]:
     if row.pinned and row.state in {FileState.REGULAR, FileState.DUAL}:
         return "it is pinned (frostline unpin lets it go)", Skip.REFUSED
-    return stored_elsewhere(row, tier) if row.is_leader else "", Skip.REFUSED
+    return stored_elsewhere(context, row, tier) if row.is_leader else "", Skip.REFUSED
 
 
 def _shown(target: Target, row: FileRow) -> str:

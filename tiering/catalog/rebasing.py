@@ -57,7 +57,7 @@ def rebase(tx: Tx, moved: Mapping[int, int], tiers: Sequence[str], *, op_id: str
         affected.update(tx.conn.execute(select(refs.c.recipe_no).where(refs.c.chunk_no.in_(batch))).scalars())
     amounts = Amounts()
     for part in batches(sorted(affected)):
-        used = _used(tx, part)
+        used = used_chunks(tx, part)
         book_chunks(tx, amounts, part, sign=-1)
         tx.conn.execute(delete(refs).where(refs.c.recipe_no.in_(part)))
         recipes.insert_refs(tx, used)
@@ -112,7 +112,7 @@ def _tiers(tx: Tx, chunk_nos: Sequence[int]) -> set[str]:
     return found
 
 
-def _used(tx: Tx, recipe_nos: Iterable[int]) -> dict[int, dict[int, int]]:
+def used_chunks(tx: Tx, recipe_nos: Iterable[int]) -> dict[int, dict[int, int]]:
     """Return recipe_no -> chunk_no -> how often it occurs, bases alone left out."""
     found: dict[int, dict[int, int]] = {}
     for batch in batches(sorted(recipe_nos)):

@@ -122,20 +122,20 @@ def migrate(ctx: Context, items: Iterable[MigrateItem], *, fingerprint: str = DE
     )
 
 
-def stored_elsewhere(row: FileRow, tier: str) -> str:
-    """Return why a file that is stored cannot be stored on *tier*; "" if it is there, or stored nowhere.
+def stored_elsewhere(ctx: Context, row: FileRow, tier: str) -> str:
+    """Return why a file that is stored cannot be stored on *tier*; "" if it can: it is there, or stored nowhere, or its
+    bytes are at hand and it is to be warmer: then it is stored again (adr/0003).
 
-    On the way to a colder tier its chunks would be found in the warmer one (adr/0003) and nothing would move: what is
-    to be colder is given to the mover instead. To a warmer tier nothing is moved.
+    On the way to a colder tier its chunks would be found in the warmer one and nothing would move: what is to be colder
+    is given to the mover instead.
     """
     if row.tier is None or row.tier == tier or row.state not in _STORED:
         return ""
-    if row.state is FileState.DUAL:
-        return (
-            f"is stored on {row.tier} and stays there: what is stored moves to colder tiers only; free its hot bytes "
-            f"with --to {row.tier} --release"
-        )
-    return f"is offline on {row.tier} and stays there: what is stored moves to colder tiers only; bring it back first"
+    if row.state is not FileState.DUAL:
+        return f"is offline on {row.tier} and stays there: bring it back first; it can be stored on {tier} again then"
+    if row.tier in ctx.tiers and tier in ctx.tiers and ctx.tiers[tier].rank < ctx.tiers[row.tier].rank:
+        return ""
+    return f"is stored on {row.tier} and stays there; free its hot bytes with --to {row.tier} --release"
 
 
 def _free_expired(ctx: Context) -> None:
@@ -288,7 +288,7 @@ def _wanted(ctx: Context, group: Sequence[MigrateItem], tally: _Tally) -> list[W
                 tally.skip(item, "is not known: scan first", Skip.OTHER)
             elif row.state is FileState.DUAL and row.tier == item.tier:
                 tally.done += 1
-            elif reason := stored_elsewhere(row, item.tier):
+            elif reason := stored_elsewhere(ctx, row, item.tier):
                 tally.skip(item, reason, Skip.REFUSED)
             elif row.state in _WHY_NOT:
                 tally.skip(item, _WHY_NOT[row.state], Skip.OTHER)

@@ -14,8 +14,8 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from policies.moving import CHANGE, REWRITE, MoveQuote, decide
-from tiering.catalog import files, journal, leases, moving, packs, recipes, repacking, temperature
+from policies.moving import CHANGE, DROP, REWRITE, MoveQuote, decide, quote_drop
+from tiering.catalog import files, journal, leases, moving, packs, recipes, repacking, temperature, twins
 from tiering.catalog import tickets as ticket_rows
 from tiering.catalog.moving import Sinking
 from tiering.catalog.transaction import Tx
@@ -50,6 +50,8 @@ class MoveReport:
     bytes_moved: int = 0
     packs_kept: int = 0
     """That would cost more to move than they save."""
+    packs_dropped: int = 0
+    """Of which everything stands in a warmer tier too."""
     quote: MoveQuote = field(default_factory=MoveQuote)
     """What was expected of the class changes."""
     rewritten: RepackReport = field(default_factory=RepackReport)
@@ -91,7 +93,7 @@ def tend_packs(
     ctx: Context,
     report: MoveReport | None = None,
     *,
-    ways: Sequence[str] = (CHANGE, REWRITE),
+    ways: Sequence[str] = (CHANGE, REWRITE, DROP),
     among: Sequence[int] | None = None,
 ) -> MoveReport:
     """Do with every pack (of *among*, where given) what policies.moving decides, but for what is not in *ways*.
@@ -168,6 +170,8 @@ def _pass(ctx: Context, report: MoveReport, ways: Sequence[str], among: Sequence
     for name in sorted(ctx.tiers, key=lambda name: -ctx.tiers[name].rank):
         chosen: list[PackPlan] = []
         for plan in plans(ctx, name, among=among):
+            if DROP in ways and _drop(ctx, plan, report):
+                continue
             waits |= plan.heat.waits
             kept += plan.could_be_better or (plan.decision.way not in {CHANGE, REWRITE} and _may_sink(ctx, plan))
             if plan.decision.way in ways:
@@ -184,6 +188,24 @@ def _pass(ctx: Context, report: MoveReport, ways: Sequence[str], among: Sequence
 def _may_sink(ctx: Context, plan: PackPlan) -> bool:
     coldest = plan.heat.coldest
     return coldest is not None and coldest > ctx.tiers[plan.heat.pack.tier].rank
+
+
+def _drop(ctx: Context, plan: PackPlan, report: MoveReport) -> bool:
+    """Give up a pack of which everything stands in a warmer tier as well, if that pays; return whether it is gone."""
+    pack = plan.heat.pack
+    rank = ctx.tiers[pack.tier].rank
+    warmer = [name for name, tier in ctx.tiers.items() if tier.rank < rank]
+    if not warmer or not quote_drop(price_book(ctx.config), standing(ctx, pack, homes(ctx)[pack.tier])).pays:
+        return False
+    with ctx.catalog.read() as tx:
+        if not twins.twins(tx, pack.pack_no, warmer):
+            return False
+    with ctx.catalog.write() as tx:
+        found = twins.twins(tx, pack.pack_no, warmer)
+        reason = f"all that is needed of {pack.key} stands in a warmer tier too"
+        is_done = bool(found) and twins.give_up(tx, pack.pack_no, found, op_id=f"twins:{_nonce()}", reason=reason)
+    report.packs_dropped += is_done
+    return is_done
 
 
 def _resume_own(ctx: Context) -> None:
