@@ -41,7 +41,7 @@ def encode_recipe(recipe: Recipe) -> bytes:
     Raises FormatError if its parts do not add up to its size, or a number or text is beyond what the format holds.
     """
     meta, flags = recipe.meta, _flags(recipe)
-    if not all(moment in _TIMES for moment in (meta.mtime_ns, meta.atime_ns, recipe.stored_ns)):
+    if not (meta.mtime_ns in _TIMES and meta.atime_ns in _TIMES and recipe.stored_ns in _TIMES):
         raise FormatError("recipe has a time that the format does not hold")
     mtime_s, mtime_ns = divmod(meta.mtime_ns, _NS)
     atime_s, atime_ns = divmod(meta.atime_ns, _NS)
@@ -201,7 +201,7 @@ def _checked_length(length: int) -> int:
 def _text(data: bytes) -> bytes:
     if len(data) > MAX_TEXT:
         raise FormatError(f"a path, name or attribute of {len(data)} bytes is beyond the limit of {MAX_TEXT}")
-    return encode_varints([len(data)]) + data
+    return encode_varints((len(data),)) + data
 
 
 def _of_length(data: bytes, length: int) -> bytes:

@@ -5,7 +5,6 @@ Used by dedup.layout and dedup.recipe, whose columns are mostly small numbers. S
 """
 
 from collections.abc import Iterable
-from functools import lru_cache
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from dedup.errors import FormatError
 _LONGEST = 10  # bytes of a 64-bit number
 _FEW = 32  # below it a loop beats setting up numpy
 _SHORT = [bytes([number]) for number in range(0x80)]
+_MORE = [bytes([number | 0x80]) for number in range(0x80)]
 
 
 def encode_varints(numbers: Iterable[int]) -> bytes:
@@ -57,16 +57,20 @@ def unzigzag(number: int) -> int:
     return number >> 1 if number & 1 == 0 else -(number >> 1) - 1
 
 
-@lru_cache(maxsize=1 << 14)  # a megabyte: lengths and sizes come again and again
 def _encoded(number: int) -> bytes:
     if not 0 <= number < 1 << 64:
         raise FormatError(f"{number} is not a 64-bit unsigned number")
-    out = bytearray()
+    # Lengths and sizes have two or three bytes, times four or five: concatenated, at a third of a loop's time.
+    if number < 1 << 14:
+        return _MORE[number & 0x7F] + _SHORT[number >> 7]
+    if number < 1 << 21:
+        return _MORE[number & 0x7F] + _MORE[number >> 7 & 0x7F] + _SHORT[number >> 14]
+    out = _MORE[number & 0x7F] + _MORE[number >> 7 & 0x7F] + _MORE[number >> 14 & 0x7F]
+    number >>= 21
     while number >= 0x80:
-        out.append(number & 0x7F | 0x80)
+        out += _MORE[number & 0x7F]
         number >>= 7
-    out.append(number)
-    return bytes(out)
+    return out + _SHORT[number]
 
 
 def _one_by_one(data: bytes, at: int, count: int) -> tuple[list[int], int]:
