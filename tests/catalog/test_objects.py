@@ -52,6 +52,24 @@ def test_a_scan_refreshes_adds_and_forgets(catalog: Catalog) -> None:
         assert (row.scan_no, row.scanned_ns) == (2, tx.now_ns)
 
 
+def test_an_object_that_stands_in_packs_alone_keeps_its_row_until_something_stands_there_again(
+    catalog: Catalog,
+) -> None:
+    with catalog.write() as tx:
+        bucket_id = scan(tx, seen("a"), seen("b"))
+        objects.note_stored(tx, bucket_id, [(b"a", STANDARD)])
+        scan(tx, seen("b"))
+        assert objects.by_class(tx, bucket_id) == {"STANDARD": (1, 100), "FROSTLINE": (1, 100)}
+        objects.write_page(tx, bucket_id, [seen("a")], scan_no=1, as_of_s=2000)  # an inventory from before
+        assert set(objects.at_keys(tx, bucket_id, [b"a", b"none"])) == {b"a"}
+        assert objects.at_keys(tx, bucket_id, [b"a"])[b"a"][2] == CLASS_NO[objects.STORED]
+        objects.note_returned(tx, bucket_id, b"a", size=100, etag=ETAG, class_no=IA, modified_s=3000)
+        assert objects.by_class(tx, bucket_id) == {"STANDARD": (1, 100), "STANDARD_IA": (1, 100)}
+        objects.insert_stored(tx, bucket_id, [(b"c", 7, ETAG, IA)])
+        standing = object_moves.standing(tx, bucket_id, now_s=9999, idle_days=(), small_bytes=0)
+        assert [object_moves.pair(it) for it in standing] == [("STANDARD_IA", "FROSTLINE")]
+
+
 def test_reads_only_ever_come_nearer_and_survive_scans(catalog: Catalog) -> None:
     with catalog.write() as tx:
         bucket_id = scan(tx, seen("a"))

@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 from tests.cloud.intake import DELETING, INGEST, body, context, keys, states, stored_bytes, take_in
-from tests.cloud.lake import MIB, Lake, fresh_bill
+from tests.cloud.lake import MIB, Killed, Lake, fresh_bill
 from tiering.catalog import ledger
 from tiering.catalog.values import FileState
 from tiering.errors import UsageError
 from tiering.hot.paths import split
 from tiering.jobs.audit import audit
 from tiering.jobs.gc import collect
+from tiering.jobs.leave import leave
 from tiering.jobs.migrate import MigrateItem, migrate
 from tiering.jobs.object_choice import quote_ingest
 from tiering.jobs.object_ingest import ingest_bucket
@@ -123,6 +124,34 @@ def test_nothing_is_replaced_by_what_is_put_back(lake: Lake) -> None:
     assert report.skipped_objects == [("k", "an object stands there; it was left as it is")]
     assert lake.client.get_object(Bucket="lake", Key="k")["Body"].read() == b"new"
     assert stored_bytes(lake, "k") == b"old" * 1000
+
+
+@deleting
+def test_what_a_killed_run_had_put_back_is_taken_for_it_if_it_is_the_same_bit_for_bit(lake: Lake) -> None:
+    data = os.urandom(50_000)
+    body(lake, "k", data, **WORDS)
+    take_in(lake)
+
+    def stop(name: str) -> None:
+        if name == "objects.returned":
+            raise Killed(name)
+
+    with pytest.raises(Killed):
+        return_objects(context(lake, step=stop), "lake", [])
+    assert (keys(lake), states(lake)) == ({"k"}, {"k": FileState.OFFLINE})
+    assert return_objects(context(lake), "lake", []).objects_returned == 1
+    assert states(lake) == {"k": FileState.DUAL}
+    assert audit(context(lake)).discrepancies == ()
+
+
+@deleting
+def test_leave_names_the_objects_whose_originals_are_gone(lake: Lake, tmp_path: Path) -> None:
+    body(lake, "k", b"one" * 1000)
+    take_in(lake)
+    with pytest.raises(UsageError, match="1 objects of s3://lake are stored in packs alone"):
+        leave(context(lake))
+    leave(context(lake), to=str(tmp_path / "out"))
+    assert (tmp_path / "out/lake/k").read_bytes() == b"one" * 1000
 
 
 @deleting

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sqlalchemy import func, select
+from sqlalchemy.sql.elements import ColumnElement
 
+from tiering.catalog.booking import bucket_names
 from tiering.catalog.tables import access_days, files
 from tiering.catalog.transaction import Tx
 
@@ -28,15 +30,16 @@ class FileHistory:
 
 def count_leaders(tx: Tx) -> int:
     """Return how many files each_history() would yield at *every* = 1."""
-    return int(tx.conn.execute(select(func.count()).where(files.c.leader_id.is_(None))).scalar_one())
+    return int(tx.conn.execute(select(func.count()).where(files.c.leader_id.is_(None), _of_roots(tx))).scalar_one())
 
 
 def each_history(tx: Tx, *, every: int = 1) -> Iterator[FileHistory]:
     """Yield files in the order of their ids, only those whose id *every* divides, a page at a time."""
     columns = (files.c.file_id, files.c.name, files.c.size, files.c.first_seen_ns, files.c.missing_since_ns)
+    of_roots = _of_roots(tx)
     after = -1
     while True:
-        chosen = select(*columns).where(files.c.file_id > after, files.c.leader_id.is_(None))
+        chosen = select(*columns).where(files.c.file_id > after, files.c.leader_id.is_(None), of_roots)
         if every > 1:
             chosen = chosen.where(files.c.file_id % every == 0)
         rows = tx.conn.execute(chosen.order_by(files.c.file_id).limit(PAGE_ROWS)).all()
@@ -46,6 +49,11 @@ def each_history(tx: Tx, *, every: int = 1) -> Iterator[FileHistory]:
         for row in rows:
             yield FileHistory(*row, days=tuple(days.get(row.file_id, ())))
         after = rows[-1].file_id
+
+
+def _of_roots(tx: Tx) -> ColumnElement[bool]:
+    """Return the condition of files that are, or were, on a disk: objects of buckets never stood on the hot tier."""
+    return files.c.root_id.not_in(list(bucket_names(tx)))
 
 
 def _days(tx: Tx, first_id: int, last_id: int) -> dict[int, list[tuple[int, int]]]:

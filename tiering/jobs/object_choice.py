@@ -16,7 +16,7 @@ from policies.amounts import GIB, NANO
 from policies.cost import accrue, early_delete_usd
 from policies.prices import LOCAL, MONTH_HOURS, PriceBook
 from tiering.catalog import bucket_roots, files, objects
-from tiering.catalog.objects import ARCHIVED, CLASS_NO, CLASSES, STORED, ObjectFacts
+from tiering.catalog.objects import ARCHIVED, CLASS_NO, CLASSES, STORED, ObjectFacts, packed_etag
 from tiering.catalog.values import FileState
 from tiering.clock import NS_PER_S
 from tiering.config.bucket import BucketConfig
@@ -32,6 +32,7 @@ from tiering.jobs.object_plan import ARCHIVE, IN_PACKS, NO_RULE, choose_page, fa
 PAGE_ROWS = 10_000
 DAY_S = 86_400
 THERE = "it is stored already"
+NO_ETAG = "the inventory does not name its ETag (add the field to it)"
 PUT_BACK = "it was put back lately (recall.cool_off)"
 UNKNOWN_CLASS = "its class is not known"
 OURS = ".frostline-"
@@ -138,6 +139,8 @@ def _may(config: BucketConfig, facts: ObjectFacts, rule: int, quote: Quote) -> b
         reason = reason or UNKNOWN_CLASS
     elif CLASSES[class_no] in {"GLACIER", "DEEP_ARCHIVE"} or flags & ARCHIVED:
         reason = reason or ARCHIVE
+    if len(facts[3]) == len(packed_etag("")):
+        reason = reason or NO_ETAG
     reason = reason or key_fault(key[len(config.prefix.encode()) :])
     if reason:
         quote.left[reason] += 1

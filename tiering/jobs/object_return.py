@@ -7,11 +7,13 @@ what was uploaded in other parts or is encrypted by KMS.
 
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from queue import Queue
-from threading import Thread
+from queue import Empty, Queue
+from threading import Event, Thread
 
-from dedup.values import Digest, Recipe
+from dedup.fingerprint import FileDigest
+from dedup.values import Digest, Recipe, Span
 from tiering.catalog import commit, files, objects, packs, recipes
 from tiering.catalog.objects import CLASS_NO, packed_etag
 from tiering.catalog.values import FileRow, FileState, Location, PlacedFile
@@ -20,7 +22,7 @@ from tiering.jobs import tickets
 from tiering.jobs.bucket_care import Care, alone, book_usage, caring
 from tiering.jobs.charges import charge
 from tiering.jobs.context import Context
-from tiering.jobs.fetch import cold_packs, read_recipes
+from tiering.jobs.fetch import Interrupted, cold_packs, read_recipes
 from tiering.jobs.fetch_sinks import Buffer
 from tiering.jobs.object_identity import identity_of
 from tiering.jobs.object_ingest import LISTED
@@ -28,8 +30,10 @@ from tiering.jobs.object_rows import Shelter, shelter_of
 from tiering.jobs.object_savings import accrue_savings
 from tiering.jobs.object_words import original_of
 from tiering.jobs.stored_bytes import read_in_order
+from tiering.stores.s3_bucket import Changed
 
 PART_BYTES = 64 << 20
+READ_BYTES = 16 << 20
 MAX_PARTS = 10_000
 ROWS = 500
 
@@ -120,18 +124,21 @@ def _put_back(
     ctx: Context, care: Care, shelter: Shelter, row: FileRow, *, cold: list[int], report: ReturnReport
 ) -> None:
     key = shelter.key(row).decode()
-    try:
-        recipe, known = _recipe(ctx, row)
-        if recipe is None:
-            cold.append(row.recipe_no or 0)
-            return
-        original = original_of(recipe)
-        part_bytes = max(PART_BYTES, -(-recipe.size // MAX_PARTS))
-        body = _pieces(ctx, recipe, known, part_bytes)
-        changed = care.remote.put_back(key, original.dress, body, size_bytes=recipe.size, part_bytes=part_bytes)
-    except ObjectExists:
-        _skip(report, key, "an object stands there; it was left as it is")
+    recipe, known = _recipe(ctx, row)
+    if recipe is None:
+        cold.append(row.recipe_no or 0)
         return
+    dress = original_of(recipe).dress
+    part_bytes = max(PART_BYTES, -(-recipe.size // MAX_PARTS))
+    body = _pieces(ctx, recipe, known, part_bytes)
+    try:
+        changed = care.remote.put_back(key, dress, body, size_bytes=recipe.size, part_bytes=part_bytes)
+    except ObjectExists:
+        standing = _own(care, key, recipe)
+        if standing is None:
+            _skip(report, key, "an object stands there; it was left as it is")
+            return
+        changed = standing
     ctx.step("objects.returned")
     now = identity_of(changed.etag, recipe.size, changed.modified_s)
     usage = care.meter.take()
@@ -140,11 +147,25 @@ def _put_back(
         commit.set_dual(tx, [PlacedFile(row.file_id, now)], op_id=op_id, reason="put back into its bucket")
         objects.note_returned(
             tx, care.row.bucket_id, key.encode(), size=recipe.size, etag=packed_etag(changed.etag),
-            class_no=CLASS_NO.get(original.storage_class, CLASS_NO["OTHER"]), modified_s=changed.modified_s,
+            class_no=CLASS_NO.get(dress.storage_class, CLASS_NO["OTHER"]), modified_s=changed.modified_s,
         )  # fmt: skip
         report.usd_nano += book_usage(tx, care, usage, reason="an object put back", op_id=f"{op_id}:requests")
     report.objects_returned += 1
     report.bytes_returned += recipe.size
+
+
+def _own(care: Care, key: str, recipe: Recipe) -> Changed | None:
+    """Return what stands at *key* if it is the wanted object, as a run that died left it: it is read and compared."""
+    look = care.remote.look(key)
+    if look.size_bytes != recipe.size:
+        return None
+    said = original_of(recipe).dress
+    if (look.storage_class, look.words, care.remote.tags_of(key)) != (said.storage_class, said.words, said.tags):
+        return None
+    whole = FileDigest()
+    for start in range(0, recipe.size, READ_BYTES):
+        whole.update(care.remote.fetch(key, look.etag, Span(start, min(READ_BYTES, recipe.size - start))).data)
+    return Changed(look.etag, look.modified_s) if whole.digest() == recipe.digest else None
 
 
 def _recipe(ctx: Context, row: FileRow) -> tuple[Recipe | None, Mapping[Digest, Location]]:
@@ -165,11 +186,14 @@ def _recipe(ctx: Context, row: FileRow) -> tuple[Recipe | None, Mapping[Digest, 
 def _pieces(ctx: Context, recipe: Recipe, known: Mapping[Digest, Location], part_bytes: int) -> Iterator[bytes]:
     """Yield the verified bytes of a whole file in pieces of *part_bytes*; one is held while the next is read."""
     ready: Queue[bytes | BaseException | None] = Queue(1)
+    given_up = Event()
 
     def read() -> None:
         held = bytearray()
 
         def write(data: Buffer) -> None:
+            if given_up.is_set():
+                raise Interrupted("nobody wants the rest")
             held.extend(data)
             while len(held) >= part_bytes:
                 ready.put(bytes(held[:part_bytes]))
@@ -185,11 +209,16 @@ def _pieces(ctx: Context, recipe: Recipe, known: Mapping[Digest, Location], part
 
     reader = Thread(target=read, name="frostline-return", daemon=True)
     reader.start()
-    while (piece := ready.get()) is not None:
-        if isinstance(piece, BaseException):
-            raise piece
-        yield piece
-    reader.join()
+    try:
+        while (piece := ready.get()) is not None:
+            if isinstance(piece, BaseException):
+                raise piece
+            yield piece
+    finally:
+        given_up.set()
+        while reader.is_alive():  # it may wait for room
+            with suppress(Empty):
+                ready.get(timeout=0.05)
 
 
 def _skip(report: ReturnReport, key: str, reason: str) -> None:
