@@ -1,21 +1,23 @@
 """`frostline audit`: reconcile ledger, catalog, store and disk; show what was saved."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Annotated
 from urllib.parse import urlsplit
 
 import typer
 
 from policies.amounts import NANO, say_bytes, say_usd
+from policies.plan import EnergyReport
 from tiering.catalog import ledger
 from tiering.cli.output import Output
 from tiering.cli.recall import parse_moment
 from tiering.cli.session import session_of
-from tiering.errors import UsageError
+from tiering.errors import ConfigError, UsageError
 from tiering.jobs.audit import AuditReport, audit
 from tiering.jobs.context import Context
 from tiering.report.audit_html import audit_html
 from tiering.report.bill import Bill, Difference, booked, compare, open_bill, read_bill
+from tiering.report.energy import energy_held, say_energy
 from tiering.report.focus import write_focus
 from tiering.report.ledger_csv import write_ledger_csv
 from tiering.report.waterfall import Step, waterfall
@@ -37,6 +39,10 @@ def run(
     csv: Annotated[str, typer.Option("--csv", help="Write the ledger's entries of that time to this file.")] = "",
     focus: Annotated[str, typer.Option("--focus", help="Write the costs of that time as a FOCUS table.")] = "",
     bill: Annotated[str, typer.Option("--bill", help="Compare with the provider's bill: CUR or FOCUS, CSV.")] = "",
+    inventory: Annotated[
+        str,
+        typer.Option("--inventory", help="manifest.json of an S3 Inventory on disk, in place of listing the stores."),
+    ] = "",
     no_store: Annotated[bool, typer.Option("--no-store", help="Do not list the stores.")] = False,
     no_disk: Annotated[bool, typer.Option("--no-disk", help="Do not look at the trees.")] = False,
 ) -> int:
@@ -51,7 +57,15 @@ def run(
     held: _Held | None = None
     with session.reading() as context:
         held = _held_against(context, bill) if bill else None
-        report = audit(context, since_ns=since_ns, until_ns=until_ns, check_store=not no_store, check_disk=not no_disk)
+        report = audit(
+            context,
+            since_ns=since_ns,
+            until_ns=until_ns,
+            check_store=not no_store,
+            check_disk=not no_disk,
+            inventory=inventory,
+        )
+        energy = _energy(context, report)
         if csv:
             _write_csv(context, csv, since_ns=since_ns, until_ns=until_ns)
         if focus:
@@ -61,12 +75,28 @@ def run(
         facts, faults = _facts(report), report.discrepancies
         page = audit_html(title="frostline audit", ok=report.ok, steps=steps, facts=facts, discrepancies=faults)
         _write(html, page)
-    session.out.json(report.as_json() if held is None else {**report.as_json(), "bill": held.as_json()})
+    answer = {**report.as_json(), "energy": None if energy is None else asdict(energy)}
+    session.out.json(answer if held is None else {**answer, "bill": held.as_json()})
     _show(session.out, report, steps)
+    if energy is not None:
+        session.out.text(f"energy, an estimate: {say_energy(energy)}. {energy.source}")
     if held is None:
         return report.exit_code
     held.show(session.out)
     return report.exit_code if held.agrees else DISCREPANCY
+
+
+def _energy(context: Context, report: AuditReport) -> EnergyReport | None:
+    """Return what is held draws; None where the price book, which has the estimates, cannot be read."""
+    try:
+        return energy_held(
+            context.config,
+            logical_bytes=report.logical_bytes - report.object_bytes,
+            hot_bytes=report.hot_bytes,
+            by_tier=report.by_tier,
+        )
+    except ConfigError:
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +174,7 @@ def _facts(report: AuditReport) -> list[tuple[str, str]]:
         ("files", f"{report.files:,}"),
         ("logical bytes", f"{report.logical_bytes:,}"),
         ("on the hot tier", f"{report.hot_bytes:,}"),
+        *([("originals in their buckets", f"{report.original_bytes:,}")] if report.object_bytes else []),
         ("offline", f"{report.offline_bytes:,}"),
     ]
     if not usd.baseline and not usd.actual:

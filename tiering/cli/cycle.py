@@ -27,7 +27,7 @@ def run(
     """
     session = session_of(ctx)
     with acting(session) as context:
-        report = cycle(context, act=yes, wait_parked=True)
+        report = cycle(context, act=yes, wait_parked=True, warn=lambda warning: session.out.text(f"warning: {warning}"))
     session.out.json(
         report_json(
             report.job,
@@ -35,6 +35,7 @@ def run(
             scans=[scan_json(scan) for scan in report.scans],
             problems=skips_json(report.problems),
             plan=report.plan.to_json()["totals"],
+            warnings=list(report.plan.warnings),
             accrued=report.accrued,
         )
     )
@@ -42,7 +43,7 @@ def run(
         show_scan(session.out, scan)
     show_skips(session.out, report.problems)
     if yes:
-        show_totals(session.out, report.plan)
+        show_totals(session.out, report.plan, is_warned=True)
         show_report(session.out, "moved", report.job)
     else:
         show_plan(session.out, report.plan, limit=SHOWN)

@@ -26,7 +26,8 @@ def run(
 ) -> int:
     """Decide about every file by the rules, prices and evidence of now, and show what would move. Changes nothing.
 
-    Dollars are before dedup and compression, which only make them better; frostline estimate measures those.
+    Dollars are before dedup and compression, which only make them better; frostline estimate measures those. Moves
+    between cold tiers are reckoned by the packs that move. Exit code 3: capacity or a budget does not suffice.
     """
     session = session_of(ctx)
     with session.looking() as context:
@@ -38,7 +39,7 @@ def run(
     show_plan(session.out, plan, limit=limit)
     if save:
         session.out.text(f"saved; next: frostline apply {save}")
-    return 0
+    return 3 if plan.warnings else 0
 
 
 def show_plan(out: Output, plan: Plan, *, limit: int) -> None:
@@ -56,8 +57,8 @@ def show_plan(out: Output, plan: Plan, *, limit: int) -> None:
     show_totals(out, plan)
 
 
-def show_totals(out: Output, plan: Plan) -> None:
-    """Print what a plan comes to, without its list."""
+def show_totals(out: Output, plan: Plan, *, is_warned: bool = False) -> None:
+    """Print what a plan comes to, without its list; without its warnings where they were told before."""
     totals = plan.totals
     out.text(
         f"of {totals.files_seen:,} files {totals.migrate_files:,} would migrate ({say_bytes(totals.migrate_bytes)}), "
@@ -99,7 +100,7 @@ def show_totals(out: Output, plan: Plan) -> None:
             f"budget {budget.name}: {spell(budget.planned)} planned, {spell(budget.spent)} spent before, of "
             f"{spell(budget.limit)}{put_off}"
         )
-    for warning in plan.warnings:
+    for warning in plan.warnings if not is_warned else ():
         out.text(f"warning: {warning}")
     for note in plan.notes:
         out.text(f"note: {note}")

@@ -43,10 +43,12 @@ class CycleReport:
 
     @property
     def exit_code(self) -> int:
-        """3 when a root, a file or a scanned name was left out; 4 when archive restores are waited for; else 0."""
+        """3 when a root, a file or a scanned name was left out, or capacity or a budget does not suffice; 4 when
+        archive restores are waited for; else 0.
+        """
         if self.job.exit_code:
             return self.job.exit_code
-        return 3 if self.problems or any(scan.exit_code for scan in self.scans) else 0
+        return 3 if self.problems or self.plan.warnings or any(scan.exit_code for scan in self.scans) else 0
 
 
 def _say_nothing(warning: str) -> None:

@@ -54,7 +54,11 @@ def hold_to_budgets(ctx: Context, actions: Sequence[Action], policy: Policy) -> 
     warnings = tuple(
         f"budget.{one.name} cannot be met: {one.say(one.spent)} of {one.say(one.limit)} are spent, and making room on "
         "the hot tier needs more; what does not fit waits"
-        for one in found.short
+        if one in found.short
+        else f"budget.{one.name} is exceeded: {one.say(one.spent)} of {one.say(one.limit)} are spent already; "
+        f"{len(waits):,} files wait"
+        for one in allowances
+        if one in found.short or (one.spent > one.limit and waits)
     )
     return Rations(
         tuple(action for number, action in enumerate(actions) if number not in waits),
