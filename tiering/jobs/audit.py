@@ -42,7 +42,11 @@ class AuditReport:
     """Names known and not missing."""
     logical_bytes: int
     hot_bytes: int
-    """hot_only + dual."""
+    """hot_only + dual, on the hot tier."""
+    original_bytes: int
+    """The same of objects of buckets, in their buckets: logical = hot + original + offline."""
+    object_bytes: int
+    """Of logical_bytes: all of the objects of buckets."""
     dual_bytes: int
     offline_bytes: int
     stored_bytes: int
@@ -152,16 +156,22 @@ def _dollars(tx: Tx, ctx: Context, *, since_ns: int, until_ns: int | None) -> Do
 
 def _report(balances: sums.Balances, *, names: int, usd: Dollars, in_flight: int, found: Findings) -> AuditReport:
     of: Counter[str] = Counter()
+    of_objects: Counter[str] = Counter()
     by_tier: dict[str, dict[str, int]] = {}
     for (account, tier), amount in balances.items():
         of[account] += amount
+        if tier.startswith(accounts.CARE):
+            of_objects[account] += amount
         if accounts.UNIT_OF[account] == accounts.BYTE and tier:
             by_tier.setdefault(tier, {})[account] = amount
+    originals = of_objects[accounts.FILES_HOT_ONLY] + of_objects[accounts.FILES_DUAL]
     return AuditReport(
         ok=found.count == 0,
         files=names,
         logical_bytes=-of[accounts.FILES_LOGICAL],
-        hot_bytes=of[accounts.FILES_HOT_ONLY] + of[accounts.FILES_DUAL],
+        hot_bytes=of[accounts.FILES_HOT_ONLY] + of[accounts.FILES_DUAL] - originals,
+        original_bytes=originals,
+        object_bytes=-of_objects[accounts.FILES_LOGICAL],
         dual_bytes=of[accounts.FILES_DUAL],
         offline_bytes=of[accounts.FILES_OFFLINE],
         stored_bytes=of[accounts.STORE_LIVE],
