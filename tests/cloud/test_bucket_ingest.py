@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import func, select
 
 from tests.cloud.intake import DELETING, INGEST, body, context, keys, states, stored_bytes, take_in
 from tests.cloud.lake import MIB, Killed, Lake, fresh_bill
+from tests.whole.models import checkpoint
 from tiering.catalog import ledger
+from tiering.catalog.tables import blocks
 from tiering.catalog.values import FileState
 from tiering.errors import UsageError
 from tiering.hot.paths import split
@@ -75,6 +78,20 @@ def test_an_object_and_a_file_share_chunks(lake: Lake) -> None:
     assert report.objects_stored == 1
     assert report.bytes_stored < 10_000
     assert stored_bytes(lake, "same.bin") == data
+
+
+@deleting
+def test_checkpoints_of_one_run_are_coded_against_each_other(lake: Lake) -> None:
+    steps = {f"run/checkpoint-{100 * (moves + 1)}/model.safetensors": checkpoint(1, moves) for moves in range(3)}
+    for key, data in steps.items():
+        body(lake, key, data)
+    report = take_in(lake)
+    assert report.bytes_read == sum(map(len, steps.values()))
+    assert report.bytes_stored < 0.6 * report.bytes_read, "each alone is hardly smaller than it is"
+    with lake.lab.catalog.read() as tx:
+        assert tx.conn.execute(select(func.count()).where(blocks.c.base_no.is_not(None))).scalar_one() == 2
+    for key, data in steps.items():
+        assert stored_bytes(lake, key) == data, key
 
 
 @deleting

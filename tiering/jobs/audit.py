@@ -114,7 +114,16 @@ def audit(
             disk_check.check_root(ctx, root, found)
         if ctx.buckets:  # brings boto3 along
             importlib.import_module("tiering.jobs.object_check").check_buckets(ctx, found)
+    if -sum(of for (account, tier), of in balances.items() if _is_of_objects(account, tier)):
+        found.note(
+            "dollars: what the packs of objects of buckets cost is among those of the tiers; what they would cost in "
+            "their buckets is not (frostline buckets status)"
+        )
     return _report(balances, names=names, usd=usd, in_flight=in_flight, found=found)
+
+
+def _is_of_objects(account: str, tier: str) -> bool:
+    return account == accounts.FILES_LOGICAL and tier.startswith(accounts.CARE)
 
 
 def _too_cold(tx: Tx, ctx: Context) -> Sequence[str]:
