@@ -189,7 +189,7 @@ def test_a_key_that_denies_the_restore_gets_a_sentence_and_the_ticket_asks_again
 
         assert said.exit_code == 4
         assert any("not yet asked for" in note and "KMS.DisabledException" in note for note in said.notes), said.notes
-        assert any("enable the key" in note for note in advance(lab.context).notes)
+        assert any("enable the KMS key" in note for note in advance(lab.context).notes)
         site.app.denied.clear()
         advance(lab.context)
         site.run(5)

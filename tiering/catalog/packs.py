@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import bindparam, exists, func, insert, literal, select, update
+from sqlalchemy import bindparam, exists, insert, literal, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from dedup.fingerprint import fingerprint_from_number, fingerprint_number
@@ -90,13 +90,6 @@ def in_state(
     if tier is not None:
         query = query.where(packs.c.tier == tier)
     return [pack_row(row) for row in tx.conn.execute(query.order_by(packs.c.pack_no).limit(limit))]
-
-
-def count_standing(tx: Tx, tier: str) -> int:
-    """Return how many data packs stand in the store for a tier."""
-    standing = (PackState.LIVE, PackState.DOOMED, PackState.DELETING)
-    query = select(func.count()).where(packs.c.tier == tier, packs.c.kind == "data", packs.c.state.in_(standing))
-    return int(tx.conn.execute(query).scalar_one())
 
 
 def lookup(

@@ -17,6 +17,7 @@ from tiering.catalog.tables import blocks, chunks, packs, refs, restores, ticket
 from tiering.catalog.transaction import Tx, batches
 
 SPEEDS = ("bulk", "standard", "expedited")  # slowest first
+PAGE = 10_000  # rows at once: 4 MB of what is known of packs
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,17 +146,38 @@ def packs_of(tx: Tx, ticket_no: int) -> list[RestoreRow]:
     return [RestoreRow(*row) for row in tx.conn.execute(query.order_by(restores.c.pack_no))]
 
 
-def restores_in(tx: Tx, states: Sequence[str], *, limit: int = 10_000) -> list[RestoreRow]:
-    """Return packs whose restore is in any of *states*, by number."""
-    query = _restores().where(restores.c.state.in_(states)).order_by(restores.c.pack_no).limit(limit)
-    return [RestoreRow(*row) for row in tx.conn.execute(query)]
+def restores_in(tx: Tx, states: Sequence[str], *, after_no: int = 0, limit: int = PAGE) -> list[RestoreRow]:
+    """Return up to *limit* packs whose restore is in any of *states*, numbered above *after_no*, by number."""
+    query = _restores().where(restores.c.state.in_(states), restores.c.pack_no > after_no)
+    return [RestoreRow(*row) for row in tx.conn.execute(query.order_by(restores.c.pack_no).limit(limit))]
 
 
-def unseen(tx: Tx) -> list[RestoreRow]:
-    """Return packs that were asked for, whom nobody wants any more, and whose readable copy nobody saw yet."""
+def on_the_way(tx: Tx, *, after_key: str = "", limit: int = PAGE) -> list[RestoreRow]:
+    """Return up to *limit* packs that may still become readable or stop being so, by key: those that somebody waits
+    for, and those that were asked for, whom nobody wants any more, and whose readable copy nobody saw yet.
+    """
     is_unseen = restores.c.requested_ns.is_not(None) & restores.c.warm_until_ns.is_(None)
-    query = _restores().where(restores.c.state == "done", is_unseen).order_by(restores.c.pack_no)
+    is_open = restores.c.state.in_(("warming", "warm")) | ((restores.c.state == "done") & is_unseen)
+    query = _restores().where(is_open, packs.c.key > after_key).order_by(packs.c.key).limit(limit)
     return [RestoreRow(*row) for row in tx.conn.execute(query)]
+
+
+def ending(tx: Tx, before_ns: int, *, limit: int = PAGE) -> list[RestoreRow]:
+    """Return up to *limit* warm packs that somebody waits for and whose copies go before then, the next first."""
+    query = _restores().where(restores.c.state == "warm", restores.c.warm_until_ns < before_ns)
+    return [RestoreRow(*row) for row in tx.conn.execute(query.order_by(restores.c.warm_until_ns).limit(limit))]
+
+
+def bytes_on_the_way(tx: Tx) -> int:
+    """Return the bytes of the packs that somebody waits for and that were asked for."""
+    query = select(func.coalesce(func.sum(packs.c.size), 0)).join(restores, restores.c.pack_no == packs.c.pack_no)
+    return int(tx.conn.execute(query.where(restores.c.state.in_(("warming", "warm")))).scalar_one())
+
+
+def count_between(tx: Tx, tier: str, first: str, last: str) -> int:
+    """Return how many packs of a tier have keys from *first* to *last*, whatever became of them."""
+    query = select(func.count()).where(packs.c.tier == tier, packs.c.key >= first, packs.c.key <= last)
+    return int(tx.conn.execute(query).scalar_one())
 
 
 def restores_of(tx: Tx, pack_nos: Sequence[int]) -> dict[int, RestoreRow]:

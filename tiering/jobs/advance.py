@@ -4,7 +4,7 @@ The daemon calls it every few minutes and a waiting command as often as it looks
 ticket survives restarts because all there is to know is in the catalog, and the provider knows the rest.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from tiering.catalog import files, packs, recipes
@@ -71,11 +71,31 @@ def _look(ctx: Context) -> list[str]:
     """
     heard = listen(ctx, lambda row, event: _note_ready(ctx, row, event.until_ns, ready_ns=event.at_ns))
     with ctx.catalog.read() as tx:
-        on_the_way = [*ticket_rows.restores_in(tx, ("warming", "warm")), *ticket_rows.unseen(tx)]
+        size_bytes = ticket_rows.bytes_on_the_way(tx)
     now_ns = ctx.clock.now_ns()
-    used_by_ns = now_ns + EXTEND_NOW_NS + sum(row.size for row in on_the_way) * NS_PER_S // SLOWEST_BYTES_PER_S
-    due = [row for row in on_the_way if heard.is_due(row, now_ns, ends_before_ns=used_by_ns)]
+    used_by_ns = now_ns + EXTEND_NOW_NS + size_bytes * NS_PER_S // SLOWEST_BYTES_PER_S
     trouble = heard.trouble
+    for page in _pages(ctx):
+        due = [row for row in page if heard.is_due(row, now_ns, ends_before_ns=used_by_ns)]
+        trouble += _look_at(ctx, due, used_by_ns)
+        if ctx.stop.is_set():
+            break
+    return trouble
+
+
+def _pages(ctx: Context) -> Iterator[list[RestoreRow]]:
+    last_key = ""
+    while True:
+        with ctx.catalog.read() as tx:
+            page = ticket_rows.on_the_way(tx, after_key=last_key)
+        if not page:
+            return
+        yield page
+        last_key = page[-1].key
+
+
+def _look_at(ctx: Context, due: Sequence[RestoreRow], used_by_ns: int) -> list[str]:
+    trouble: list[str] = []
     for row, seen in looks(ctx, due):
         try:
             if isinstance(seen, StoreError):
@@ -133,14 +153,13 @@ def _note_cold(ctx: Context, tx: Tx, row: RestoreRow, pack: PackRow) -> None:
 def _keep(ctx: Context) -> list[str]:
     """Extend the copies that are still wanted after everything that could be was recalled, and have less than a day."""
     with ctx.catalog.read() as tx:
-        warm = ticket_rows.restores_in(tx, ("warm",))
+        soon = ticket_rows.ending(tx, ctx.clock.now_ns() + EXTEND_BEFORE_NS)
     trouble: list[str] = []
-    for row in warm:
-        if row.warm_until_ns is not None and row.warm_until_ns - ctx.clock.now_ns() < EXTEND_BEFORE_NS:
-            try:
-                extend(ctx, row)
-            except StoreError as error:
-                trouble.append(in_words(error))
+    for row in soon:
+        try:
+            extend(ctx, row)
+        except StoreError as error:
+            trouble.append(in_words(error))
     return trouble
 
 

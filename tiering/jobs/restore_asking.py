@@ -5,7 +5,7 @@ booked in the transaction that notes it; if the process dies between the request
 "already under way", notes it and books it once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -41,11 +41,11 @@ def ask(ctx: Context) -> tuple[str, ...]:
 
     One request for a pack, however many tickets want it.
     """
-    with ctx.catalog.read() as tx:
-        wanted = ticket_rows.restores_in(tx, ("wanted",))
     trouble: list[str] = []
     with ThreadPoolExecutor(ASKERS, thread_name_prefix="frostline-restore") as pool:
-        for batch in batches(wanted, NOTED_AT_ONCE):
+        for batch in batches(_wanted(ctx), NOTED_AT_ONCE):
+            if ctx.stop.is_set():
+                break  # the daemon goes on with the rest
             began_s = ctx.clock.monotonic_s()
             answers = list(pool.map(lambda row: _ask_one(ctx, row), batch))
             trouble += [answer.trouble for answer in answers if answer.trouble]
@@ -79,6 +79,17 @@ def extend(ctx: Context, row: RestoreRow) -> None:
         book_extension(ctx, tx, pack, row.speed)
         book_copy(ctx, tx, pack, from_ns=max(row.warm_until_ns or 0, tx.now_ns), until_ns=until_ns)
         ticket_rows.note_restore(tx, row.pack_no, state="warm", warm_until_ns=until_ns)
+
+
+def _wanted(ctx: Context) -> Iterator[RestoreRow]:
+    last_no = 0
+    while True:
+        with ctx.catalog.read() as tx:
+            page = ticket_rows.restores_in(tx, ("wanted",), after_no=last_no)
+        if not page:
+            return
+        yield from page
+        last_no = page[-1].pack_no
 
 
 def archive_of(ctx: Context, row: RestoreRow) -> ArchiveStore | None:

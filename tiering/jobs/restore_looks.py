@@ -6,13 +6,13 @@ only believed of HEAD: not every server lists restores.
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import takewhile
 from typing import Protocol, TypeVar
 
-from tiering.catalog import packs
+from tiering.catalog import tickets as ticket_rows
 from tiering.catalog.values import PackRow
 from tiering.errors import StoreError
 from tiering.jobs.context import Context, OpenTier
-from tiering.jobs.packing import FOLDERS
 from tiering.stores.archive import ARCHIVE_CLASSES, is_readable
 from tiering.stores.base import ObjectInfo, Readability
 
@@ -64,20 +64,24 @@ def may_be_cold(ctx: Context, row: PackRow) -> bool:
 
 
 def _in_tier(ctx: Context, tier: OpenTier, rows: Sequence[P]) -> Iterator[tuple[P, ObjectInfo | StoreError]]:
-    known = _listed(ctx, tier, {row.key for row in rows})
+    known = _listed(ctx, tier, {row.key for row in rows}) if rows else {}
     with ThreadPoolExecutor(LOOKERS, thread_name_prefix="frostline-head") as pool:
         yield from zip(rows, pool.map(lambda row: known.get(row.key) or _head(tier, row.key), rows), strict=True)
 
 
 def _listed(ctx: Context, tier: OpenTier, keys: set[str]) -> dict[str, ObjectInfo]:
     """Return what a listing knows of restores of *keys*; nothing where it would cost more than to ask one by one."""
+    first, last = min(keys), max(keys)
     with ctx.catalog.read() as tx:
-        pages = packs.count_standing(tx, tier.name) // LIST_PAGE + 1
+        pages = ticket_rows.count_between(tx, tier.name, first, last) // LIST_PAGE + 1
     if len(keys) < pages * HEADS_PER_LIST:
         return {}
     told = {Readability.WARMING, Readability.WARM}
+    if not ctx.config.tiers[tier.name].endpoint_url and tier.store.url.startswith("s3:"):
+        told.add(Readability.COLD)  # AWS itself lists restores (docs.aws.amazon.com, ListObjectsV2, RestoreStatus)
     try:
-        listed = tier.store.list(FOLDERS["data"] + "/")
+        # From just before the first: pages of rows come by key, and together they list the store once.
+        listed = takewhile(lambda info: info.key <= last, tier.store.list(start_after=first[:-1]))
         return {info.key: info for info in listed if info.key in keys and info.readability in told}
     except StoreError:
         return {}  # each is asked for, and says what is wrong
