@@ -50,11 +50,8 @@ def steps(price: ClassPrice, days: ArchiveDays = ArchiveDays()) -> tuple[Cooling
         tier = price.archive_tiers[number]
         found.append(CoolingStep(tier.name, wanted * NS_PER_DAY, tier.nano_per_gib, is_archived=True))
     found.sort(key=lambda step: step.after_ns)  # stable: of equal ages the colder one comes last
-    return tuple(step for step, after in zip(found, [*found[1:], None], strict=True) if not _is_passed(step, after))
-
-
-def _is_passed(step: CoolingStep, after: CoolingStep | None) -> bool:
-    return after is not None and after.after_ns == step.after_ns
+    coldest = {step.after_ns: step for step in found}
+    return tuple(coldest.values())
 
 
 def step_at(ladder: Sequence[CoolingStep], idle_ns: int) -> int:
