@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
+from botocore.exceptions import HTTPClientError
 
 from policies.prices import PriceBook
 from tests.cloud.serving import BUCKET, Served, served
@@ -191,7 +192,10 @@ def test_archive_access_tiers_need_a_restore_without_days_that_costs_nothing(clo
 def test_parts_of_an_upload_that_was_torn_are_billed_until_it_is_aborted(cloud: Served) -> None:
     started = cloud.client.create_multipart_upload(Bucket=BUCKET, Key="k", StorageClass="DEEP_ARCHIVE")
     where = {"Bucket": BUCKET, "Key": "k", "UploadId": started["UploadId"]}
+    cloud.app.plan("part", ".t")
     cloud.client.upload_part(**where, PartNumber=1, Body=bytes(SIZE))
+    with pytest.raises(HTTPClientError):  # the connection is torn in the middle of the second part
+        cloud.client.upload_part(**where, PartNumber=2, Body=bytes(SIZE))
     cloud.days(10)
     assert cloud.bill()["unfinished_uploads"] == pytest.approx(month(0.023, 240), abs=1)  # parts are STANDARD
     (listed,) = cloud.client.list_multipart_uploads(Bucket=BUCKET)["Uploads"]

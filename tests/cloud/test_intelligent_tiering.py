@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.cloud.installation import BUCKET, Site
+from tests.cloud.installation import BUCKET, Site, booked_by_kind
 from tests.cloud.test_ledger_equals_bill import back, send_away
 from tests.jobs.lab import Lab
-from tests.jobs.outbound import items
+from tests.jobs.outbound import items, rows
 from tests.jobs.rebuilding import lose_catalog, rebuilt
 from tiering.catalog import pack_notes, packs
 from tiering.catalog.values import PackState
@@ -16,6 +16,7 @@ from tiering.jobs.gc import collect
 from tiering.jobs.recall import recall
 from tiering.jobs.release import release
 from tiering.jobs.storage_hours import HOUR_NS
+from tiering.report.dollars import MONTH, lines_of
 
 pytestmark = pytest.mark.s3
 COOLING = {"standard": "INTELLIGENT_TIERING"}
@@ -89,6 +90,25 @@ def test_archive_access_tiers_are_booked_and_restored_from_for_nothing(site: Sit
         assert "deep archive access" in steps(site)
         assert site.differences(lab) == {}
         assert site.billed()["retrieval"] == site.probing["retrieval"]
+
+
+def test_p6_explain_tells_a_month_on_the_access_tier_that_a_file_is_on(site: Site) -> None:
+    with site.lab(COOLING, **SMALL_PACKS) as lab:
+        send_away(lab, "standard", [b"a"])
+        said = {}
+        for days in (1, 40, 60):
+            site.run(24 * days)
+            lines = lines_of(lab.context, rows(lab)[b"a"])
+            (line,) = [it for it in lines if "INTELLIGENT" in it.said and it.when == MONTH]
+            said[line.said.partition("(")[2].partition(")")[0]] = line.nano
+        assert list(said) == ["frequent", "infrequent", "archive instant"]
+        accrue(lab.context)
+        before = booked_by_kind(lab)["storage"]
+        site.run(730)
+        accrue(lab.context)
+        assert booked_by_kind(lab)["storage"] - before == pytest.approx(
+            said["archive instant"], abs=500
+        )  # and metadata
 
 
 def test_a_pack_that_is_deleted_costs_nothing_more(site: Site) -> None:
