@@ -17,7 +17,7 @@ from tests.whole.models import checkpoint
 from tiering.catalog import ledger
 from tiering.catalog.tables import blocks
 from tiering.catalog.values import FileState
-from tiering.errors import UsageError
+from tiering.errors import StoreUnavailable, UsageError
 from tiering.hot.paths import split
 from tiering.jobs.audit import audit
 from tiering.jobs.gc import collect
@@ -330,6 +330,25 @@ def test_audit_finds_an_object_that_is_not_where_the_catalog_has_it(lake: Lake) 
     assert audit(context(lake)).discrepancies == (
         "bucket: s3://lake/k is offline in the catalog and another object stands there; scan again",
     )
+
+
+@deleting
+def test_what_fails_on_the_way_is_tried_again_and_an_outage_ends_the_run_with_nothing_half_done(lake: Lake) -> None:
+    for number in range(3):
+        body(lake, f"k{number}", os.urandom(9 * MIB if number == 0 else 5000))
+    for kind, letters in (("get", "stT.i"), ("delete", "..sL"), ("head", "s")):
+        lake.app.plan(kind, letters)
+    assert take_in(lake).originals_deleted == 3
+
+    body(lake, "later", os.urandom(5000))
+    lake.scan()
+    lake.app.plan("get", "s" * 200)
+    with pytest.raises(StoreUnavailable):
+        ingest_bucket(context(lake), "lake")
+    assert states(lake)["later"] is FileState.REGULAR
+    assert keys(lake) == {"later"}
+    lake.app._plans.clear()
+    assert take_in(lake).originals_deleted == 1
 
 
 def test_a_bucket_for_another_mode_is_not_taken_in(lake: Lake) -> None:
