@@ -102,7 +102,9 @@ def test_alive_it_asks_for_just_that(site: Site) -> None:
         goes_on(mortal, content)
 
 
-@pytest.mark.parametrize("kind", ["copy", "get", "put"])
+@pytest.mark.parametrize(
+    "kind", ["put", pytest.param("copy", marks=pytest.mark.heavy), pytest.param("get", marks=pytest.mark.heavy)]
+)
 def test_p4_killed_while_the_answer_is_on_its_way(site: Site, kind: str) -> None:
     """The second of its kind, where there are two."""
     with prepared(site) as (mortal, content):
