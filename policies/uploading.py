@@ -124,7 +124,9 @@ def _per_day(book: PriceBook, storage_class: str, size_bytes: int) -> float:
 
 
 def _way(way: Way, target: str) -> str:
-    return f"to STANDARD and after {way.wait_days} days to {target}" if way.wait_days else f"straight to {target}"
+    if not way.wait_days:
+        return f"straight to {target}"
+    return f"to STANDARD and after {way.wait_days} day{'s' if way.wait_days > 1 else ''} to {target}"
 
 
 def _sum(way: Way) -> str:
