@@ -57,8 +57,7 @@ Take = Callable[[Sequence[Piece]], None]
 """Is offered every piece of a stretch, in order, known or not. May block; may raise what it likes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ingested:
+class Ingested(NamedTuple):
     """The outcome for one source."""
 
     parts: tuple[Part, ...]

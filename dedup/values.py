@@ -23,8 +23,7 @@ MAX_BASE_DEPTH = 6
 may stand on top."""
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """A byte range: [start, start + length)."""
 
     start: int
@@ -38,16 +37,14 @@ class Span:
         return self.start + self.length
 
 
-@dataclass(frozen=True, slots=True)
-class Extent:
+class Extent(NamedTuple):
     """A stretch of a file as its file system lays it out: data, or a hole that reads as zeros."""
 
     span: Span
     is_hole: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ChunkPart:
+class ChunkPart(NamedTuple):
     """A stretch of a file that is stored as one chunk."""
 
     fingerprint: Fingerprint
@@ -56,8 +53,7 @@ class ChunkPart:
     """Raw bytes, > 0."""
 
 
-@dataclass(frozen=True, slots=True)
-class HolePart:
+class HolePart(NamedTuple):
     """A stretch of a sparse file that reads as zeros and is stored as nothing."""
 
     length: int
@@ -95,8 +91,7 @@ def chunks_of(parts: tuple[Part, ...]) -> Sequence[ChunkPart]:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class FileMeta:
+class FileMeta(NamedTuple):
     """What is put back beside a file's bytes. Times are ns since the epoch."""
 
     mode: int
@@ -141,8 +136,7 @@ class Recipe:
         return sum(part.length for part in self.parts if isinstance(part, HolePart))
 
 
-@dataclass(frozen=True, slots=True)
-class PlacedChunk:
+class PlacedChunk(NamedTuple):
     """A chunk inside of its block."""
 
     chunk: ChunkPart
@@ -216,8 +210,7 @@ class Dependants(NamedTuple):
     """Of all the chunks in such chains."""
 
 
-@dataclass(frozen=True, slots=True)
-class Region:
+class Region(NamedTuple):
     """What segmentation says of a stretch of a file. Regions ascend, touch, and cover the file exactly."""
 
     span: Span

@@ -4,7 +4,6 @@ Used by every parser of dedup.formats, and by nobody else. Reads nothing.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 from dedup.formats.reading import Doubt
 from dedup.values import Region, Span
@@ -44,7 +43,7 @@ def cover(found: Iterable[Region], size: int, *, filler: str = GENERIC, small: i
 
 def shifted(regions: Iterable[Region], by: int) -> list[Region]:
     """Return *regions* of an inner file as regions of the file that holds it from *by* on."""
-    return [replace(region, span=Span(region.span.start + by, region.span.length)) for region in regions]
+    return [region._replace(span=Span(region.span.start + by, region.span.length)) for region in regions]
 
 
 def _filled(ascending: Sequence[Region], size: int, filler: str) -> list[Region]:

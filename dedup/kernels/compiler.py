@@ -8,7 +8,7 @@ because whoever links an object with an unknown name ends the process. numba's o
 
 import ctypes
 import struct
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 from typing import Any
@@ -24,9 +24,12 @@ _SYMBOLS = 2  # SHT_SYMTAB
 
 
 def compiled(
-    loop: Callable[..., Any], result: Scalar, arguments: tuple[Kind, ...], inner: Collection[Callable[..., Any]]
+    loop: Callable[..., Any], result: Scalar, arguments: tuple[Kind, ...], inner: Mapping[Callable[..., Any], bool]
 ) -> Object:
-    """Return *loop* for one signature; it may call the functions *inner*. Raises ImportError where that cannot be."""
+    """Return *loop* for one signature; it may call the functions *inner* (True: as a part of it).
+
+    Raises ImportError where that cannot be.
+    """
     types: list[Any] = []
     names = count()
     taken = ", ".join(_taken(kind, types, names) for kind in arguments)
@@ -71,7 +74,7 @@ def _numba(scalar: Scalar) -> Any:
 
 @contextmanager
 def _replaced(
-    loop: Callable[..., Any], inner: Collection[Callable[..., Any]]
+    loop: Callable[..., Any], inner: Mapping[Callable[..., Any], bool]
 ) -> Iterator[Callable[[Callable[..., Any]], Any]]:
     """For a while let the modules of all loops hold what numba understands in place of what stands for it."""
     made: dict[Callable[..., Any], Any] = {}
@@ -83,7 +86,7 @@ def _replaced(
             return numba.carray  # type: ignore[attr-defined]
         if value not in made:
             jit: Any = numba.njit
-            made[value] = jit(nogil=True, error_model="numpy", inline="always" if value in inner else "never")(value)
+            made[value] = jit(nogil=True, error_model="numpy", forceinline=inner.get(value, False))(value)
         return made[value]
 
     before: list[tuple[dict[str, Any], str, Any]] = []

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dedup.gear_table import gear_words
-from dedup.kernels.machine import I64, array_in, compiled, inner, numbers_in, numbers_out
+from dedup.kernels.machine import I64, array_in, compiled, inlined, numbers_in, numbers_out
 
 _U64 = np.uint64
 _ONE = np.uint64(1)
@@ -19,7 +19,7 @@ _NEWLINE = 10
 TABLE = np.array(gear_words(), dtype=np.uint64)
 
 
-@inner
+@inlined
 def _end_of_chunk(data: Any, table: Any, start: Any, sizes: Any, final: Any) -> Any:
     """Return where the chunk that begins at *start* ends, or -1 when that is not decided. *sizes* = record, average,
     longest; see dedup.formats.records.
@@ -51,7 +51,7 @@ def _end_of_chunk(data: Any, table: Any, start: Any, sizes: Any, final: Any) -> 
     return inside if inside >= 0 else stop
 
 
-@inner
+@inlined
 def cuts(data: Any, table: Any, sizes: Any, final: Any, out: Any) -> Any:
     """Write the decided ends of chunks to *out*; return how many."""
     start, count = 0, 0

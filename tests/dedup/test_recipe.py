@@ -174,7 +174,7 @@ def test_the_digest_of_a_file_of_one_chunk_is_stored_once() -> None:
     [
         replace(PLAIN_RECIPE, size=1),
         replace(PLAIN_RECIPE, stored_ns=1 << 63),
-        replace(PLAIN_RECIPE, meta=replace(PLAIN_RECIPE.meta, uid=1 << 32)),
+        replace(PLAIN_RECIPE, meta=PLAIN_RECIPE.meta._replace(uid=1 << 32)),
         replace(PLAIN_RECIPE, digest=Digest(b"short")),
         replace(PLAIN_RECIPE, path=b"x" * 70_000),
         replace(EMPTY_RECIPE, parts=(HolePart(0),)),

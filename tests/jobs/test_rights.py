@@ -79,6 +79,6 @@ def test_the_walk_with_few_rights(tmp_path_factory: pytest.TempPathFactory, righ
         str(base / "lab"),
         owner,
     ]
-    environment = {**os.environ, "HOME": str(base), "NUMBA_CACHE_DIR": str(base / "numba"), "PYTHONPATH": str(project)}
+    environment = {**os.environ, "HOME": str(base), "PYTHONPATH": str(project)}
     done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
     assert done.stdout == "walked\n", done.stderr[-3000:]

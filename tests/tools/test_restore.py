@@ -63,7 +63,7 @@ def test_a_store_without_segments_gives_every_file_back(store: HandMadeStore) ->
 def test_metadata_holes_and_links_come_back(store: HandMadeStore) -> None:
     data = noise(2, 3000) + bytes(4_000_000) + b"end"
     recipe = store.add(b"sparse", data, holes=[(3000, 4_003_000)], links=(b"sub/second name",))
-    meta = replace(recipe.meta, xattrs=((b"user.note", b"a\0b"),))
+    meta = recipe.meta._replace(xattrs=((b"user.note", b"a\0b"),))
     store.recipes[0] = replace(recipe, meta=meta)
     store.write()
 

@@ -5,14 +5,12 @@ mapping only a lease proves that bytes did not change, see tiering.hot.lease.
 """
 
 import os
-from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 _SIGN = 1 << 63
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(NamedTuple):
     """One state of one inode."""
 
     dev: int

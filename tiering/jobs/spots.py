@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from tiering.catalog.values import FileRow
@@ -134,7 +134,7 @@ def identity_from(value: Sequence[int]) -> Identity:
 
 def on_device_of(identity: Identity, dir_fd: int) -> Identity:
     """Return *identity* with the device number that its directory has now: after a reboot it may be another."""
-    return replace(identity, dev=os.fstat(dir_fd).st_dev)
+    return identity._replace(dev=os.fstat(dir_fd).st_dev)
 
 
 def encode_detail(detail: dict[str, Any]) -> str:
