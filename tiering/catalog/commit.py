@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence, Set
 from itertools import chain
 from operator import itemgetter
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import delete, insert, select, update
 
 from dedup.recipe_id import recipe_key
 from dedup.values import Digest, Fingerprint, chunks_of
@@ -21,7 +21,7 @@ from tiering.catalog.files import version_of
 from tiering.catalog.placing import IDENTITY, identity_values, newly_stored, place, placed_rows, update_files
 from tiering.catalog.rebasing import rebase, replaced_chunks
 from tiering.catalog.tables import files, versions
-from tiering.catalog.transaction import Tx, batches
+from tiering.catalog.transaction import Tx, batches, change_raw, marks
 from tiering.catalog.values import (
     AdoptedFile,
     FileRow,
@@ -36,10 +36,6 @@ from tiering.catalog.values import (
 )
 
 RECORD_FILES = 2000  # per record: about 60 kB of JSON
-
-_NOTE_SEQ = (
-    update(files).where(files.c.file_id.in_(bindparam("ids", expanding=True))).values(stored_seq=bindparam("seq"))
-)
 
 
 def commit_stored(tx: Tx, batch: StoredBatch) -> list[Rejected]:
@@ -200,7 +196,7 @@ def note_durable_at(tx: Tx, file_ids: Sequence[int]) -> None:
     """Write on the rows which outbox record makes their stored copy known to the bucket."""
     seq = outbox.last_seq(tx)
     for batch in batches(file_ids):
-        tx.conn.execute(_NOTE_SEQ, {"ids": batch, "seq": seq})
+        change_raw(tx, f"UPDATE files SET stored_seq = ? WHERE file_id IN {marks(batch)}", [seq, *batch])  # noqa: S608
 
 
 def _refusal(row: FileRow | None, file: StoredFile, *, missing: int) -> str:

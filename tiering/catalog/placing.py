@@ -17,6 +17,8 @@ from tiering.catalog.values import FileRow, FileState, Identity, StoredBatch, St
 
 IDENTITY = ("dev", "ino", "mtime_ns", "ctime_ns")
 _sized_identity = attrgetter("size", *IDENTITY)
+_STATE, _RECIPE_NO, _TIER, _STORED_NS = map(FileRow._fields.index, ("state", "recipe_no", "tier", "stored_ns"))
+_SIZE, _DEV, _INO, _MTIME_NS, _CTIME_NS = map(FileRow._fields.index, ("size", *IDENTITY))
 
 
 def identity_values(identity: Identity) -> tuple[int, int, int, int]:
@@ -70,18 +72,11 @@ def placed_rows(
         if before.recipe_no is not None or file.file_id in leaders:
             again.append(file.file_id)
             continue
-        dev, ino, mtime_ns, ctime_ns = identity_values(file.identity)
-        after[file.file_id] = before._replace(
-            state=FileState.DUAL,
-            recipe_no=number,
-            tier=batch.tier,
-            stored_ns=tx.now_ns,
-            size=file.recipe.size,
-            dev=dev,
-            ino=ino,
-            mtime_ns=mtime_ns,
-            ctime_ns=ctime_ns,
-        )
+        values: list[object] = list(before)  # _replace() takes four times as long
+        values[_STATE], values[_RECIPE_NO], values[_SIZE] = FileState.DUAL, number, file.recipe.size
+        values[_TIER], values[_STORED_NS] = batch.tier, tx.now_ns
+        values[_DEV], values[_INO], values[_MTIME_NS], values[_CTIME_NS] = identity_values(file.identity)
+        after[file.file_id] = FileRow._make(values)
     return after | load_files(tx, again)
 
 
