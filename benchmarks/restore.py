@@ -5,7 +5,7 @@
 
 Every tool stores the same tree (not counted), then copies it out into an empty folder, and the copy is compared with
 the original byte for byte. frostline verifies every byte by digest and flushes all of it to the disk; the
-others do not flush.
+others do not flush, so that a second row for each has a sync behind it.
 
 Nothing is deleted before the last tool has restored: ext4 passes over inodes that were freed in the last minutes one by
 one, which made whoever came after a deleted copy pay 15 CPU-seconds for 44,000 new files. So have room for a tree and a
@@ -22,7 +22,7 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
-from measured import Measured, built, print_place, print_ratios, print_rows, summed, tree_options
+from measured import Measured, built, print_place, print_ratios, print_rows, run, summed, tree_options
 from peers import everyone
 from seaweed import Seaweed
 
@@ -42,6 +42,8 @@ def measure(args: argparse.Namespace, base: Path, remote: Seaweed | None) -> lis
         out.parent.mkdir(exist_ok=True)
         steps = tool.restore(out)
         rows.append(summed(tool.name, "restore", steps, size_bytes=size, stored_bytes=tool.stored_bytes()))
+        steps.append(run("sync", ["sync", "--file-system", str(out)]))
+        rows.append(summed(tool.name, "and flushed", steps, size_bytes=size, stored_bytes=tool.stored_bytes()))
         compare(tool.name, tree, out)
     (tree / ".frostline-root").unlink(missing_ok=True)
     return rows
