@@ -4,12 +4,9 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from policies.prices import PriceBook
-from tests.cloud.fresh import fresh_site
 from tests.cloud.installation import BUCKET, Site, booked_by_kind
 from tests.cloud.mortal_gc import Collector
 from tests.cloud.test_ledger_equals_bill import send_away
@@ -21,10 +18,10 @@ from tiering.jobs.charges import charge
 from tiering.jobs.gc import collect
 from tiering.jobs.reconcile import reconcile
 
-pytestmark = [pytest.mark.s3, pytest.mark.usefixtures("aws_credentials")]
+pytestmark = pytest.mark.s3
 CLASSES = {"standard": "GLACIER_IR", "archive": "GLACIER"}
-LAST = 40
-"""Requests that a gc of this size does not reach."""
+LEAST, LAST = 12, 36
+"""Requests that a gc of this size makes at least, and does not reach."""
 
 
 @contextmanager
@@ -76,22 +73,20 @@ def test_gc_killed_at_a_request(site: Site, kind: str, number: int) -> None:
 
 
 @pytest.mark.heavy
-def test_gc_killed_at_every_request(tmp_path: Path, shipped_book: PriceBook) -> None:
-    for number in range(1, LAST):
-        with fresh_site(tmp_path / str(number), shipped_book) as site, prepared(site) as (collector, content):
-            if collector.run(dies_at=number):
-                assert number > 12, "it asks for more than that"
-                return
-            ends_well(collector, content)
-    pytest.fail("it never came to its end")
+@pytest.mark.parametrize("number", range(1, LAST))
+def test_gc_killed_at_every_request(site: Site, number: int) -> None:
+    with prepared(site) as (collector, content):
+        if collector.run(dies_at=number):
+            assert number > LEAST, "it asks for more than that"
+        ends_well(collector, content)
 
 
 @pytest.mark.heavy
-def test_gc_killed_again_and_again_at_any_moment(tmp_path: Path, shipped_book: PriceBook) -> None:
-    draw = random.Random(11)
-    for number in range(20):
-        with fresh_site(tmp_path / str(number), shipped_book) as site, prepared(site) as (collector, content):
-            for _ in range(3):
-                collector.run(after_s=draw.uniform(0.01, 0.4))
-                site.run(7)
-            ends_well(collector, content)
+@pytest.mark.parametrize("seed", range(8))
+def test_gc_killed_again_and_again_at_any_moment(site: Site, seed: int) -> None:
+    draw = random.Random(seed)
+    with prepared(site) as (collector, content):
+        for _ in range(3):
+            collector.run(after_s=draw.uniform(0.01, 0.4))
+            site.run(7)
+        ends_well(collector, content)
