@@ -119,7 +119,7 @@ def test_p6_a_change_of_class_costs_what_explain_says(site: Site) -> None:
         assert spent == {name: nano for name, nano in said.items() if nano}
 
 
-@pytest.mark.parametrize("tier", ["rare", "standard"])
+@pytest.mark.parametrize("tier", ["rare", pytest.param("standard", marks=pytest.mark.heavy)])
 def test_p6_a_recall_from_an_instant_class_costs_what_explain_says(site: Site, tier: str) -> None:
     with site.lab(CLASSES) as lab:
         three_files(lab, tier)
@@ -161,7 +161,7 @@ def copy_nano(lab: Lab) -> int:
     return sum(line.amount for entry in copies for line in entry.lines if line.account == accounts.COST_RETRIEVAL)
 
 
-@pytest.mark.parametrize("tier", ["rare", "archive"])
+@pytest.mark.parametrize("tier", ["rare", pytest.param("archive", marks=pytest.mark.heavy)])
 def test_p6_deleting_costs_what_explain_says(site: Site, tier: str) -> None:
     with site.lab(CLASSES, versions={"missing_days": 0, "keep_days": 0}) as lab:
         three_files(lab, tier)

@@ -130,6 +130,7 @@ def test_leaving_a_class_early_is_in_the_quote_and_in_the_books(site: Site) -> N
         assert site.differences(lab) == {}
 
 
+@pytest.mark.heavy
 def test_what_does_not_repay_its_early_deletion_waits_until_it_does(site: Site) -> None:
     with site.lab(CLASSES, rules=DEEP, chunking={"pack_bytes": "64MiB"}) as lab:
         put(lab, "a", seed=1, size=40_000_000)
@@ -158,6 +159,7 @@ def test_what_a_warmer_file_needs_as_well_stays_and_the_plan_says_so(site: Site)
         assert set(moved(make_plan(lab.context))) == {"old", "used"}
 
 
+@pytest.mark.heavy
 def test_a_checkpoints_shards_go_together_or_not_at_all(site: Site) -> None:
     with site.lab(CLASSES, rules=DEEP) as lab:
         for step, days in ((1, 200), (2, 200)):
@@ -211,6 +213,7 @@ def test_p9_a_saved_move_is_refused_for_what_came_back_since(site: Site, tmp_pat
         books_agree(lab)
 
 
+@pytest.mark.heavy
 def test_a_dual_file_is_released_and_its_copy_moves_in_one_plan(site: Site) -> None:
     with site.lab(CLASSES, rules=DEEP) as lab:
         put(lab, "a", seed=1)
@@ -224,6 +227,7 @@ def test_a_dual_file_is_released_and_its_copy_moves_in_one_plan(site: Site) -> N
         books_agree(lab)
 
 
+@pytest.mark.heavy
 def test_nothing_is_brought_nearer_by_a_rule(site: Site) -> None:
     with site.lab(CLASSES, rules=[{"name": "near", "age": "1d", "tier": "standard"}]) as lab:
         put(lab, "a", seed=1)
@@ -244,6 +248,7 @@ STRATEGIES: Sequence[Mapping[str, Any]] = [
 ]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("rule", STRATEGIES, ids=lambda rule: str(rule["strategy"]))
 def test_every_strategy_decides_about_what_is_stored(site: Site, rule: Mapping[str, Any]) -> None:
     free = {"stall_usd_per_gib": 0, "wait_usd_per_gib": 0}

@@ -57,6 +57,7 @@ def test_a_budget_that_cannot_be_met_is_reported_before_anything_moves(site: Sit
     assert not list(site.store_dir.rglob("packs/*"))
 
 
+@pytest.mark.heavy
 def test_a_plan_and_an_audit_name_energy_as_an_estimate(site: Site) -> None:
     site.run("scan")
     said = site.run("plan").stdout
@@ -69,6 +70,7 @@ def test_a_plan_and_an_audit_name_energy_as_an_estimate(site: Site) -> None:
     assert 0 < energy["kwh_after"] < energy["kwh_before"]
 
 
+@pytest.mark.heavy
 def test_a_hot_tier_too_small_is_brought_below_its_marks_and_says_what_a_gib_is_worth(site: Site) -> None:
     too_small(site)
     site.run("pin", str(site.root / "0.bin"))
@@ -83,6 +85,7 @@ def test_a_hot_tier_too_small_is_brought_below_its_marks_and_says_what_a_gib_is_
     assert not (site.root / "0.bin").is_symlink()
 
 
+@pytest.mark.heavy
 def test_a_quote_of_stored_files_is_shown_before_they_move(site: Site) -> None:
     add(site, f'\n[tiers.cellar]\nstore = "file://{site.base}/cellar"\nusd_per_gib_month = 0.001\n')
     site.run("init")
