@@ -84,12 +84,12 @@ def _of_ticket(ticket: TicketStatus, now_ns: int) -> str:
     within = f", the others within {say_time(left_ns)}, by {moment(ticket.ready_ns)}" if left_ns > 0 else ""
     wanted = f"; {ticket.packs_wanted:,} could not be asked for yet" if ticket.packs_wanted else ""
     late = ticket.deadline_ns is not None and max(ticket.ready_ns, now_ns) > ticket.deadline_ns
-    what = f"{ticket.files_waiting:,} of {ticket.files:,} files wait" if ticket.files else f"{ticket.reason} waits"
+    what = f"{ticket.files_waiting:,} of {ticket.files:,} files wait" if ticket.files else f"{ticket.reason}: wanted"
     return (
-        f"ticket {ticket.ticket}: {what} for a {ticket.speed} restore since {say_time(now_ns - ticket.created_ns)}: "
+        f"ticket {ticket.ticket} ({ticket.speed}): {what} since {say_time(now_ns - ticket.created_ns)}: "
         f"{ticket.packs_ready:,} of {ticket.packs:,} packs are readable{within}{wanted}"
         + (
-            f"; later than wanted ({moment(ticket.deadline_ns)}): frostline recall --hasten {ticket.ticket}"
+            f"; later than wanted ({moment(ticket.deadline_ns)}): frostline recall --hasten {ticket.ticket} --speed ..."
             if late
             else ""
         )

@@ -148,8 +148,12 @@ def waiting(ticket: Ticket) -> WaitingOnRestore:
         + f" for archived packs to be restored: ticket {ticket.number}",
         ticket=ticket.number,
         now=(
-            f"{price.objects} packs, {say_bytes(price.bytes)}, were asked for at speed {ticket.speed}: about "
-            f"{say_usd(price.usd_nano)}, up to {price.hours:g} h"
+            (
+                f"{price.objects} packs, {say_bytes(price.bytes)}, were asked for at speed {ticket.speed}: about "
+                f"{say_usd(price.usd_nano)}, up to {price.hours:g} h"
+                if price.usd_nano or price.objects
+                else f"its packs are on their way already and not paid for again: up to {price.hours:g} h"
+            )
             + (f"; not yet asked for: {ticket.trouble[0]}" if ticket.trouble else "")
         ),
         hint="the daemon follows it; running the same command again when they are ready reads them"
