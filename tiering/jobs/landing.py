@@ -30,7 +30,7 @@ from tiering.jobs.stored_paths import StoredVersion
 class Folder:
     """A folder of the target, held open. Ends with close()."""
 
-    __slots__ = ("_lock", "_taken", "device", "fd", "gives", "owner", "path", "ready")
+    __slots__ = ("_is_empty", "_lock", "device", "fd", "gives", "owner", "path", "ready")
 
     def __init__(self, fd: int, path: bytes, ready: "list[Landing]") -> None:
         """Take over the open folder *fd*; *path* is shown, with a trailing slash. Its files add themselves to *ready*
@@ -44,15 +44,22 @@ class Folder:
         self.gives: bool | None = None
         """Whether new files here have attributes at once, of a default ACL or a label; None before the first."""
         self._lock = Lock()
-        self._taken: frozenset[bytes] | None = None
+        self._is_empty: bool | None = None
 
     def has(self, name: bytes) -> bool:
-        """Whether something stands under the name, as of the first time that it was asked. One that comes later is
-        found when the file gets its name.
+        """Whether something stands under the name. In a folder that was empty when this was first asked nothing does:
+        what comes later is found when the file gets its name.
         """
-        if self._taken is None:
-            self._taken = frozenset(map(os.fsencode, os.listdir(self.fd)))
-        return name in self._taken
+        if self._is_empty is None:
+            with os.scandir(self.fd) as entries:
+                self._is_empty = next(entries, None) is None
+        if self._is_empty:
+            return False
+        try:
+            os.stat(name, dir_fd=self.fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return True
 
     def making(self) -> Lock:
         """Return what to hold while a file is made that several threads write to."""

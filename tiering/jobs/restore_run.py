@@ -45,7 +45,7 @@ class RestoreRun:
         self.tally = tally
         self.damaged = damaged
         self._most_folders = _folders_at_once()
-        self._nonce = secrets.token_hex(8)
+        self._hidden = names.new(secrets.token_hex(8))
         self._number = 0
         self._waiting: list[int] = []
         self._linked: dict[int, tuple[bytes, bytes]] = {}
@@ -165,7 +165,7 @@ class RestoreRun:
                 self._taken(self._shown(path + version.name))
             return
         self._number += 1
-        file = Landing(folder, version, names.new(self._nonce, self._number), recipe)
+        file = Landing(folder, version, self._hidden + b".%d" % self._number, recipe)
         group.files.append(file)
         group.planner.add(recipe, known, file)
         if version.inode_of is not None:
