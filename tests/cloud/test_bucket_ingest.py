@@ -332,6 +332,7 @@ def test_audit_finds_an_object_that_is_not_where_the_catalog_has_it(lake: Lake) 
     )
 
 
+@pytest.mark.heavy
 @deleting
 def test_what_fails_on_the_way_is_tried_again_and_an_outage_ends_the_run_with_nothing_half_done(lake: Lake) -> None:
     for number in range(3):
