@@ -52,7 +52,7 @@ def commit_stored(tx: Tx, batch: StoredBatch) -> list[Rejected]:
     change.notes += packs.go_live(tx, change.amounts, batch.pack_nos)
     known = insert_blocks(tx, batch.blocks, batch.tiers)
     change.notes += archived_blocks(tx, batch.blocks)
-    names = [[(part.fingerprint, part.digest) for part in chunks_of(file.recipe.parts)] for file in batch.files]
+    names = [[part[:2] for part in chunks_of(file.recipe.parts)] for file in batch.files]
     known |= _reused(tx, set(chain.from_iterable(names)) - known.keys(), batch.tiers)
     accepted: list[StoredFile] = []
     needed: list[list[int]] = []
