@@ -45,10 +45,10 @@ _IN_BLOCK_COLUMNS = (
     *(chunks.c.block_no, chunks.c.inner_offset, chunks.c.raw_len, chunks.c.stored_len, chunks.c.fingerprint),
     chunks.c.digest,
 )
+# By the driver: restore asks for a hundred thousand.
 _OF_RECIPES = (
-    select(refs.c.recipe_no, *_IN_BLOCK_COLUMNS)
-    .join(chunks, chunks.c.chunk_no == refs.c.chunk_no)
-    .where(refs.c.recipe_no.in_(bindparam("recipes", expanding=True)))
+    "SELECT refs.recipe_no, chunks.block_no, chunks.inner_offset, chunks.raw_len, chunks.stored_len, "
+    "chunks.fingerprint, chunks.digest FROM refs JOIN chunks ON chunks.chunk_no = refs.chunk_no WHERE refs.recipe_no"
 )
 
 
@@ -120,10 +120,11 @@ def locate_all(tx: Tx, recipe_nos: Iterable[int]) -> dict[int, dict[Digest, Loca
     found: dict[int, list[Location]] = {recipe_no: [] for recipe_no in recipe_nos}
     places: dict[int, BlockPlace] = {}
     for batch in batches(found):
-        rows = tx.conn.execute(_OF_RECIPES, {"recipes": batch}).all()
+        rows = list(fetch_among(tx, _OF_RECIPES, batch))
         places |= block_places(tx, {row[1] for row in rows} - places.keys())
-        for recipe_no, block_no, *rest in rows:
-            found[recipe_no].append(_location(places[block_no], *rest))
+        for recipe_no, block_no, inner_offset, length, stored_len, fingerprint, digest in rows:
+            name = fingerprint_from_number(fingerprint)
+            found[recipe_no].append(Location(places[block_no], inner_offset, length, stored_len, name, digest))
     return {recipe_no: by_digest(locations) for recipe_no, locations in found.items()}
 
 
