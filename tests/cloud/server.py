@@ -69,7 +69,7 @@ class Cloud:
         self._plans[kind].extend(letters)
 
     def settle(self) -> Bill:
-        """Return the bill with all storage up to now on it."""
+        """Return the bill with all storage on it."""
         with self._lock:
             return self.vault.settle()
 
@@ -117,6 +117,7 @@ class Cloud:
         return answer
 
     def _on_setting(self, request: Request, environ: Environ) -> Answer:
+        self.bill.request({"GET": "get"}.get(request.method, "delete"), "STANDARD")  # changes are the owner's, unbilled
         name = next(name for name in SETTINGS if name in request.query)
         answer = settings.answer(request, name, self.vault.of(request.bucket))
         if name == "intelligent-tiering":

@@ -20,7 +20,7 @@ from tiering.jobs.reconcile import reconcile
 
 pytestmark = pytest.mark.s3
 CLASSES = {"standard": "GLACIER_IR", "archive": "GLACIER"}
-LEAST, LAST = 12, 36
+LEAST, LAST = 20, 30
 """Requests that a gc of this size makes at least, and does not reach."""
 
 

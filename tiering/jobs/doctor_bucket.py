@@ -21,6 +21,7 @@ from tiering.jobs.finding import Finding, Weight
 from tiering.jobs.price_class import price_class_of
 from tiering.stores.archive import ARCHIVE_CLASSES
 from tiering.stores.bucket_facts import RuleFacts, Survey
+from tiering.stores.metered import METADATA
 from tiering.stores.options import StoreOptions
 
 
@@ -37,6 +38,7 @@ def bucket_findings(ctx: Context, tier: OpenTier) -> Iterator[Finding]:
         yield Finding(Weight.BAD, error.what, error.hint)
         return
     tier.meter.add("list", times=found.lists)
+    tier.meter.add("get", storage_class=METADATA, times=found.gets)
     looked = _Looked(ctx, tier, f"s3://{parts.netloc}", found)
     yield from looked.findings()
 

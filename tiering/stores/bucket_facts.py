@@ -46,5 +46,7 @@ class Survey:
     uploads: int = 0
     lists: int = 0
     """LIST requests that it took."""
+    gets: int = 0
+    """Settings that were asked for: billed as GET requests."""
     unknown: list[str] = field(default_factory=list)
     """Settings that could not be read, and why."""

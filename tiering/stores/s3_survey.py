@@ -90,6 +90,7 @@ class _Look:
                         found.upload_parts[str(item.get("StorageClass") or "STANDARD")] += size
 
     def _ask(self, what: str, call: Callable[..., Mapping[str, Any]]) -> Mapping[str, Any]:
+        self._found.gets += 1
         try:
             return call(Bucket=self._bucket)
         except ProviderAnswer as error:
