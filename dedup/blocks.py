@@ -73,7 +73,15 @@ class _Open:
     origin: object
     chunks: list[ChunkPart] = field(default_factory=list)
     data: list[Buffer] = field(default_factory=list)
+    owned: int = 0
+    """How many of *data*, the first, are copies: they stay when a stretch has been taken."""
     length: int = 0
+
+    def own(self) -> None:
+        """Copy what was taken since the last time: each byte once, however many stretches fill the block."""
+        if len(self.data) > self.owned:
+            self.data[self.owned :] = [b"".join(self.data[self.owned :])]
+            self.owned += 1
 
 
 class Gatherer:
@@ -107,8 +115,7 @@ class Gatherer:
             if wanted:
                 self._add(piece, base)
         for block in self._open.values():
-            if len(block.data) > 1 or not isinstance(block.data[0], bytes):
-                block.data = [b"".join(block.data)]
+            block.own()
 
     def flush(self) -> None:
         """Hand over what waits."""

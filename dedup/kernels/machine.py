@@ -174,7 +174,7 @@ class _Native:
                 raise TypeError(f"{self._name} takes a contiguous array of {kind.item}")
             if kind.is_written and not flags.writeable:
                 raise TypeError(f"{self._name} writes to this array, which may only be read")
-            plain += (value.ctypes.data, len(value))
+            plain += (value.__array_interface__["data"][0], len(value))
         else:
             for one, part in zip(kind, value, strict=True):
                 self._add(plain, one, part)
