@@ -13,6 +13,7 @@ import importlib
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from typing import Any, NamedTuple, TypeVar
 
 import llvmlite
@@ -170,7 +171,7 @@ class _Native:
             plain.append(int(value) if isinstance(value, np.integer) else value)
         elif isinstance(kind, Array):
             flags = value.flags
-            if value.dtype != kind.item or value.ndim != 1 or not flags.c_contiguous or not flags.aligned:
+            if value.dtype != _dtype(kind.item) or value.ndim != 1 or not flags.c_contiguous or not flags.aligned:
                 raise TypeError(f"{self._name} takes a contiguous array of {kind.item}")
             if kind.is_written and not flags.writeable:
                 raise TypeError(f"{self._name} writes to this array, which may only be read")
@@ -178,6 +179,11 @@ class _Native:
         else:
             for one, part in zip(kind, value, strict=True):
                 self._add(plain, one, part)
+
+
+@cache
+def _dtype(item: str) -> np.dtype[Any]:
+    return np.dtype(item)
 
 
 def _flat(kind: Kind) -> Sequence[Any]:
