@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import ClientError
+from moto.core.model_instances import reset_model_data
 
 from policies.prices import PriceBook
 from tests.cloud.model import Checker
@@ -64,6 +65,7 @@ def empty_bucket(server: S3Server, app: Cloud, clock: FakeClock, bucket: str) ->
         version = {} if item["VersionId"] == "null" else {"VersionId": item["VersionId"]}
         client.delete_object(Bucket=bucket, Key=item["Key"], **version)
     client.delete_bucket(Bucket=bucket)
+    reset_model_data()  # else moto holds every object there ever was, for a page that nobody opens
 
 
 @contextmanager
