@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import ClientError
-from moto.core.model_instances import reset_model_data
+from moto.s3.models import FakeKey
 
 from policies.prices import PriceBook
 from tests.cloud.model import Checker
@@ -65,7 +65,16 @@ def empty_bucket(server: S3Server, app: Cloud, clock: FakeClock, bucket: str) ->
         version = {} if item["VersionId"] == "null" else {"VersionId": item["VersionId"]}
         client.delete_object(Bucket=bucket, Key=item["Key"], **version)
     client.delete_bucket(Bucket=bucket)
-    reset_model_data()  # else moto holds every object there ever was, for a page that nobody opens
+    _forget(bucket)
+
+
+def _forget(bucket: str) -> None:
+    """Free the bytes of objects that are gone: moto keeps every one there ever was, for a page that nobody opens."""
+    every: Any = FakeKey
+    gone = [key for key in every.instances_tracked if key.bucket_name == bucket]
+    every.instances_tracked = [key for key in every.instances_tracked if key.bucket_name != bucket]
+    for key in gone:
+        key.dispose()
 
 
 @contextmanager
