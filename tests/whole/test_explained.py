@@ -195,5 +195,7 @@ def test_p6_stored_bytes_are_what_dedup_predicts_and_each_byte_of_the_bucket_is_
         "metadata_bytes": sum(bucket.bytes_under(key) for key in ("recipes/", "segments/", "frostline.json")),
         "bucket_bytes": sum(bucket.sizes.values()),
         "in_flight_bytes": 0,
+        "object_bytes": 0,
+        "original_bytes": 0,
     }
     assert {key.split("/")[0] for key in bucket.sizes} == {"packs", "recipes", "segments", "frostline.json"}
