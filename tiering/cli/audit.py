@@ -79,7 +79,7 @@ def run(
     session.out.json(answer if held is None else {**answer, "bill": held.as_json()})
     _show(session.out, report, steps)
     if energy is not None:
-        session.out.text(f"energy, an estimate: {say_energy(energy)}. {energy.source}")
+        session.out.text(f"energy, an estimate: {say_energy(energy)} (sources: frostline prices show)")
     if held is None:
         return report.exit_code
     held.show(session.out)

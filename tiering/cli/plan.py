@@ -83,7 +83,7 @@ def show_totals(out: Output, plan: Plan, *, is_warned: bool = False) -> None:
     if energy.kwh_before or energy.kwh_after:
         out.text(
             f"energy, an estimate: {energy.kwh_before:.3g} kWh a month there, {energy.kwh_after:.3g} then; "
-            f"{energy.gco2e_before:.3g} g CO2e and {energy.gco2e_after:.3g} g. {energy.source}"
+            f"{energy.gco2e_before:.3g} g CO2e and {energy.gco2e_after:.3g} g (sources: frostline prices show)"
         )
     for room in plan.hot:
         freed = room.rules_free_bytes + room.marks_free_bytes
