@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
@@ -18,6 +18,8 @@ from tiering.catalog.values import FileState
 from tiering.clock import FakeClock
 
 SETTLED = {FileState.MIGRATING: FileState.DUAL, FileState.RECALLING: FileState.OFFLINE}
+SCANNED_IN_RECALL = [("claim", 0, 1), ("change", 0, 0), ("see", 2, 0), ("recall", 0, 0), ("change", 0, 1)]
+"""A leader of links is seen anew while it is being recalled."""
 FIRST = [("add", 1, 20), ("add", 2, 30), ("store", 0, 1), ("store", 1, 2), ("link", 0, 0), ("release", 0, 0)]
 
 
@@ -26,6 +28,7 @@ FIRST = [("add", 1, 20), ("add", 2, 30), ("store", 0, 1), ("store", 1, 2), ("lin
     steps=st.lists(STEPS.filter(lambda step: step[0] != "flush"), min_size=20, max_size=50),
     size=st.integers(1, 40),
 )
+@example(steps=SCANNED_IN_RECALL, size=1)
 def test_p3_replaying_the_records_gives_the_rows(steps: list[Step], size: int) -> None:
     with TemporaryDirectory() as folder:
         lost = open_catalog(f"sqlite:///{Path(folder)}/lost.db", clock=FakeClock(), create=True)

@@ -49,12 +49,13 @@ def split(tx: Tx, inodes: Mapping[int, tuple[int, int]]) -> None:
     """Part names that no longer share an inode: *inodes* has what each file id stands on now.
 
     A follower found elsewhere leads itself again, without a stored copy. A leader found elsewhere hands its
-    lead, and the stored copy, to a name that still stands on the old inode.
+    lead, and the stored copy, to a name that still stands on the old inode. One that is being recalled is left as
+    it is, whatever stands there: the recall's swap and its commit are not one step.
     """
     rows = load_files(tx, with_links(tx, inodes))
     for file_id, (dev, ino) in inodes.items():
         row = rows.get(file_id)
-        if row is None or row.state == FileState.MISSING:
+        if row is None or row.state in {FileState.MISSING, FileState.RECALLING}:
             continue
         now = (signed64(dev), signed64(ino))
         replaced = row.state not in ON_DISK  # a file stands where the placeholder was
