@@ -13,26 +13,18 @@ from dataclasses import dataclass, field
 from dedup.blocks import RawBlock
 from dedup.fingerprint import DEFAULT_FINGERPRINT, resolve_fingerprint
 from dedup.references import Shelf
-from tiering.catalog import journal, packs
-from tiering.catalog.commit import commit_stored
-from tiering.catalog.journal import Claim
-from tiering.catalog.transaction import Tx
-from tiering.catalog.values import JournalKind
-from tiering.clock import NS_PER_S
 from tiering.errors import FrostlineError
-from tiering.jobs.committing import Described, Packed, describe, store_recipes, stored_batch, used_packs
+from tiering.jobs import claims
+from tiering.jobs.committing import Described, describe, store_recipes
 from tiering.jobs.context import Context, OpenTier
 from tiering.jobs.crew import Crew
+from tiering.jobs.group_reading import read_groups
 from tiering.jobs.newcomers import Filter, Newcomers, Recent
 from tiering.jobs.outgoing import BatchOutcome, Outgoing, Wanted, groups_of
-from tiering.jobs.packing import Packer, UploadedPack, UploadJournal
+from tiering.jobs.packing import Packer, UploadedPack
 from tiering.jobs.priming import prime
 from tiering.jobs.reading import Reader
-from tiering.jobs.reports import Skip
 
-# Longer than the slowest upload of the packs on the spool; reconcile need not wait for it where the process is known
-# dead.
-LEASE_S = 900
 HEARTBEAT_S = 30.0
 # After this long no further file is begun: what is read gets committed, and its segment written.
 BATCH_S = 60.0
@@ -83,7 +75,7 @@ class BatchRun:
 
     def read(self, wanted: Sequence[Wanted]) -> None:
         """Claim *wanted* and read them; their new chunks are with the packer, what was not begun is in outcome.left."""
-        self._claim(wanted)
+        self._claimed = claims.take(self.ctx, self.op_id, wanted, self.outcome)
         self.ctx.step("migrate.claimed")
         self.outcome.overtaken = prime(self.ctx, self.batch.shelf, self.tiers, self._claimed)
         reader = Reader(
@@ -99,10 +91,8 @@ class BatchRun:
         self._crew = crew
         if self._failure is not None:
             raise self._failure
-        left = crew.run(lambda groups: reader.read_groups(crew, groups), every_s=HEARTBEAT_S, heartbeat=self.extend)
-        place = {item.row.file_id: number for number, item in enumerate(self._claimed)}
-        self.outcome.left += [item for group in left for item in group]
-        self.outcome.left.sort(key=lambda item: place[item.row.file_id])
+        left = crew.run(lambda groups: read_groups(reader, crew, groups), every_s=HEARTBEAT_S, heartbeat=self.extend)
+        place = claims.in_order(self.outcome, self._claimed, left)
         self._give_up(self.outcome.left)
         self._outgoing = sorted(reader.outgoing, key=lambda item: place[item.wanted.row.file_id])
 
@@ -131,8 +121,8 @@ class BatchRun:
             return
         try:
             with self.ctx.catalog.write() as tx:
-                _doom(tx, self.packer.journal, set(), self.op_id)
-                journal.finish(tx, [item.op_id for item in self._claimed])
+                claims.doom_unused(tx, self.packer.journal, (), self.op_id)
+                claims.release(tx, self._claimed)
         except FrostlineError:
             pass  # the catalog is what failed; the first error says so
 
@@ -140,69 +130,25 @@ class BatchRun:
         """Free the spool; the last call in any case."""
         self.packer.close()
 
-    def _claim(self, wanted: Sequence[Wanted]) -> None:
-        named = {f"{self.op_id}:{item.row.file_id}": item for item in wanted}
-        claims = [Claim(op_id, JournalKind.MIGRATE, item.row.file_id, step="claimed") for op_id, item in named.items()]
-        with self.ctx.catalog.write() as tx:
-            granted = journal.claim(tx, claims, owner=self.ctx.owner, until_ns=_lease_until(tx))
-        won = {claim.op_id for claim in granted}
-        self._claimed = [
-            Wanted(item.row, item.links, item.reason, op_id, item.is_again)
-            for op_id, item in named.items()
-            if op_id in won
-        ]
-        for op_id, item in named.items():
-            if op_id not in won:
-                self.outcome.skipped.append((item, "is being worked on by another process", Skip.BUSY))
-
     def _give_up(self, left: Sequence[Wanted]) -> None:
         """End the claims of what was not begun: the next batch claims it while this one is being committed."""
         if left:
             with self.ctx.catalog.write() as tx:
-                journal.finish(tx, [item.op_id for item in left])
+                claims.release(tx, left)
             gone = {item.op_id for item in left}
             self._claimed = [item for item in self._claimed if item.op_id not in gone]
 
     def extend(self) -> None:
         """Keep the claims for another while."""
-        with self.ctx.catalog.write() as tx:
-            op_ids = [item.op_id for item in self._claimed]
-            journal.extend(tx, op_ids, owner=self.ctx.owner, until_ns=_lease_until(tx))
+        claims.extend(self.ctx, self._claimed)
 
     def _commit(
         self, data_packs: Sequence[UploadedPack], described: Sequence[Described], recipes: UploadedPack | None
     ) -> set[int]:
-        """Make it so: packs live, files dual, claims gone; packs that nothing refers to are doomed. Return the live."""
+        """Make it so, and return the packs that live."""
+        batched = claims.Batched(self.op_id, self.tiers, self.packer, data_packs, described, recipes)
         with self.ctx.catalog.write() as tx:
-            held = journal.held(tx, owner=self.ctx.owner, prefix=f"{self.op_id}:")
-            ready = [item for item in described if item.outgoing.wanted.op_id in held]
-            used = used_packs(data_packs, ready)
-            refused: dict[int, str] = {}
-            live = {pack.pack_no for pack in used}
-            if ready and recipes is not None:
-                packed = Packed(recipes, self.packer.bases)
-                stored = stored_batch(self.op_id, self.tiers, ready, used, packed)
-                refused = {item.file_id: item.reason for item in commit_stored(tx, stored)}
-                live.add(recipes.pack_no)
-            _doom(tx, self.packer.journal, live, self.op_id)
-            journal.finish(tx, [item.op_id for item in self._claimed])
+            made = claims.make(tx, batched, self._claimed, owner=self.ctx.owner)
         self._is_committed = True
-        for wanted in (item.outgoing.wanted for item in described):
-            if wanted.op_id not in held:
-                self.outcome.skipped.append((wanted, "was taken over by another process", Skip.BUSY))
-            elif wanted.row.file_id in refused:
-                self.outcome.rejected.append((wanted, refused[wanted.row.file_id]))
-            else:
-                self.outcome.stored.append(wanted)
-        return live
-
-
-def _doom(tx: Tx, uploads: UploadJournal, live: set[int], op_id: str) -> None:
-    """Doom the batch's packs that are not *live*: they are nobody's, and are never adopted."""
-    sizes = [(pack_no, size) for pack_no, size in uploads.sizes.items() if pack_no not in live]
-    if sizes:
-        packs.doom_pending(tx, sizes, op_id=f"{op_id}:unused", reason="uploaded, then not needed")
-
-
-def _lease_until(tx: Tx) -> int:
-    return tx.now_ns + LEASE_S * NS_PER_S
+        claims.tell(self.outcome, described, made)
+        return made.live

@@ -7,7 +7,7 @@ stored; access times are left alone where the kernel lets us.
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
@@ -21,7 +21,7 @@ from dedup.errors import ShortRead
 from dedup.fingerprint import DEFAULT_FINGERPRINT, resolve_fingerprint
 from dedup.formats.segmentation import segment
 from dedup.ingest import Cutting, ingest
-from dedup.values import Extent, WrappedPart
+from dedup.values import WrappedPart
 from policies.amounts import NANO
 from policies.planner import month_nano
 from policies.prices import PriceBook, parse_book
@@ -33,6 +33,7 @@ from tiering.hot import paths
 from tiering.hot.source import Source
 from tiering.hot.walk import Entry, Kind
 from tiering.jobs.context import NoProgress, Progress
+from tiering.jobs.counted import Counted
 from tiering.jobs.estimate_look import FirstNames, Judging, Looked, bucket_of, entries_of, look, split_top, tops_of
 from tiering.jobs.estimate_reduction import ClassReduction, Reduction, ReductionMeter
 from tiering.jobs.outgoing import SMALL_BYTES
@@ -234,7 +235,7 @@ class _Run:
         regions = segment(SourceBytes(source), name=name) if source.size > SMALL_BYTES else None
         chunkers = partial(chunker_of, size_bytes=source.size)
         cutting = Cutting(chunkers, self._fingerprint, regions=regions or (), proves=False)
-        counted = _Counted(source, self._progress)
+        counted = Counted(source, self._progress)
         try:
             found = ingest(counted, cutting, take=self._meter.take, before_read=self._check)
         except ShortRead as error:
@@ -303,31 +304,6 @@ class _Run:
 
 class _Stopped(Exception):
     """Asked to stop while a file was read; what was read counts."""
-
-
-@dataclass(slots=True)
-class _Counted:
-    """A source whose bytes are counted as they are read."""
-
-    source: Source
-    progress: Progress
-    bytes: int = 0
-
-    @property
-    def size(self) -> int:
-        """Apparent size in bytes."""
-        return self.source.size
-
-    def extents(self) -> Iterator[Extent]:
-        """See Source."""
-        return self.source.extents()
-
-    def readinto(self, buffer: memoryview, offset: int) -> int:
-        """See Source."""
-        count = self.source.readinto(buffer, offset)
-        self.bytes += count
-        self.progress.advance(byte_count=count)
-        return count
 
 
 def shipped_book() -> PriceBook:

@@ -95,6 +95,14 @@ def parse_manifest(text: bytes, where: str) -> Manifest:
     return manifest
 
 
+def local_file(folder: Path, key: str) -> Path:
+    """Return a data file beside a manifest on disk: under its whole key, or in the folder as it was downloaded."""
+    for path in (folder / key, folder / "data" / key.rpartition("/")[2], folder / key.rpartition("/")[2]):
+        if path.is_file():
+            return path
+    raise ConfigError(f"{key}, which the manifest names, is not in {folder}")
+
+
 def check_file(path: Path, file: InventoryFile) -> None:
     """Raise IntegrityError unless the file that was fetched is the one the manifest names."""
     with path.open("rb") as data:

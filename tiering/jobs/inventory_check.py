@@ -17,7 +17,7 @@ from tiering.clock import NS_PER_DAY, NS_PER_S
 from tiering.errors import ConfigError, ObjectMissing
 from tiering.jobs.context import Context, OpenTier
 from tiering.jobs.findings import LISTED, Findings
-from tiering.jobs.inventory import Manifest, Passed, check_file, parse_manifest, read_file
+from tiering.jobs.inventory import Manifest, Passed, check_file, local_file, parse_manifest, read_file
 from tiering.jobs.store_check import expected_packs
 from tiering.jobs.store_debris import PREFIXES
 from tiering.stores.base import ObjectInfo
@@ -41,14 +41,6 @@ def check_inventory(ctx: Context, manifest_path: str, found: Findings) -> int:
             check.page(page)
     check.finish()
     return check.named
-
-
-def local_file(folder: Path, key: str) -> Path:
-    """Return a data file beside a manifest on disk: under its whole key, or in the folder as it was downloaded."""
-    for path in (folder / key, folder / "data" / key.rpartition("/")[2], folder / key.rpartition("/")[2]):
-        if path.is_file():
-            return path
-    raise ConfigError(f"{key}, which the manifest names, is not in {folder}")
 
 
 class _Check:

@@ -13,25 +13,19 @@ from dataclasses import dataclass, field
 from dedup.blocks import RawBlock
 from dedup.fingerprint import DEFAULT_FINGERPRINT, resolve_fingerprint
 from dedup.references import Shelf
-from tiering.catalog import journal, packs
-from tiering.catalog.commit import commit_stored
-from tiering.catalog.journal import Claim
-from tiering.catalog.transaction import Tx
-from tiering.catalog.values import JournalKind
-from tiering.clock import NS_PER_S
 from tiering.errors import FrostlineError
+from tiering.jobs import claims
 from tiering.jobs.bucket_care import Care, book_usage
-from tiering.jobs.committing import Described, Packed, describe, store_recipes, stored_batch, used_packs
+from tiering.jobs.committing import Described, describe, store_recipes
 from tiering.jobs.context import Context, OpenTier
 from tiering.jobs.crew import Crew
+from tiering.jobs.group_reading import read_groups
 from tiering.jobs.newcomers import Filter, Newcomers
 from tiering.jobs.object_reading import ObjectReader, Wish
 from tiering.jobs.object_source import Fetcher, threads
 from tiering.jobs.outgoing import BatchOutcome, Outgoing, Wanted, groups_of
 from tiering.jobs.packing import Packer, UploadedPack
-from tiering.jobs.reports import Skip
 
-LEASE_S = 900  # far longer than the slowest upload; a live process extends it
 HEARTBEAT_S = 30.0
 BATCH_S = 60.0  # after this long no further object is begun: what a kill can cost
 
@@ -79,7 +73,7 @@ class ObjectBatch:
         the job: nothing of the batch is committed then, and nothing stays claimed.
         """
         try:
-            self._claim(wanted)
+            self._claimed = claims.take(self._ctx, self._op_id, wanted, self.outcome)
             self._ctx.step("objects.claimed")
             outgoing = self._read(wishes)
             self._ctx.step("objects.read")
@@ -97,17 +91,6 @@ class ObjectBatch:
         finally:
             self._packer.close()
 
-    def _claim(self, wanted: Sequence[Wanted]) -> None:
-        named = {f"{self._op_id}:{item.row.file_id}": item for item in wanted}
-        claims = [Claim(op_id, JournalKind.MIGRATE, item.row.file_id, step="claimed") for op_id, item in named.items()]
-        with self._ctx.catalog.write() as tx:
-            won = {claim.op_id for claim in journal.claim(tx, claims, owner=self._ctx.owner, until_ns=_lease_until(tx))}
-        for op_id, item in named.items():
-            if op_id in won:
-                self._claimed.append(Wanted(item.row, (), item.reason, op_id))
-            else:
-                self.outcome.skipped.append((item, "is being worked on by another process", Skip.BUSY))
-
     def _read(self, wishes: Mapping[int, Wish]) -> list[Outgoing]:
         reader = ObjectReader(
             ctx=self._ctx,
@@ -121,17 +104,15 @@ class ObjectBatch:
             until_s=self._ctx.clock.monotonic_s() + BATCH_S,
         )
         crew: Crew[list[Wanted], RawBlock] = Crew(threads(), groups_of(self._claimed), reader.code)
-        left = crew.run(lambda groups: reader.read_groups(crew, groups), every_s=HEARTBEAT_S, heartbeat=self._heartbeat)
-        place = {item.row.file_id: number for number, item in enumerate(self._claimed)}
-        self.outcome.left += [item for group in left for item in group]
-        self.outcome.left.sort(key=lambda item: place[item.row.file_id])
+        left = crew.run(
+            lambda groups: read_groups(reader, crew, groups), every_s=HEARTBEAT_S, heartbeat=self._heartbeat
+        )
+        place = claims.in_order(self.outcome, self._claimed, left)
         return sorted(reader.outgoing, key=lambda item: place[item.wanted.row.file_id])
 
     def _heartbeat(self) -> None:
         """Keep the claims for another while, and book what was asked until now."""
-        with self._ctx.catalog.write() as tx:
-            op_ids = [item.op_id for item in self._claimed]
-            journal.extend(tx, op_ids, owner=self._ctx.owner, until_ns=_lease_until(tx))
+        claims.extend(self._ctx, self._claimed)
         self._book("reading objects", op_id="")
 
     def _commit(
@@ -139,33 +120,17 @@ class ObjectBatch:
     ) -> None:
         """Make it so: packs live, objects dual, claims gone, requests booked; packs that nothing refers to doomed."""
         usage = self._in.care.meter.take()
+        batched = claims.Batched(self._op_id, self._in.tiers, self._packer, data_packs, described, recipes)
         try:
             with self._ctx.catalog.write() as tx:
-                held = journal.held(tx, owner=self._ctx.owner, prefix=f"{self._op_id}:")
-                ready = [item for item in described if item.outgoing.wanted.op_id in held]
-                used = used_packs(data_packs, ready)
-                refused: dict[int, str] = {}
-                live = {pack.pack_no for pack in used}
-                if ready and recipes is not None:
-                    packed = Packed(recipes, self._packer.bases)
-                    stored = stored_batch(self._op_id, self._in.tiers, ready, used, packed)
-                    refused = {item.file_id: item.reason for item in commit_stored(tx, stored)}
-                    live.add(recipes.pack_no)
-                self._doom(tx, live)
-                journal.finish(tx, [item.op_id for item in self._claimed])
-                reason, op_id = f"{len(ready)} objects taken in", f"{self._op_id}:requests"
+                made = claims.make(tx, batched, self._claimed, owner=self._ctx.owner)
+                reason, op_id = f"{made.ready} objects taken in", f"{self._op_id}:requests"
                 self.spent_nano += book_usage(tx, self._in.care, usage, reason=reason, op_id=op_id)
         except FrostlineError:
             self._in.care.meter.give_back(usage)
             raise
         self._is_committed = True
-        for wanted in (item.outgoing.wanted for item in described):
-            if wanted.op_id not in held:
-                self.outcome.skipped.append((wanted, "was taken over by another process", Skip.BUSY))
-            elif wanted.row.file_id in refused:
-                self.outcome.rejected.append((wanted, refused[wanted.row.file_id]))
-            else:
-                self.outcome.stored.append(wanted)
+        claims.tell(self.outcome, described, made)
 
     def _note(self, data_packs: Sequence[UploadedPack], described: Sequence[Described]) -> None:
         stored = (chunk for pack in data_packs for block in pack.summary.blocks for chunk in block.chunks)
@@ -181,17 +146,11 @@ class ObjectBatch:
             return
         try:
             with self._ctx.catalog.write() as tx:
-                self._doom(tx, set())
-                journal.finish(tx, [item.op_id for item in self._claimed])
+                claims.doom_unused(tx, self._packer.journal, (), self._op_id)
+                claims.release(tx, self._claimed)
             self._book("a batch that failed", op_id="")
         except FrostlineError:
             pass  # the catalog is what failed; the first error says so
-
-    def _doom(self, tx: Tx, live: set[int]) -> None:
-        """Doom the batch's packs that are not *live*: they are nobody's, and are never adopted."""
-        sizes = [(number, size) for number, size in self._packer.journal.sizes.items() if number not in live]
-        if sizes:
-            packs.doom_pending(tx, sizes, op_id=f"{self._op_id}:unused", reason="uploaded, then not needed")
 
     def _book(self, reason: str, *, op_id: str) -> None:
         care = self._in.care
@@ -202,7 +161,3 @@ class ObjectBatch:
         except FrostlineError:
             care.meter.give_back(usage)
             raise
-
-
-def _lease_until(tx: Tx) -> int:
-    return tx.now_ns + LEASE_S * NS_PER_S

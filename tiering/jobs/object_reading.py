@@ -5,22 +5,24 @@ file share chunks. Small objects are asked for a group at a time, side by side; 
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 
-from dedup.blocks import Gatherer, Newcomers, RawBlock, code
+from dedup.blocks import Gatherer, Newcomers, RawBlock
 from dedup.chunkers import chunker_for, chunker_of
-from dedup.errors import CorruptChunk, ShortRead
+from dedup.errors import ShortRead
 from dedup.fingerprint import FingerprintFunction
-from dedup.formats.segmentation import HEAD_BYTES, plain_kind, segment, segment_head
+from dedup.formats.segmentation import segment
 from dedup.ingest import Cutting, Ingested, Piece, ingest, ingest_whole
+from dedup.many import regions_of
 from dedup.references import FileReferences, Shelf
-from dedup.values import Extent, FileMeta, Region, Span
-from tiering.errors import IntegrityError, SourceChanged, SourceError, SourceRefused
+from dedup.values import FileMeta, Region
+from tiering.errors import SourceChanged, SourceError, SourceRefused
 from tiering.jobs.context import Context
-from tiering.jobs.crew import Crew
+from tiering.jobs.counted import Counted
+from tiering.jobs.group_reading import coded, is_over
 from tiering.jobs.object_source import Fetcher, ObjectAgain, ObjectBytes, check_md5
 from tiering.jobs.object_words import meta_of
 from tiering.jobs.outgoing import SMALL_BYTES, BatchOutcome, Outgoing, Stopped, Wanted
@@ -62,38 +64,13 @@ class ObjectReader:
     outgoing: list[Outgoing] = field(default_factory=list)
     """What was read, in no order."""
 
-    def read_groups(self, crew: Crew[list[Wanted], RawBlock], groups: Iterable[list[Wanted]]) -> None:
-        """Read groups until there are none, or time is up; one thread's work. Raises what ends the job."""
-        gatherer = Gatherer(self.newcomers, crew.offer)
-        given_up = partial(getattr, crew, "has_failed")
-        for group in groups:
-            if self._is_over():
-                self.outcome.left.extend(group)
-                break
-            if group[0].row.size > SMALL_BYTES:
-                self._read_in_turn(group, gatherer, given_up)
-            else:
-                self._read_small(group, gatherer, given_up)
-        if not crew.has_failed:
-            gatherer.flush()
-
     def code(self, block: RawBlock) -> None:
         """Code one block and pack it."""
-        try:
-            done = code(block, effort=self.ctx.config.chunking.effort)
-        except CorruptChunk as error:
-            raise IntegrityError(
-                str(error),
-                now="nothing of this batch was committed; the objects are untouched",
-                hint="suspect this machine's memory or its zstandard library",
-            ) from error
+        done = coded(block, self.ctx.config.chunking.effort, untouched="objects")
         if done is not None:
             self.packer.add(done.coded, len(block.raw), block.chunks, done.base)
 
-    def _is_over(self) -> bool:
-        return self.ctx.stop.is_set() or self.ctx.clock.monotonic_s() >= self.until_s
-
-    def _read_small(self, group: Sequence[Wanted], gatherer: Gatherer, given_up: Callable[[], bool]) -> None:
+    def read_small(self, group: Sequence[Wanted], gatherer: Gatherer, given_up: Callable[[], bool]) -> None:
         """Ask for the objects of *group* side by side, then ask once which of their chunks are new."""
         asked: list[tuple[Wanted, Future[Fetched]]] = []
         for wanted in group:
@@ -122,15 +99,15 @@ class ObjectReader:
             raise SourceChanged(f"{self._shown(wanted)} has not the size that the scan saw")
         check_md5(fetched.look, hashlib.md5(data, usedforsecurity=False).hexdigest())
         meta = self._meta(wanted, fetched.look)
-        regions = _regions_of(data, wanted.row.name)
+        regions = regions_of(data, wanted.row.name)
         result, cut = ingest_whole(data, Cutting(_small_chunker, self.fingerprint, self._shown(wanted), regions))
         pieces += cut
         return self._outgoing(wanted, result, meta)
 
-    def _read_in_turn(self, group: Sequence[Wanted], gatherer: Gatherer, given_up: Callable[[], bool]) -> None:
+    def read_in_turn(self, group: Sequence[Wanted], gatherer: Gatherer, given_up: Callable[[], bool]) -> None:
         """Read long objects one after another: a later one may be coded against an earlier."""
         for number, wanted in enumerate(group):
-            if self._is_over() or given_up():
+            if is_over(self) or given_up():
                 self.outcome.left.extend(group[number:])
                 return
             try:
@@ -159,7 +136,7 @@ class ObjectReader:
             references = self._references(wanted, wish, regions)
             cutting = Cutting(partial(chunker_of, size_bytes=source.size), self.fingerprint, shown, regions)
             take = partial(gatherer.take, references=references)
-            result = ingest(_Counted(source, self.ctx), cutting, take=take, before_read=before_read)
+            result = ingest(Counted(source, self.ctx.progress), cutting, take=take, before_read=before_read)
             check_md5(source.look, source.md5())
         except ShortRead as error:
             raise SourceChanged(f"{shown} ended early") from error
@@ -190,46 +167,3 @@ class ObjectReader:
 
     def _shown(self, wanted: Wanted) -> str:
         return f"{self.fetcher.url}/{self.wishes[wanted.row.file_id].key}"
-
-
-@dataclass(frozen=True, slots=True)
-class _Counted:
-    """A source that tells the progress what is read of it."""
-
-    source: ObjectBytes
-    ctx: Context
-
-    @property
-    def size(self) -> int:
-        return self.source.size
-
-    def extents(self) -> Iterable[Extent]:
-        return self.source.extents()
-
-    def readinto(self, buffer: memoryview, offset: int) -> int:
-        count = self.source.readinto(buffer, offset)
-        self.ctx.progress.advance(byte_count=count)
-        return count
-
-
-@dataclass(frozen=True, slots=True)
-class _InMemory:
-    """A small object as a dedup RandomSource."""
-
-    data: memoryview
-
-    @property
-    def size(self) -> int:
-        return len(self.data)
-
-    def read_at(self, offset: int, length: int) -> bytes:
-        return bytes(self.data[offset : offset + length])
-
-
-def _regions_of(data: memoryview, name: bytes) -> Sequence[Region]:
-    """Return what a small object is made of; nothing for one that is generic throughout."""
-    head = bytes(data[:HEAD_BYTES])
-    if segment_head(head, len(data), name):
-        return segment(_InMemory(data), name=name) or ()
-    kind = plain_kind(head)
-    return () if kind == "generic" or not head else (Region(Span(0, len(data)), kind),)

@@ -16,7 +16,7 @@ from tiering.clock import NS_PER_S
 from tiering.errors import CatalogBusy, ConfigError
 from tiering.jobs.bucket_care import Care, alone, bucket_options, caring
 from tiering.jobs.context import Context
-from tiering.jobs.inventory import Manifest, Passed, check_file, parse_manifest, read_file
+from tiering.jobs.inventory import Manifest, Passed, check_file, local_file, parse_manifest, read_file
 from tiering.jobs.object_access import read_access_logs
 from tiering.jobs.object_recovery import recover_moves
 from tiering.jobs.object_savings import accrue_savings
@@ -139,7 +139,7 @@ def _inventory_pages(ctx: Context, care: Care, manifest: Manifest, passed: Passe
     is_remote = care.config.inventory.startswith("s3://")
     for file in manifest.files:
         if not is_remote:
-            path = _local(Path(care.config.inventory).parent, file.key)
+            path = local_file(Path(care.config.inventory).parent, file.key)
             check_file(path, file)
             yield from read_file(path, manifest, care.config.prefix, passed)
             continue
@@ -149,14 +149,6 @@ def _inventory_pages(ctx: Context, care: Care, manifest: Manifest, passed: Passe
             _fetch(holder, file.key, file.size_bytes, path)
             check_file(path, file)
             yield from read_file(path, manifest, care.config.prefix, passed)
-
-
-def _local(folder: Path, key: str) -> Path:
-    """Return a data file beside a manifest on disk: under its whole key, or in the folder as it was downloaded."""
-    for path in (folder / key, folder / "data" / key.rpartition("/")[2], folder / key.rpartition("/")[2]):
-        if path.is_file():
-            return path
-    raise ConfigError(f"{key}, which the manifest names, is not in {folder}")
 
 
 def _fetch(holder: ForeignBucket, key: str, size_bytes: int, path: Path) -> None:

@@ -4,36 +4,36 @@ Used by tiering.jobs.batch, from several threads at once. Small files are read a
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
 from typing import NamedTuple, Self
 
-from dedup.blocks import Gatherer, Newcomers, RawBlock, code
+from dedup.blocks import Gatherer, Newcomers, RawBlock
 from dedup.buffers import thread_buffer
 from dedup.chunkers import chunker_for, chunker_of
 from dedup.codecs import GIVEN
-from dedup.errors import CorruptChunk, ShortRead
+from dedup.errors import ShortRead
 from dedup.fingerprint import FingerprintFunction
 from dedup.formats.segmentation import segment
 from dedup.ingest import Cutting, ingest
 from dedup.many import Member, ingest_many
 from dedup.references import FileReferences, Shelf
-from dedup.values import Extent, Region, Span
+from dedup.values import Region, Span
 from policies.globs import matches
 from policies.units import unit_of
-from tiering.errors import IntegrityError, SourceChanged, SourceError, SourceRefused
+from tiering.errors import SourceChanged, SourceError, SourceRefused
 from tiering.hot.identity import Identity
 from tiering.hot.lease import OneLease
 from tiering.hot.refusal import Surroundings
 from tiering.hot.small_files import Folder, SmallFile
-from tiering.hot.source import Source, open_source
+from tiering.hot.source import open_source
 from tiering.jobs.context import Context
-from tiering.jobs.crew import Crew
+from tiering.jobs.counted import Counted
+from tiering.jobs.group_reading import coded, is_over
 from tiering.jobs.outgoing import (
-    SMALL_BYTES,
     BatchOutcome,
     Outgoing,
     Stopped,
@@ -66,31 +66,9 @@ class Reader:
     outgoing: list[Outgoing] = field(default_factory=list)
     """What was read, in no order."""
 
-    def read_groups(self, crew: Crew[list[Wanted], RawBlock], groups: Iterable[list[Wanted]]) -> None:
-        """Read groups until there are none, or time is up; one thread's work. Raises what ends the job."""
-        gatherer = Gatherer(self.newcomers, crew.offer)
-        given_up = partial(getattr, crew, "has_failed")
-        for group in groups:
-            if self._is_over():
-                self.outcome.left.extend(group)
-                break
-            if group[0].row.size > SMALL_BYTES:
-                self._read_in_turn(group, gatherer, given_up)
-            else:
-                self._read_small(group, gatherer, given_up)
-        if not crew.has_failed:
-            gatherer.flush()
-
     def code(self, block: RawBlock) -> None:
         """Code one block and pack it."""
-        try:
-            done = code(block, effort=self.ctx.config.chunking.effort)
-        except CorruptChunk as error:
-            raise IntegrityError(
-                str(error),
-                now="nothing of this batch was committed; the files are untouched",
-                hint="suspect this machine's memory or its zstandard library",
-            ) from error
+        done = coded(block, self.ctx.config.chunking.effort, untouched="files")
         if done is not None:
             unit = self._unit(block.origin)
             self.packer.add(done.coded, len(block.raw), block.chunks, done.base, unit=unit)
@@ -107,10 +85,7 @@ class Reader:
         is_long = row.size >= UNIT_SHARE * self.ctx.config.chunking.pack_bytes
         return unit if is_long or unit != row.path else b""
 
-    def _is_over(self) -> bool:
-        return self.ctx.stop.is_set() or self.ctx.clock.monotonic_s() >= self.until_s
-
-    def _read_small(self, group: Sequence[Wanted], gatherer: Gatherer, given_up: Callable[[], bool]) -> None:
+    def read_small(self, group: Sequence[Wanted], gatherer: Gatherer, given_up: Callable[[], bool]) -> None:
         """Read the files of *group* into one buffer, then ask once which of their chunks are new."""
         buffer = thread_buffer(sum(item.row.size for item in group))
         read: list[_Read] = []
@@ -181,10 +156,10 @@ class Reader:
             meta, has_lease = found.meta, found.has_lease
             self.outgoing.append(Outgoing(wanted, identity, result.parts, result.digest, meta, name, has_lease))
 
-    def _read_in_turn(self, group: Sequence[Wanted], gatherer: Gatherer, given_up: Callable[[], bool]) -> None:
+    def read_in_turn(self, group: Sequence[Wanted], gatherer: Gatherer, given_up: Callable[[], bool]) -> None:
         """Read long files one after another: a later one may be coded against an earlier."""
         for number, wanted in enumerate(group):
-            if self._is_over() or given_up():
+            if is_over(self) or given_up():
                 self.outcome.left.extend(group[number:])
                 return
             self._read_long(wanted, gatherer, given_up)
@@ -217,7 +192,7 @@ class Reader:
             cutting = Cutting(chunkers, self.fingerprint, _Shown(self.ctx, wanted), regions)
             take = partial(gatherer.take, references=references, again=wanted.is_again)
             try:
-                result = ingest(_Counted(source, self.ctx), cutting, take=take, before_read=before_read)
+                result = ingest(Counted(source, self.ctx.progress), cutting, take=take, before_read=before_read)
             except ShortRead as error:
                 raise SourceChanged(f"{source.path} became shorter while it was read") from error
             meta = source.meta()  # checks once more: all that was read is one state of the file
@@ -307,23 +282,3 @@ class _Folders:
         if self._folder is not None:
             self._folder.close()
             self._folder = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Counted:
-    """A source that tells the progress what is read of it."""
-
-    source: Source
-    ctx: Context
-
-    @property
-    def size(self) -> int:
-        return self.source.size
-
-    def extents(self) -> Iterable[Extent]:
-        return self.source.extents()
-
-    def readinto(self, buffer: memoryview, offset: int) -> int:
-        count = self.source.readinto(buffer, offset)
-        self.ctx.progress.advance(byte_count=count)
-        return count
