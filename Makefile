@@ -6,17 +6,20 @@ ROOT   ?=
 PYTEST ?= $(PYTHON) -m pytest
 # One worker per core; a file's tests stay together because they share a server.
 PYTEST_ARGS ?= -n auto --dist loadfile
+# How often `make explore` goes through the property tests, each time with other examples.
+ROUNDS ?= 10
 
 CHECKED := $(wildcard tiering dedup policies daemon.py tests benchmarks tools)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv test test-heavy check format demo reference lock clean
+.PHONY: help venv test test-heavy explore check format demo reference lock clean
 
 help:
 	@echo 'make demo              a small real workspace through one full cycle'
 	@echo 'make demo ROOT=/dir    estimate and plan for a directory of yours, without touching it'
 	@echo 'make test              the test suite'
 	@echo 'make test-heavy        gigabytes, many files, many kills'
+	@echo 'make explore ROUNDS=10 property tests with new random examples, so many times over'
 	@echo 'make check             ruff, ruff format --check, mypy --strict, import-linter'
 	@echo 'make format            let ruff mend what it can'
 	@echo 'make reference         write docs/cli.md and docs/config.md from the program'
@@ -51,7 +54,18 @@ test: venv
 
 # One at a time: these measure waits and fill disks.
 test-heavy: venv
-	$(PYTEST) -m heavy --durations=10 --timeout=1800
+	$(PYTEST) -m heavy --durations=10 --timeout=1200
+
+# `make test` tries the same examples for the same code (tests/conftest.py). This one looks for new ones; what it finds
+# is kept as an @example beside the property. A round is repeated by the seed that it prints.
+explore: venv
+	@set -eu; round=0; \
+	while [ $$round -lt $(ROUNDS) ]; do \
+	    round=$$((round + 1)); \
+	    seed=$$($(PYTHON) -c 'import secrets; print(secrets.randbelow(2**32))'); \
+	    echo "round $$round of $(ROUNDS): --hypothesis-profile=explore --hypothesis-seed=$$seed"; \
+	    $(PYTEST) $(PYTEST_ARGS) -m hypothesis --hypothesis-profile=explore --hypothesis-seed=$$seed; \
+	done
 
 check: venv
 	$(PYTHON) -m ruff check $(CHECKED)

@@ -1,12 +1,48 @@
-"""Fixtures of every test: an environment in which nothing of the user's account can leak in or be harmed."""
+"""What every test has: an environment in which nothing of the user's account can leak in or be harmed, and property
+tests that try the same examples for the same code.
+"""
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.database import DirectoryBasedExampleDatabase
+from hypothesis.internal.conjecture import providers
 
 FOREIGN_PREFIXES = ("FROSTLINE_", "AWS_", "XDG_")
+
+# Whether a change passes must not hang on the day or on how busy the machine is: the examples follow from the test's
+# own source, nothing is remembered, and no example has a time limit (a hang has one, see pyproject.toml).
+settings.register_profile(
+    "steady",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+# `make explore`: new examples in each run, those that failed first.
+settings.register_profile(
+    "explore",
+    settings.get_profile("steady"),
+    derandomize=False,
+    database=DirectoryBasedExampleDatabase(".hypothesis/examples"),
+    max_examples=500,
+)
+settings.load_profile("steady")
+
+
+@pytest.hookimpl(trylast=True)  # after Hypothesis has seen --hypothesis-profile
+def pytest_configure() -> None:
+    """Keep constants of our own sources out of steady examples.
+
+    Hypothesis draws some values from the sources of whatever modules are loaded: which those are hangs on the tests
+    that the same worker ran before, and a change anywhere would change the examples everywhere.
+    """
+    if settings.get_current_profile_name() == "steady":
+        providers.is_local_module_file = lambda path: False
 
 
 @pytest.fixture(scope="session", autouse=True)
