@@ -139,7 +139,7 @@ def test_entries_are_restored_verbatim_and_only_in_order(catalog: Catalog, tmp_p
 ACCOUNTS = [(account, book) for book, (_, accounts) in BOOKS.items() for account in sorted(accounts)]
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(amounts=st.lists(st.tuples(st.sampled_from(ACCOUNTS), st.sampled_from(["", "t"]), st.integers(-99, 99))))
 def test_p6_a_post_is_accepted_exactly_when_every_book_sums_to_zero(
     amounts: list[tuple[tuple[str, str], str, int]],

@@ -83,12 +83,25 @@ def test_a_half_written_marker_is_replaced(tmp_path: Path) -> None:
 
 def test_room_is_checked_with_the_reserve(tmp_path: Path) -> None:
     path = os.fsencode(tmp_path)
-    free = free_bytes(path)
+    status = os.statvfs(path)
     check_room(path, 1, uid=os.getuid(), reserve_fraction=0.0)
     with pytest.raises(NoSpace, match="kept in reserve"):
-        check_room(path, free + 1, uid=os.getuid(), reserve_fraction=0.0)
+        check_room(path, status.f_blocks * status.f_frsize, uid=os.getuid(), reserve_fraction=0.0)
     with pytest.raises(NoSpace, match="kept in reserve"):
         check_room(path, 1, uid=os.getuid(), reserve_fraction=1.0)
+
+
+def test_what_is_in_use_is_no_room(tmpfs_mount: Path) -> None:
+    """On a file system of our own: elsewhere others write and delete meanwhile."""
+    path = os.fsencode(tmpfs_mount)
+    free = free_bytes(path)
+    (tmpfs_mount / "use").write_bytes(bytes(free // 2))
+    try:
+        check_room(path, free // 4, uid=os.getuid(), reserve_fraction=0.0)
+        with pytest.raises(NoSpace, match="kept in reserve"):
+            check_room(path, free * 3 // 4, uid=os.getuid(), reserve_fraction=0.0)
+    finally:
+        (tmpfs_mount / "use").unlink()
 
 
 _SET_QUOTA = """

@@ -56,7 +56,9 @@ def written(folder: Path, contents: Sequence[bytes]) -> list[Path]:
     return paths
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.lists(st.tuples(st.integers(0, 70_000), st.sampled_from([0o600, 0o644, 0o755, 0o2644])), max_size=12))
 def test_both_ways_agree_about_every_ordinary_file(tmp_path: Path, files: list[tuple[int, int]]) -> None:
     paths = written(tmp_path, [random.Random(size).randbytes(size) for size, _ in files])

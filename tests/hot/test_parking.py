@@ -9,6 +9,7 @@ import pytest
 
 from tests.hot.conftest import WAIT_S, StoppedWriter
 from tests.hot.releasing import CONTENT, OP, Release
+from tests.hot.waiting import until_an_open_waits
 from tiering.hot.identity import Identity
 from tiering.hot.parking import Finished, Outcome, Parked, Undone, undo
 from tiering.hot.placeholder import parse_target
@@ -75,9 +76,7 @@ class Visitor:
     def __call__(self, step: str) -> None:
         if step == self._at:
             self._writer.go_on(b"late bytes")
-            # The kernel lists a lease that somebody waits for as BREAKING.
-            while b"BREAKING" not in Path("/proc/locks").read_bytes():
-                threading.Event().wait(0.005)
+            until_an_open_waits()
 
 
 def _visited(
@@ -148,8 +147,7 @@ def test_p1_a_writer_that_opens_between_the_last_look_and_the_unlink_loses_nothi
     def unlink_when_it_waits(path: bytes, *, dir_fd: int | None = None) -> None:
         monkeypatch.setattr(os, "unlink", unlink)
         writer.go_on(b"late bytes")
-        while b"BREAKING" not in Path("/proc/locks").read_bytes():
-            threading.Event().wait(0.005)
+        until_an_open_waits()
         unlink(path, dir_fd=dir_fd)
         threading.Thread(target=writer.finish).start()
 

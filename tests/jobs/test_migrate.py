@@ -3,6 +3,7 @@
 import itertools
 import os
 import random
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -312,10 +313,12 @@ class StopsAfter(NoProgress):
     def __init__(self, lab: Lab, files: int) -> None:
         self._stop = lab.context.stop
         self._left = itertools.count(files - 1, -1)
+        self._one = threading.Lock()  # nobody who was counted later goes on before the stop is set
 
     def advance(self, *, byte_count: int = 0, files: int = 0) -> None:
-        if files and next(self._left) == 0:
-            self._stop.set()
+        with self._one:
+            if files and next(self._left) == 0:
+                self._stop.set()
 
 
 def test_a_stop_ends_after_the_files_in_hand(lab: Lab) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.hot.waiting import until_an_open_waits
 from tests.jobs.lab import Lab, open_lab
 from tests.jobs.outbound import Killed, StopAt, books_balance, items, learn, rows, states
 from tiering.catalog import files, journal
@@ -367,8 +368,7 @@ def test_p10_a_writer_that_comes_during_the_swap_is_let_in(lab: Lab) -> None:
 
     def come() -> None:
         thread.start()
-        while b"BREAKING" not in Path("/proc/locks").read_bytes():
-            threading.Event().wait(0.005)
+        until_an_open_waits()
 
     report = release(lab.with_steps(StopAt("release.exchanged", action=come)), items(lab), wait_parked=True)
     assert wrote.wait(20)

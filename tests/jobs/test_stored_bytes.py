@@ -1,7 +1,6 @@
 """Any stretch of a stored file, at random or in order, is the file's own, and no block is fetched for it twice."""
 
 import os
-from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -46,7 +45,7 @@ def stored(lab: Lab) -> dict[str, StoredBytes]:
 @settings(
     max_examples=50,
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(data=st.data(), name=st.sampled_from(sorted(CONTENT)))
 def test_p7_any_stretch_at_random_or_in_order(stored: dict[str, StoredBytes], data: st.DataObject, name: str) -> None:
@@ -78,7 +77,7 @@ def test_a_hole_of_terabytes_takes_no_memory_to_read_beside(lab: Lab) -> None:
     migrate(lab.context, items(lab))
     small = open_stored(lab.context, str(lab.root / "small"), BlockCache())
     parts = (*small.recipe.parts, HolePart(3 << 40), *small.recipe.parts)
-    recipe = replace(small.recipe, parts=parts, size=(3 << 40) + 16)
+    recipe = small.recipe._replace(parts=parts, size=(3 << 40) + 16)
     found = StoredBytes(lab.context, recipe, small.known, BlockCache(), small.gate)
 
     assert found.read_at(0, 12) == b"beginend\0\0\0\0"

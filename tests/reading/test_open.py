@@ -24,7 +24,9 @@ def test_p7_a_file_reads_the_same_wherever_it_is(away: Site, root: Path, name: s
     assert is_placeholder(str(root / name)) == name.startswith("offline/")
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(start=st.integers(0, 3_100_000), length=st.integers(0, 900_000), name=st.sampled_from(sorted(CONTENT)))
 def test_p7_any_range_is_the_files_own(away: Site, root: Path, start: int, length: int, name: str) -> None:
     with tiering.open(root / name, config=str(away.config)) as file:

@@ -92,7 +92,12 @@ def test_a_store_without_temporary_folder_can_be_read(root: Path, store: LocalSt
         copy.head("packs/two")
 
 
-def test_objects_are_for_the_owner_alone(root: Path, store: LocalStore) -> None:
+def test_objects_are_for_the_owner_alone(root: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        store = open_local(root, create=True)
+    finally:
+        os.umask(before)
     put(store, "packs/ab/one")
 
     assert (root / "packs/ab/one").stat().st_mode & 0o777 == 0o600
