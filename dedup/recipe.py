@@ -1,8 +1,9 @@
 """Recipes: one version of one file, as a compact binary record.
 
-Used by migrate (writing), recall, restore and rebuild (reading). Layout in docs/formats.md. A chunk that occurs often
-in a file is listed once; an ordinary file costs 40 bytes a chunk and its length. What the files of a folder have in
-common stands first and what differs last, since recipes are kept many to a block and compressed together.
+Used by migrate (writing, by dedup.recipe_batch), recall, restore and rebuild (reading). Layout in docs/formats.md. A
+chunk that occurs often in a file is listed once; an ordinary file costs 40 bytes a chunk and its length. What the files
+of a folder have in common stands first and what differs last, since recipes are kept many to a block and compressed
+together.
 """
 
 import struct
@@ -24,10 +25,10 @@ MAX_RECIPE_BYTES = MAX_STORED_LEN
 MAX_TEXT = 1 << 16
 """Of one path, name or attribute: Linux allows 4 KiB paths and 64 KiB attribute values."""
 
-_FIXED = struct.Struct("<4sBB16sq")
-_STRAIGHT = 1
+FIXED = struct.Struct("<4sBB16sq")
+STRAIGHT = 1
 """Flag: the parts are the distinct chunks in order, each once; no sequence is stored."""
-_SINGLE = 2
+SINGLE = 2
 """Flag: the file is one chunk, whose length and digest are the file's."""
 _IDS = 1 << 32
 """Modes and owners are below: what chmod() and chown() take."""
@@ -50,9 +51,9 @@ def encode_recipe(recipe: Recipe) -> bytes:
         texts += [name, value]
     encoded = b"".join(
         [
-            _FIXED.pack(MAGIC, VERSION, flags, recipe_key(recipe.recipe_id), recipe.stored_ns),
-            _shared(meta.mode, meta.uid, meta.gid, len(recipe.links), len(meta.xattrs)),
-            _names(recipe.root, recipe.chunker, meta.user, meta.group),
+            FIXED.pack(MAGIC, VERSION, flags, recipe_key(recipe.recipe_id), recipe.stored_ns),
+            shared_numbers(meta.mode, meta.uid, meta.gid, len(recipe.links), len(meta.xattrs)),
+            shared_names(recipe.root, recipe.chunker, meta.user, meta.group),
             *map(_text, texts),
             encode_varints((zigzag(mtime_s), mtime_ns, zigzag(atime_s - mtime_s), atime_ns, recipe.size)),
             _of_length(recipe.digest, DIGEST_LEN),
@@ -69,10 +70,10 @@ def decode_recipe(data: Buffer) -> Recipe:
     len(data).
     """
     reader = _Reader(bytes(data))
-    magic, version, flags, key, stored_ns = _FIXED.unpack(reader.take(_FIXED.size))
+    magic, version, flags, key, stored_ns = FIXED.unpack(reader.take(FIXED.size))
     if magic != MAGIC:
         raise FormatError("not a recipe")
-    if version != VERSION or flags not in {0, _STRAIGHT, _SINGLE}:
+    if version != VERSION or flags not in {0, STRAIGHT, SINGLE}:
         raise FormatError(f"recipe format version {version}, flags {flags} is not known (this program reads {VERSION})")
     (mode, uid, gid, link_count, xattr_count), (root, chunker, user, group) = reader.head()
     path = reader.text()
@@ -100,7 +101,7 @@ def decode_recipe(data: Buffer) -> Recipe:
 
 def key_of_encoded(data: Buffer) -> bytes:
     """Return the 16 bytes of the id of an encoded recipe, which is not looked at further. Raises FormatError."""
-    if len(data) < _FIXED.size or bytes(data[: len(MAGIC)]) != MAGIC:
+    if len(data) < FIXED.size or bytes(data[: len(MAGIC)]) != MAGIC:
         raise FormatError("not a recipe")
     return bytes(data[len(MAGIC) + 2 :][:RECIPE_KEY_LEN])
 
@@ -110,31 +111,33 @@ def _flags(recipe: Recipe) -> int:
     if sum([part.length for part in parts]) != recipe.size:  # noqa: C419  # once a file: half the time of a generator
         raise FormatError(f"recipe of {recipe.size} bytes has parts that do not add up to it")
     if len(parts) == 1 and isinstance(parts[0], ChunkPart) and parts[0].digest == recipe.digest:
-        return _SINGLE
+        return SINGLE
     chunks = [part for part in parts if isinstance(part, ChunkPart)]
-    return _STRAIGHT if len(chunks) == len(parts) == len(set(chunks)) else 0
+    return STRAIGHT if len(chunks) == len(parts) == len(set(chunks)) else 0
 
 
 # The files of a batch have few owners, modes and roots between them.
 @lru_cache(maxsize=1024)
-def _shared(mode: int, uid: int, gid: int, link_count: int, xattr_count: int) -> bytes:
+def shared_numbers(mode: int, uid: int, gid: int, link_count: int, xattr_count: int) -> bytes:
+    """Return the numbers that stand first as stored. Raises FormatError."""
     if max(mode, uid, gid) >= _IDS:
         raise FormatError("recipe has a mode or owner that the format does not hold")
     return encode_varints((mode, uid, gid, link_count, xattr_count))
 
 
 @lru_cache(maxsize=1024)
-def _names(*names: str) -> bytes:
+def shared_names(*names: str) -> bytes:
+    """Return root, chunker, user and group as stored. Raises FormatError."""
     return b"".join(_text(name.encode()) for name in names)
 
 
 def _parts(recipe: Recipe, flags: int) -> list[bytes]:
-    if flags == _SINGLE and isinstance(only := recipe.parts[0], ChunkPart):
+    if flags == SINGLE and isinstance(only := recipe.parts[0], ChunkPart):
         _checked_length(only.length)
         return [_of_length(only.fingerprint, FINGERPRINT_LEN)]
     layout = lay_out(recipe.parts)
     columns = [encode_varints([len(layout.chunks)]), *_chunk_columns(layout.chunks)]
-    if flags == _STRAIGHT:
+    if flags == STRAIGHT:
         return columns
     counts = (len(layout.codes), len(layout.holes), len(layout.wraps), len(layout.wrappers))
     columns += [encode_varints(counts), encode_varints(layout.codes), encode_varints(layout.holes)]
@@ -143,11 +146,11 @@ def _parts(recipe: Recipe, flags: int) -> list[bytes]:
 
 
 def _read_parts(reader: "_Reader", flags: int, size: int, digest: Digest) -> tuple[Part, ...]:
-    if flags == _SINGLE:
+    if flags == SINGLE:
         return (ChunkPart(Fingerprint(reader.take(FINGERPRINT_LEN)), digest, _checked_length(size)),)
     (count,) = reader.numbers(1)
     chunks = _read_chunks(reader, count)
-    if flags == _STRAIGHT:
+    if flags == STRAIGHT:
         return chunks
     code_count, hole_count, wrap_count, wrapper_count = reader.numbers(4)
     codes, holes = reader.numbers(code_count), reader.numbers(hole_count)

@@ -4,9 +4,10 @@ Used by dedup.layout and dedup.recipe, whose columns are mostly small numbers. S
 -1, 1, -2 ... become 0, 1, 2, 3. Readers are held to 64 bits and to the bytes at hand.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dedup.errors import FormatError
 
@@ -19,6 +20,27 @@ _MORE = [bytes([number | 0x80]) for number in range(0x80)]
 def encode_varints(numbers: Iterable[int]) -> bytes:
     """Return *numbers*, each in 0 .. 2**64-1, one after the other. Raises FormatError for others."""
     return b"".join([_SHORT[number] if 0 <= number < 0x80 else _encoded(number) for number in numbers])
+
+
+def encode_columns(numbers: NDArray[np.uint64], ends: Sequence[int]) -> list[bytes]:
+    """Return encode_varints() of stretches of *numbers*, each up to one of *ends*, which ascend; the last is the end of
+    all.
+    """
+    widths = np.ones(len(numbers), dtype=np.int64)
+    for bits in range(7, 64, 7):
+        wide = numbers >= np.uint64(1 << bits)
+        if not wide.any():
+            break
+        widths += wide
+    after = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(widths)])
+    out = np.empty(int(after[-1]), dtype=np.uint8)
+    for place in range(int(widths.max(initial=0))):
+        wide = widths > place
+        more = (widths[wide] > place + 1).astype(np.uint64) << np.uint64(7)
+        out[after[:-1][wide] + place] = numbers[wide] >> np.uint64(7 * place) & np.uint64(0x7F) | more
+    data = out.tobytes()
+    cuts = after[np.asarray(ends, dtype=np.int64)].tolist()
+    return [data[start:end] for start, end in zip([0, *cuts], cuts, strict=False)]
 
 
 def decode_varints(data: bytes, at: int, count: int) -> tuple[list[int], int]:

@@ -32,7 +32,7 @@ def test_every_structure_has_a_byte_table(magic: bytes) -> None:
     [
         ("Header", layout.HEADER_LEN),
         ("Footer", layout.FOOTER_LEN),
-        ("Fixed part", recipe._FIXED.size),
+        ("Fixed part", recipe.FIXED.size),
     ],
 )
 def test_the_sizes_are_the_codes(name: str, size: int) -> None:

@@ -1,6 +1,6 @@
 """Recipes: every version of a file comes back as it was written, compactly, or not at all."""
 
-from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from dedup.errors import DedupError, FormatError
 from dedup.fingerprint import digest, fingerprint
 from dedup.recipe import decode_recipe, encode_recipe, key_of_encoded
+from dedup.recipe_batch import encode_recipes
 from dedup.recipe_id import new_recipe_id, recipe_ids, recipe_key
 from dedup.values import (
     ChunkPart,
@@ -147,7 +148,7 @@ def test_a_long_recipe_is_compact() -> None:
         ChunkPart(Fingerprint(fingerprint(i.to_bytes(4, "big"))), digest(i.to_bytes(4, "big")), 65536)
         for i in range(20_000)
     )
-    recipe = replace(PLAIN_RECIPE, parts=parts, size=20_000 * 65536)
+    recipe = PLAIN_RECIPE._replace(parts=parts, size=20_000 * 65536)
 
     encoded = encode_recipe(recipe)
 
@@ -157,7 +158,7 @@ def test_a_long_recipe_is_compact() -> None:
 
 def test_a_chunk_that_repeats_is_listed_once() -> None:
     parts = (part(bytes(4096)),) * 10_000
-    recipe = replace(PLAIN_RECIPE, parts=parts, size=10_000 * 4096)
+    recipe = PLAIN_RECIPE._replace(parts=parts, size=10_000 * 4096)
 
     assert len(encode_recipe(recipe)) < 10_000 + 500
 
@@ -172,15 +173,45 @@ def test_the_digest_of_a_file_of_one_chunk_is_stored_once() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        replace(PLAIN_RECIPE, size=1),
-        replace(PLAIN_RECIPE, stored_ns=1 << 63),
-        replace(PLAIN_RECIPE, meta=PLAIN_RECIPE.meta._replace(uid=1 << 32)),
-        replace(PLAIN_RECIPE, digest=Digest(b"short")),
-        replace(PLAIN_RECIPE, path=b"x" * 70_000),
-        replace(EMPTY_RECIPE, parts=(HolePart(0),)),
-        replace(EMPTY_RECIPE, parts=(ChunkPart(Fingerprint(b""), Digest(b""), 0),)),
+        PLAIN_RECIPE._replace(size=1),
+        PLAIN_RECIPE._replace(stored_ns=1 << 63),
+        PLAIN_RECIPE._replace(meta=PLAIN_RECIPE.meta._replace(uid=1 << 32)),
+        PLAIN_RECIPE._replace(digest=Digest(b"short")),
+        PLAIN_RECIPE._replace(path=b"x" * 70_000),
+        EMPTY_RECIPE._replace(parts=(HolePart(0),)),
+        EMPTY_RECIPE._replace(parts=(ChunkPart(Fingerprint(b""), Digest(b""), 0),)),
     ],
 )
 def test_what_the_format_cannot_hold_is_refused(wrong: Recipe) -> None:
     with pytest.raises(FormatError):
         encode_recipe(wrong)
+
+
+PLAIN_PARTS = st.lists(st.sampled_from(CHUNKS), max_size=4).map(tuple)
+
+
+@settings(max_examples=60)
+@given(
+    found=st.lists(recipes(), max_size=3),
+    plain=st.lists(st.tuples(recipes(), PLAIN_PARTS, st.booleans()), max_size=20),
+    wrong=st.sampled_from(
+        [{}, {"size": 1 << 62}, {"digest": Digest(b"short")}, {"stored_ns": 1 << 63}, {"path": b"x" * 70_000}]
+    ),
+)
+def test_recipes_of_a_batch_have_the_bytes_that_each_has_alone(
+    found: list[Recipe], plain: list[tuple[Recipe, tuple[ChunkPart, ...], bool]], wrong: dict[str, Any]
+) -> None:
+    batch = [*found]
+    for recipe, parts, is_single in plain:
+        meta = recipe.meta._replace(xattrs=())
+        digest = parts[0].digest if parts and is_single else recipe.digest
+        size = sum(part.length for part in parts)
+        batch.append(recipe._replace(links=(), meta=meta, parts=parts, size=size, digest=digest))
+    batch += [recipe._replace(**wrong) for recipe in batch[-1:]]
+
+    for recipe, encoded in zip(batch, encode_recipes(batch), strict=True):
+        if isinstance(encoded, FormatError):
+            with pytest.raises(FormatError):
+                encode_recipe(recipe)
+        else:
+            assert encoded == encode_recipe(recipe)

@@ -1,11 +1,14 @@
 """Variable-length numbers: any 64 bits come back, by both ways of reading; nothing longer is believed."""
 
+from itertools import accumulate
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dedup.errors import FormatError
-from dedup.varint import decode_varints, encode_varints, unzigzag, zigzag
+from dedup.varint import decode_varints, encode_columns, encode_varints, unzigzag, zigzag
 
 NUMBER = st.one_of(st.integers(0, 300), st.integers(0, (1 << 64) - 1))
 WIDEST = b"\xff" * 9 + b"\x01"
@@ -51,3 +54,11 @@ def test_a_count_beyond_the_bytes_is_refused_before_anything_is_allocated() -> N
 def test_signs_come_back(number: int) -> None:
     assert 0 <= zigzag(number) < 1 << 64
     assert unzigzag(zigzag(number)) == number
+
+
+@given(groups=st.lists(st.lists(NUMBER, max_size=5), max_size=20))
+def test_numbers_of_many_at_once_have_the_bytes_that_each_has_alone(groups: list[list[int]]) -> None:
+    numbers = np.array([number for group in groups for number in group], dtype=np.uint64)
+    ends = list(accumulate(map(len, groups)))
+
+    assert encode_columns(numbers, ends) == [encode_varints(group) for group in groups]

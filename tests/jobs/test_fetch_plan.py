@@ -1,6 +1,6 @@
 """What is read for a set of files: each block once, in bounded ranges, bases before what is coded against them."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from dedup.fingerprint import digest
 from dedup.values import ChunkPart, Digest, FileMeta, Fingerprint, HolePart, Part, Recipe, RecipeId, WrappedPart
@@ -221,7 +221,7 @@ def test_p7_a_file_is_handed_over_whole_only_if_its_own_digest_confirms_it() -> 
     packs.block("one", "two2")
     packs.block("three", offset=300)
     wrong, torn = Told(), Told()
-    other = replace(recipe(chunk("one"), chunk("two2")), digest=digest_of("another file"))
+    other = recipe(chunk("one"), chunk("two2"))._replace(digest=digest_of("another file"))
     planned = plan([(other, packs.known, wrong), (recipe(chunk("three")), packs.known, torn)])
     packs.raw[2] = b"thrEe"
     give(planned, packs)

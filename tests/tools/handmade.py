@@ -4,7 +4,7 @@ import io
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dedup.codecs import encode
@@ -65,7 +65,7 @@ class HandMadeStore:
             meta=FileMeta(0o100640, os.getuid(), os.getgid(), 1_600_000_000_123_456_789, 1_600_000_001_000_000_000),
             parts=tuple(parts),
         )
-        self.recipes.append(replace(recipe, **changes))  # type: ignore[arg-type]
+        self.recipes.append(recipe._replace(**changes))  # type: ignore[arg-type]
         return self.recipes[-1]
 
     def chunks(self, data: bytes) -> list[ChunkPart]:

@@ -4,7 +4,6 @@ import os
 import random
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -64,7 +63,7 @@ def test_metadata_holes_and_links_come_back(store: HandMadeStore) -> None:
     data = noise(2, 3000) + bytes(4_000_000) + b"end"
     recipe = store.add(b"sparse", data, holes=[(3000, 4_003_000)], links=(b"sub/second name",))
     meta = recipe.meta._replace(xattrs=((b"user.note", b"a\0b"),))
-    store.recipes[0] = replace(recipe, meta=meta)
+    store.recipes[0] = recipe._replace(meta=meta)
     store.write()
 
     run(store)

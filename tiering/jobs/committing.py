@@ -4,16 +4,18 @@ Used by tiering.jobs.batch. The files have been read, their new chunks are in pa
 """
 
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
+from operator import attrgetter
 from typing import NamedTuple
 
 from dedup.codecs import encode
 from dedup.errors import FormatError
 from dedup.fingerprint import digest
-from dedup.recipe import encode_recipe
+from dedup.recipe_batch import encode_recipes
 from dedup.recipe_id import recipe_ids, recipe_key
-from dedup.values import Block, ChunkPart, Digest, Fingerprint, Recipe, RecipeId, chunks_of
+from dedup.values import Block, ChunkPart, Digest, Fingerprint, Recipe, chunks_of, made_of
 from tiering.catalog.values import NewBlock, StoredBatch, StoredFile
 from tiering.errors import SourceRefused
 from tiering.jobs.context import Context
@@ -45,33 +47,33 @@ class Packed:
 
 def describe(ctx: Context, outgoing: Sequence[Outgoing], outcome: BatchOutcome) -> list[Described]:
     """Return the files with their recipes, in order; those that no recipe can describe are skipped in *outcome*."""
-    ids = recipe_ids(secrets.token_bytes(12))
-    now_ns = ctx.clock.now_ns()
+    recipes = list(_recipes(ctx, outgoing))
     described: list[Described] = []
-    for item in outgoing:
-        recipe = _recipe(ctx, item, next(ids), now_ns)
-        try:
-            described.append(Described(item, recipe, encode_recipe(recipe)))
-        except FormatError as error:  # a time beyond the year 2262, an attribute beyond 64 KiB
+    for item, recipe, encoded in zip(outgoing, recipes, encode_recipes(recipes), strict=True):
+        if isinstance(encoded, FormatError):  # a time beyond the year 2262, an attribute beyond 64 KiB
             shown = display_path(ctx.root(item.wanted.row.root_id), item.wanted.row)
-            outcome.skip(item.wanted, SourceRefused(f"{shown} cannot be described exactly: {error}"))
+            outcome.skip(item.wanted, SourceRefused(f"{shown} cannot be described exactly: {encoded}"))
+        else:
+            described.append(Described(item, recipe, encoded))
     return described
 
 
-def _recipe(ctx: Context, item: Outgoing, recipe_id: RecipeId, now_ns: int) -> Recipe:
-    row = item.wanted.row
-    return Recipe(
-        recipe_id=recipe_id,
-        root=ctx.root(row.root_id).name,
-        path=row.path,
-        links=tuple(link.path for link in item.wanted.links),
-        size=item.identity.size,
-        digest=item.digest,
-        chunker=item.chunker,
-        meta=item.meta,
-        parts=item.parts,
-        stored_ns=now_ns,
+def _recipes(ctx: Context, outgoing: Sequence[Outgoing]) -> Iterator[Recipe]:
+    if not outgoing:
+        return iter(())
+    wanted, identities, parts, digests, metas, chunkers, _ = zip(*outgoing, strict=True)
+    rows, links, *_ = zip(*wanted, strict=True)
+    names = {root_id: ctx.root(root_id).name for root_id in {row.root_id for row in rows}}
+    columns = (
+        recipe_ids(secrets.token_bytes(12)),
+        [names[row.root_id] for row in rows],
+        [row.dir + row.name for row in rows],
+        [tuple([link.path for link in others]) if others else () for others in links],
+        map(attrgetter("size"), identities),
+        *(digests, chunkers, metas, parts),
+        repeat(ctx.clock.now_ns()),
     )
+    return made_of(Recipe, columns)
 
 
 def store_recipes(ctx: Context, described: Sequence[Described], packer: Packer) -> UploadedPack:
@@ -99,7 +101,8 @@ def store_recipes(ctx: Context, described: Sequence[Described], packer: Packer) 
 def _add_block(pack: OpenPack, held: Sequence[Described]) -> Block:
     raw = b"".join([item.encoded for item in held])
     whole = digest(raw)
-    chunks = [ChunkPart(Fingerprint(recipe_key(item.recipe.recipe_id)), whole, len(item.encoded)) for item in held]
+    keys = [recipe_key(item.recipe.recipe_id) for item in held]
+    chunks = list(made_of(ChunkPart, (keys, repeat(whole), [len(item.encoded) for item in held])))
     coded = encode(raw, effort=RECIPE_EFFORT)
     return pack.writer.add_block(coded.codec, coded.payload, len(raw), chunks)
 
