@@ -56,7 +56,7 @@ WIDTHS = {
     **dict.fromkeys(("f32", "i32", "u32"), 4),
     **dict.fromkeys(("f64", "i64", "u64"), 8),
 }
-_GearCuts = Callable[[NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint64]], list[int]]
+_GearCuts = Callable[[NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint64], int | None], list[int]]
 
 
 class Chunker(Protocol):
@@ -103,13 +103,15 @@ class GearChunker:
         """
         return (1 << 64) // self.avg_len, (1 << 64) // self.avg_len * 4
 
-    def cuts(self, data: memoryview, *, final: bool) -> list[int]:
-        """See Chunker. Data no longer than min_len never touches the compiled kernel."""
+    def cuts(self, data: memoryview, *, final: bool, limit: int | None = None) -> list[int]:
+        """See Chunker; the first *limit* at most. Data no longer than min_len never touches the compiled kernel."""
         size = len(data)
         ends: list[int] = []
         if size > self.min_len:
             sizes, thresholds = _arrays(self)
-            ends = _gear_cuts()(np.frombuffer(data, dtype=np.uint8), sizes, thresholds)
+            ends = _gear_cuts()(np.frombuffer(data, dtype=np.uint8), sizes, thresholds, limit)
+            if len(ends) == limit:
+                return ends
         if final and size and (not ends or ends[-1] != size):
             ends.append(size)
         return ends
@@ -164,7 +166,7 @@ class ElementChunker:
         at, size = 0, len(data)
         while at < size:
             view = data[at : at + self.max_len]
-            found = self.inner.cuts(view, final=final and at + len(view) == size)
+            found = self.inner.cuts(view, final=final and at + len(view) == size, limit=1)
             if not found:
                 break
             is_end = at + found[0] == size and final

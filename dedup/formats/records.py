@@ -5,11 +5,11 @@ by content. A chunk that begins at c, at a record's start, ends:
 
 - behind its first record, if that is RECORD bytes or longer;
 - before the next record of RECORD bytes or longer, whatever stands before it;
-- behind a record of length n that ends at c + RECORD or later, if the gear hash (dedup.gear_reference; of the bytes
-  since c) at its end is below n * (2**64 - 1) // AVERAGE: groups of AVERAGE bytes, in the mean, that find themselves
-  again behind any edit;
+- behind a record of length n that ends at c + RECORD or later, if the line hash at its end (dedup.line_words) is below
+  n * ((2**64 - 1) // AVERAGE): groups of AVERAGE bytes, in the mean, that find themselves again behind any edit;
 - if none of that comes before c + LONGEST: behind the last whole record; in a first record that is longer still, at the
-  first position from c + AVERAGE on whose hash is below (2**64 - 1) // AVERAGE, else at c + LONGEST.
+  first position from c + AVERAGE on whose gear hash (dedup.gear_reference) is below (2**64 - 1) // AVERAGE, else at
+  c + LONGEST.
 
 A newline belongs to the record that it ends; what follows a forced cut counts as a record of its own.
 """
@@ -35,7 +35,7 @@ _Cuts = Callable[..., list[int]]
 class RecordChunker:
     """A dedup.chunkers.Chunker that cuts at the ends of records."""
 
-    name: str = "records-1:2k-16k-64k"
+    name: str = "records-2:2k-16k-64k"
     """Stored name: record that stands alone, average, longest."""
     min_len: int = 1
     """A short group between two long records is a chunk of its own."""

@@ -74,7 +74,8 @@ def _scan_four(data: Any, table: Any, start: Any, stripe: Any, threshold: Any) -
 
 
 @inner
-def _first_hit(data: Any, table: Any, start: Any, stop: Any, threshold: Any) -> Any:
+def first_hit(data: Any, table: Any, start: Any, stop: Any, threshold: Any) -> Any:
+    """Return the first position in [start, stop) whose hash is below *threshold*, or -1; *start* is WINDOW at least."""
     position = start
     while stop - position >= 4 * STRIPE:
         hit = _scan_four(data, table, position, STRIPE, threshold)
@@ -92,18 +93,18 @@ def _first_hit(data: Any, table: Any, start: Any, stop: Any, threshold: Any) -> 
 
 @inner
 def cuts(data: Any, table: Any, sizes: Any, thresholds: Any, out: Any) -> Any:
-    """Write the decided ends of chunks to *out*; return how many. *sizes* = min, avg, max; *thresholds* = strict,
-    loose.
+    """Write the decided ends of chunks to *out*, as many as it takes; return how many. *sizes* = min, avg, max;
+    *thresholds* = strict, loose.
     """
     shortest, average, longest = sizes[0], sizes[1], sizes[2]
     size = data.shape[0]
     start, count = 0, 0
-    while start + shortest <= size:
+    while start + shortest <= size and count < out.shape[0]:
         stop = min(start + longest, size) + 1
         middle = min(start + average, stop)
-        end = _first_hit(data, table, start + shortest, middle, thresholds[0])
+        end = first_hit(data, table, start + shortest, middle, thresholds[0])
         if end < 0:
-            end = _first_hit(data, table, middle, stop, thresholds[1])
+            end = first_hit(data, table, middle, stop, thresholds[1])
         if end < 0:
             if start + longest > size:
                 break
@@ -117,9 +118,13 @@ def cuts(data: Any, table: Any, sizes: Any, thresholds: Any, out: Any) -> Any:
 _KERNEL = compiled(cuts, I64, array_in(1), array_in(8), numbers_in(), array_in(8), numbers_out())
 
 
-def gear_cuts(data: NDArray[np.uint8], sizes: NDArray[np.int64], thresholds: NDArray[np.uint64]) -> list[int]:
-    """Return the decided ends of chunks in *data* (contiguous); the tail whose end is still open has none."""
-    out = np.empty(len(data) // int(sizes[0]) + 1, dtype=np.int64)
+def gear_cuts(
+    data: NDArray[np.uint8], sizes: NDArray[np.int64], thresholds: NDArray[np.uint64], limit: int | None = None
+) -> list[int]:
+    """Return the decided ends of chunks in *data* (contiguous), *limit* at most; the tail whose end is still open has
+    none.
+    """
+    out = np.empty(limit or len(data) // int(sizes[0]) + 1, dtype=np.int64)
     count = _KERNEL(data, TABLE, sizes, thresholds, out)
     found: list[int] = out[:count].tolist()
     return found

@@ -134,6 +134,14 @@ def test_the_kernel_works_where_no_cache_can_be_written() -> None:
     subprocess.run([sys.executable, "-c", script], check=True, env=nowhere)
 
 
+@pytest.mark.parametrize("limit", [1, 2, 1000])
+def test_a_limit_changes_no_cut(limit: int) -> None:
+    data = memoryview(random.Random(9).randbytes(60_000))
+    for final in (False, True):
+        whole = gear(TINY).cuts(data, final=final)
+        assert gear(TINY).cuts(data, final=final, limit=limit) == whole[:limit]
+
+
 @pytest.mark.parametrize(
     ("size", "name"),
     [(0, SMALL), (GIB, SMALL), (GIB + 1, LARGE), (64 * GIB, LARGE), (64 * GIB + 1, HUGE), (1 << 50, HUGE)],

@@ -6,6 +6,7 @@ from dedup import layout, pack_index, recipe, recipe_id, segment
 from dedup.chunkers import HUGE, LARGE, MEDIA, PAGE, SMALL, chunker_of
 from dedup.formats.records import RECORDS
 from dedup.gear_table import SEED
+from dedup.line_words import SEED as LINE_SEED
 from dedup.values import MAX_BASE_DEPTH, Region, Span
 from tests.structure.sources import PROJECT
 
@@ -54,6 +55,7 @@ def test_names_and_limits_are_the_codes() -> None:
         PAGE,
         RECORDS.name,
         SEED.decode(),
+        LINE_SEED.decode(),
         f"1 to {layout.MAX_CODEC_LEN}",
         f"{recipe.MAX_TEXT:,}",
     ):

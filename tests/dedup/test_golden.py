@@ -14,7 +14,9 @@ from dedup.assemble import chunk_view, open_block, open_chunk
 from dedup.chunkers import HUGE, LARGE, SMALL, resolve_chunker
 from dedup.codecs import EFFORTS, encode
 from dedup.fingerprint import digest
+from dedup.formats.records import RECORDS
 from dedup.gear_table import gear_words
+from dedup.line_words import line_words
 from dedup.pack import read_kind, read_trailer
 from dedup.recipe import decode_recipe, encode_recipe
 from dedup.recovery import recover
@@ -38,7 +40,11 @@ def test_the_gear_table_is_unchanged() -> None:
     assert np.array(gear_words(), dtype="<u8").tobytes() == golden("gear-1.table")
 
 
-@pytest.mark.parametrize("name", [SMALL, LARGE, HUGE, "gear-1:64-256-1k"])
+def test_the_words_of_the_line_hash_are_unchanged() -> None:
+    assert np.array(line_words(), dtype="<u8").tobytes() == golden("records-2.words")
+
+
+@pytest.mark.parametrize("name", [SMALL, LARGE, HUGE, "gear-1:64-256-1k", RECORDS.name])
 def test_the_cuts_are_unchanged(name: str) -> None:
     words = np.arange(1 << 20, dtype="<u8") * np.uint64(0x9E3779B97F4A7C15)
     data = (words ^ (words >> np.uint64(29))).tobytes()

@@ -1,18 +1,21 @@
 """The record chunker spelled out in plain Python, after the docstring of dedup.formats.records."""
 
 from dedup.formats.records import AVERAGE, LONGEST, RECORD
-from dedup.gear_table import gear_words
+from dedup.gear_reference import hash_at
+from dedup.line_words import WINDOW, line_words
 
 MASK = (1 << 64) - 1
 STRICT = MASK // AVERAGE
 
 
-def gear(data: bytes) -> int:
-    """Return the gear hash at the end of *data*."""
-    table, value = gear_words(), 0
-    for byte in data[-64:]:
-        value = (value << 1) + table[byte]
-    return value & MASK
+def line_hash(data: bytes, position: int) -> int:
+    """Return the line hash of the WINDOW bytes before *position*."""
+    *multipliers, last = line_words()
+    value = 0
+    for at, by in zip(range(position - WINDOW, position, 8), multipliers, strict=True):
+        value += int.from_bytes(data[at : at + 8], "little") * by
+    value &= MASK
+    return (value ^ value >> 32) * last & MASK
 
 
 def first_end(data: bytes) -> int:
@@ -22,7 +25,7 @@ def first_end(data: bytes) -> int:
         end = start + len(line)
         if len(line) >= RECORD and (line.endswith(b"\n") or start):
             return end if start == 0 else start
-        if line.endswith(b"\n") and end >= RECORD and gear(data[:end]) < STRICT * len(line):
+        if line.endswith(b"\n") and end >= RECORD and line_hash(data, end) < STRICT * len(line):
             return end
         if line.endswith(b"\n"):
             start = end
@@ -30,7 +33,7 @@ def first_end(data: bytes) -> int:
         return len(data)
     if start:
         return start
-    inside = (end for end in range(AVERAGE, LONGEST + 1) if gear(data[:end]) < STRICT)
+    inside = (end for end in range(AVERAGE, LONGEST + 1) if hash_at(data, end) < STRICT)
     return next(inside, LONGEST)
 
 

@@ -114,4 +114,4 @@ def test_a_text_without_newlines_is_cut_by_its_content() -> None:
 def test_the_name_resolves_and_no_other_does() -> None:
     assert resolve_chunker(RECORDS.name) is RECORDS
     with pytest.raises(UnknownName):
-        resolve_chunker("records-1:1k-2k-3k")
+        resolve_chunker("records-2:1k-2k-3k")
