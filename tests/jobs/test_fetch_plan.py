@@ -1,14 +1,20 @@
 """What is read for a set of files: each block once, in bounded ranges, bases before what is coded against them."""
 
-from dataclasses import dataclass, field
+import os
+from dataclasses import dataclass, field, replace
+from threading import Event, Lock
 
 from dedup.fingerprint import digest
-from dedup.values import ChunkPart, Digest, FileMeta, Fingerprint, HolePart, Part, Recipe, RecipeId, WrappedPart
+from dedup.values import ChunkPart, Digest, FileMeta, Fingerprint, HolePart, Part, Recipe, RecipeId, Span, WrappedPart
+from tests.jobs.lab import Lab
 from tiering.catalog.values import BlockPlace, Location
+from tiering.clock import Clock
 from tiering.errors import IntegrityError
-from tiering.jobs.fetch import hand_out
+from tiering.jobs.fetch import WORKERS, carry_out, hand_out
 from tiering.jobs.fetch_plan import GAP_BYTES, RANGE_BYTES, RANGE_RAW_BYTES, WASTE_BYTES, Plan, plan
 from tiering.jobs.fetch_sinks import Buffer, Piece
+from tiering.stores.memory import MemoryStore
+from tiering.stores.wrapper import Wrapper
 
 
 @dataclass(eq=False)
@@ -43,10 +49,10 @@ def chunk(name: str) -> ChunkPart:
     return ChunkPart(Fingerprint(digest_of(name)[:8]), digest_of(name), len(name))
 
 
-def recipe(*parts: Part) -> Recipe:
+def recipe(*parts: Part, content: str = "") -> Recipe:
     size = sum(part.length for part in parts)
     meta = FileMeta(0o100644, 0, 0, 0, 0)
-    content = "".join(NAMES.get(part.digest, "") for part in parts if isinstance(part, ChunkPart))
+    content = content or "".join(NAMES.get(part.digest, "") for part in parts if isinstance(part, ChunkPart))
     return Recipe(RecipeId("0" * 26), "root", b"f", (), size, digest_of(content), "test", meta, parts)
 
 
@@ -247,3 +253,67 @@ def test_a_file_without_chunks_is_finished_too() -> None:
     target = Told()
     give(plan([(recipe(HolePart(50)), {}, target)]), Packs())
     assert (target.finished, target.written, target.whole) == (1, [], [])
+
+
+class Ahead:
+    """How many targets are being written at once, and when enough ranges have been read meanwhile."""
+
+    def __init__(self, cores: int) -> None:
+        self.cores = cores
+        self.are_read = Event()
+        self.reads = self.writing = self.most = 0
+        self.lock = Lock()
+
+    def read(self) -> None:
+        with self.lock:
+            self.reads += 1
+            if self.reads == min(self.cores + 2, WORKERS):
+                self.are_read.set()
+
+    def write(self, step: int) -> None:
+        with self.lock:
+            self.writing += step
+            self.most = max(self.most, self.writing)
+
+
+class SlowTarget(Told):
+    """Is written for as long as it takes to read ahead of it."""
+
+    def __init__(self, ahead: Ahead) -> None:
+        super().__init__()
+        self.ahead = ahead
+
+    def take_whole(self, pieces: list[Piece]) -> None:
+        self.ahead.write(1)
+        assert self.ahead.are_read.wait(60)
+        super().take_whole(pieces)
+        self.ahead.write(-1)
+
+
+class CountedStore(Wrapper):
+    """Counts what was read."""
+
+    def __init__(self, ahead: Ahead, clock: Clock) -> None:
+        super().__init__(MemoryStore("ahead", clock=clock))
+        self.ahead = ahead
+
+    def get(self, key: str, span: Span | None = None) -> bytes:
+        self.ahead.read()
+        return key.encode()
+
+
+def test_ranges_are_read_ahead_while_no_more_files_than_cores_are_written(lab: Lab) -> None:
+    packs, ahead = Packs(), Ahead(len(os.sched_getaffinity(0)))
+    names = [f"p{number:02}" for number in range(ahead.cores + 6)]
+    for number, name in enumerate(names):
+        packs.block(name, pack=number, stored=len(name))
+        place = replace(packs.known[digest_of(name)].block, key=name)
+        packs.known[digest_of(name)] = replace(packs.known[digest_of(name)], block=place)
+    targets = [SlowTarget(ahead) for _ in names]
+    found = plan(
+        (recipe(chunk(name), content=name), packs.known, target) for name, target in zip(names, targets, strict=True)
+    )
+    tier = replace(lab.context.tier("standard"), store=CountedStore(ahead, lab.context.clock))
+    carry_out(replace(lab.context, tiers={"standard": tier}), found)
+    assert ahead.most <= ahead.cores
+    assert [target.whole for target in targets] == [[[(0, name.encode())]] for name in names]

@@ -26,6 +26,8 @@ from tiering.jobs.fetch_sinks import Buffer, Given, Page, Target, confirm, damag
 from tiering.jobs.restore_looks import cold_looks
 
 WORKERS = 8  # requests at once: an object store answers one in 20-100 ms; the limit wrapper may allow fewer
+# Of ranges that were read and wait to be decoded, or are being read: long ones are asked for by fewer threads.
+AHEAD_BYTES = 48 << 20
 KEPT_BYTES = 48 << 20  # decoded blocks kept for pages whose chunks stand apart: the versions of a table, side by side
 
 
@@ -50,7 +52,9 @@ def carry_out(ctx: Context, todo: Plan, between: Callable[[], object] | None = N
 
 
 class _Fetch:
-    """One run over a plan. Requests overlap; decoding is left to as many threads as there are cores."""
+    """One run over a plan. Requests overlap; decoding, and writing what was decoded, are left to as many threads as
+    there are cores: one that waits for its turn holds no more than the range it has read.
+    """
 
     def __init__(self, ctx: Context, todo: Plan) -> None:
         self._ctx = ctx
@@ -89,16 +93,16 @@ class _Fetch:
             for work in task.works:
                 _fail(work, error)
             return
-        for work in task.works:
-            start = work.place.offset - task.span.start
-            self._open(work, data[start : start + work.place.stored_len], None)
+        with self._cores:
+            for work in task.works:
+                start = work.place.offset - task.span.start
+                self._open(work, data[start : start + work.place.stored_len], None)
 
     def _open(self, work: BlockWork, payload: memoryview, base: Buffer | None) -> None:
         """Decode one block, hand out its chunks, and go on to the blocks that are coded against them."""
         place = work.place
         try:
-            with self._cores:
-                raw = open_block(place.codec, payload, place.raw_len, base)
+            raw = open_block(place.codec, payload, place.raw_len, base)
         except DedupError as error:
             _fail(work, damaged(place, error))
             return
@@ -109,7 +113,7 @@ class _Fetch:
     def _above(self, work: BlockWork, raw: bytes, location: Location, above: BlockWork) -> None:
         try:
             view = chunk_view(raw, location.inner_offset, location.length, location.digest)
-            data = payload(self._ctx, above.place)
+            data = self._payload(above.place)
         except DedupError as error:
             _fail(above, damaged(work.place, error))
             return
@@ -117,6 +121,14 @@ class _Fetch:
             _fail(above, error)
             return
         self._open(above, memoryview(data), view)
+
+    def _payload(self, place: BlockPlace) -> bytes:
+        """Return the coded bytes of a block; another thread decodes while this one waits for them."""
+        self._cores.release()
+        try:
+            return payload(self._ctx, place)
+        finally:
+            self._cores.acquire()
 
     def _page(self, page: Page, known: Mapping[Digest, Location]) -> None:
         """Gather a page whose chunks stand far apart."""
@@ -193,11 +205,14 @@ def cold_packs(ctx: Context, rows: Iterable[PackRow]) -> list[PackRow]:
 
 def _workers(ctx: Context, tasks: Sequence[Task]) -> int:
     """Return how many threads pay: on a local disk a read waits for nothing, and more threads than cores only take
-    turns.
+    turns. Elsewhere one reads while the others decode, however long a range is.
     """
     names = {task.place.tier for task in tasks}
     is_local = all(ctx.tier(name).store.url.startswith("file:") for name in names)
-    return len(os.sched_getaffinity(0)) if is_local else WORKERS
+    if is_local:
+        return len(os.sched_getaffinity(0))
+    longest = max((task.span.length for task in tasks), default=1)
+    return min(WORKERS, max(AHEAD_BYTES // longest, len(os.sched_getaffinity(0)) + 1))
 
 
 def _recipe_block(ctx: Context, place: RecipePlace) -> bytes | FrostlineError:

@@ -7,7 +7,6 @@ Used by tiering.jobs.assembly (recall) and tiering.jobs.landing (restore).
 import errno
 import os
 
-from dedup.buffers import thread_buffer
 from dedup.fingerprint import FileDigest
 from dedup.values import Digest, RecipeId
 from tiering.errors import FrostlineError, IntegrityError, NoSpace, SourceError
@@ -16,7 +15,9 @@ from tiering.hot.swap import unlink_if_there
 WHOLE_BYTES = 4 << 20
 """Up to this size a file may be taken in one piece; a larger one is written as its pieces come."""
 READ_WRITE = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
-_READ_BYTES = 4 << 20
+_READ_BYTES = (
+    1 << 20
+)  # made for each file: a buffer kept by every thread that fetches were a fifth of a restore's memory
 _NO_RESERVING = frozenset({errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -61,7 +62,7 @@ def digest_of_file(fd: int, size: int) -> Digest:
     """Return the digest of an open file's bytes, all of them, whatever *size* was expected."""
     digest = FileDigest()
     position = 0
-    buffer = thread_buffer(min(_READ_BYTES, max(1, size)))
+    buffer = memoryview(bytearray(min(_READ_BYTES, max(1, size))))
     while count := os.preadv(fd, [buffer], position):
         digest.update(buffer[:count])
         position += count
