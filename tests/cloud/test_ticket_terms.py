@@ -145,7 +145,7 @@ def test_a_copy_about_to_expire_is_kept_by_a_cheap_request_until_it_is_used(site
         send_away(lab, "a")
         recall(lab.context, items(lab, "archive"), reason="x", speed="standard")
         site.run(5)
-        full = lab.context.config.recall.model_copy(update={"reserve_fraction": 0.9999})
+        full = lab.context.config.recall.model_copy(update={"reserve_fraction": 0.9999999})
         crowded = replace(lab.context, config=lab.context.config.model_copy(update={"recall": full}))
         for _ in range(20):  # days without room for it
             site.run(24)
@@ -163,7 +163,7 @@ def test_a_copy_that_went_while_it_was_being_kept_is_restored_again(site: Site) 
         send_away(lab, "a")
         recall(lab.context, items(lab, "archive"), reason="x", speed="standard")
         site.run(5)
-        full = lab.context.config.recall.model_copy(update={"reserve_fraction": 0.9999})
+        full = lab.context.config.recall.model_copy(update={"reserve_fraction": 0.9999999})
         advance(replace(lab.context, config=lab.context.config.model_copy(update={"recall": full})))
         with lab.catalog.read() as tx:
             (row,) = ticket_rows.restores_in(tx, ("warm",))

@@ -274,7 +274,7 @@ def test_a_store_outage_leaves_nothing_claimed(lab: Lab) -> None:
 
 
 def test_no_room_is_said_before_anything_is_fetched(tmp_path: Path) -> None:
-    with open_lab(tmp_path / "lab", recall={"reserve_fraction": 0.9999}) as lab:
+    with open_lab(tmp_path / "lab", recall={"reserve_fraction": 0.9999999}) as lab:
         _offline(lab, "a")
         report = _recall(lab)
         assert report.files_skipped[0].kind is Skip.NO_SPACE

@@ -165,7 +165,7 @@ def test_copies_that_still_wait_for_something_else_are_kept(away: Lab) -> None:
     until_ns = store.head(key).warm_until_ns
     away.clock.advance((until_ns - away.clock.now_ns()) / NS_PER_S - 12 * HOUR_S)
     full = away.context.config.model_copy(
-        update={"recall": away.context.config.recall.model_copy(update={"reserve_fraction": 0.9999})}
+        update={"recall": away.context.config.recall.model_copy(update={"reserve_fraction": 0.9999999})}
     )
 
     advance(replace(away.context, config=full))

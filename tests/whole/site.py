@@ -65,11 +65,14 @@ class Site:
         )
 
     def init(self, *extra: str) -> None:
-        """Run init, then set the waits that tests cannot afford (parking, grace) to zero."""
+        """Run init, then set to zero the waits that tests cannot afford (parking, grace), and the part of the disk that
+        a recall leaves free: how full the disk of the tests is says nothing.
+        """
         places = ("--root", str(self.root), "--store", self.store_url, "--state", str(self.state))
         self.run("init", *places, *self.init_options, *extra)
         self.set("park_s", "0")
         self.set("grace", '"0s"')
+        self.set("reserve_fraction", "0")
 
     def set(self, key: str, value: str) -> None:
         """Set the one line `key = ...` of the written configuration."""

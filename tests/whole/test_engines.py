@@ -74,7 +74,7 @@ def test_the_walk_on_postgresql(tmp_path: Path, postgres_url: str) -> None:
         f'[catalog]\nurl = "{postgres_url}"\nstate_dir = "{site.state}"\n'
         f'[[roots]]\nname = "root"\npath = "{site.root}"\n'
         f'[tiers.standard]\nstore = "{site.store_url}"\n'
-        '[release]\npark_s = 0\n[gc]\ngrace = "0s"\n'
+        '[release]\npark_s = 0\n[recall]\nreserve_fraction = 0\n[gc]\ngrace = "0s"\n'
     )
     site.run("init")
     out_and_back(site)
