@@ -4,7 +4,8 @@ Used by dedup.ingest, dedup.assemble and the jobs that verify. XXH3 is fast and 
 bytes of it are enough to find by (docs/adr/0005).
 """
 
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import xxhash
@@ -40,6 +41,11 @@ def fingerprint(data: Buffer) -> Fingerprint:
 def fingerprint_number(name: Fingerprint) -> int:
     """Return a fingerprint as the signed 64-bit number that SQL columns hold."""
     return int.from_bytes(name, "big", signed=True)
+
+
+def fingerprint_numbers(names: Sequence[Fingerprint]) -> tuple[int, ...]:
+    """Return fingerprint_number() of each."""
+    return struct.unpack(f">{len(names)}q", b"".join(names))
 
 
 def fingerprint_from_number(number: int) -> Fingerprint:

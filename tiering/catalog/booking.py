@@ -18,6 +18,7 @@ from typing import Any
 from sqlalchemy import Select, bindparam, delete, exists, func, insert, literal, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
+from dedup.values import made_of
 from tiering.catalog import accounts, ledger, outbox, records
 from tiering.catalog.accounts import Amounts
 from tiering.catalog.tables import blocks, chunks, files, packs, recipes, refs, roots, versions
@@ -26,7 +27,7 @@ from tiering.catalog.values import FileRow, FileState
 
 _STATES: dict[object, FileState] = {str(state): state for state in FileState}
 _OF_IDS = f"SELECT {', '.join(column.name for column in files.columns)} FROM files WHERE file_id"  # noqa: S608  # our names
-_PINNED = files.columns.keys().index("pinned")
+_STATE, _PINNED = map(files.columns.keys().index, ("state", "pinned"))
 _STATE_ACCOUNT = {
     FileState.DUAL: accounts.FILES_DUAL,
     FileState.OFFLINE: accounts.FILES_OFFLINE,
@@ -53,13 +54,19 @@ def held_account(row: FileRow) -> str | None:
 
 def load_files(tx: Tx, file_ids: Iterable[int]) -> dict[int, FileRow]:
     """Return the rows of those ids that exist."""
-    return {row.file_id: row for row in map(file_row, fetch_among(tx, _OF_IDS, file_ids))}
+    rows = list(fetch_among(tx, _OF_IDS, file_ids))
+    if not rows:
+        return {}
+    columns: list[Iterable[Any]] = list(zip(*rows, strict=True))
+    columns[_STATE] = map(_STATES.__getitem__, columns[_STATE])
+    columns[_PINNED] = map(bool, columns[_PINNED])
+    return dict(zip([row[0] for row in rows], made_of(FileRow, columns), strict=True))
 
 
 def file_row(row: Iterable[object]) -> FileRow:
     """Return a row of `select(files)`, or of all columns of files as the driver gives them, as a FileRow."""
     values = list(row)
-    values[4] = _STATES[values[4]]
+    values[_STATE] = _STATES[values[_STATE]]
     values[_PINNED] = bool(values[_PINNED])  # SQLite has no booleans of its own
     return FileRow._make(values)
 
@@ -129,14 +136,16 @@ class FileChange:
     def _weigh(self, stored: NewlyStored) -> None:
         """Book what _compare() would say of the rows of *stored*."""
         of_bucket = bucket_names(self.tx)
-        weights: Counter[tuple[str, int]] = Counter()
+        sizes_now, sizes_before = Counter[int](), Counter[int]()
         for file_id, row in stored.rows.items():
-            weights[accounts.FILES_DUAL, row.root_id] += row.size
-            weights[accounts.FILES_HOT_ONLY, row.root_id] -= self.before[file_id].size
-        for (account, root_id), weight in weights.items():
-            self.amounts.add(account, weight, of_bucket.get(root_id, ""))
-            self.amounts.add(accounts.FILES_LOGICAL, -weight, of_bucket.get(root_id, ""))
-        size_bytes = sum(row.size for row in stored.rows.values())
+            sizes_now[row.root_id] += row.size
+            sizes_before[row.root_id] += self.before[file_id].size
+        for root_id, size_bytes in sizes_now.items():
+            bucket = of_bucket.get(root_id, "")
+            self.amounts.add(accounts.FILES_DUAL, size_bytes, bucket)
+            self.amounts.add(accounts.FILES_HOT_ONLY, -sizes_before[root_id], bucket)
+            self.amounts.add(accounts.FILES_LOGICAL, sizes_before[root_id] - size_bytes, bucket)
+        size_bytes = sizes_now.total()
         self.amounts.add(accounts.HELD_CURRENT, -size_bytes, stored.tier)
         self.amounts.add(accounts.STORE_DEDUP_SAVED, stored.plain_bytes, stored.tier)
         self.amounts.add(accounts.STORE_COMPRESSION_SAVED, size_bytes - stored.plain_bytes, stored.tier)

@@ -2,13 +2,15 @@
 pack.
 """
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate, chain, islice, repeat
 
 from sqlalchemy import select
 
-from dedup.fingerprint import fingerprint_number
-from dedup.values import MAX_BASE_DEPTH, Block, Digest
+from dedup.fingerprint import fingerprint_numbers
+from dedup.values import MAX_BASE_DEPTH, Block, Digest, made_of
 from tiering.catalog import bases, packs, recipes, records
 from tiering.catalog.numbers import take_numbers
 from tiering.catalog.outbox import Record
@@ -27,28 +29,24 @@ _CHUNK_COLUMNS = ("chunk_no", "fingerprint", "digest", "block_no", "inner_offset
 UNRESOLVED = 0
 """blocks.base_no while rebuild does not know it; blocks.digest is the base's then. No chunk has this number."""
 
-ChunkName = tuple[bytes, bytes]
-"""(fingerprint, digest)."""
 
-
-def insert_blocks(tx: Tx, new: Sequence[NewBlock], tiers: Sequence[str]) -> dict[ChunkName, int]:
-    """Insert blocks of data packs and their chunks; return (fingerprint, digest) -> chunk_no.
+def insert_blocks(tx: Tx, new: Sequence[NewBlock], tiers: Sequence[str]) -> dict[Digest, int]:
+    """Insert blocks of data packs and their chunks; return digest -> chunk_no.
 
     Left out, and so dead bytes of their pack: blocks whose base is neither among *new* nor live in *tiers*, or would
     have more than MAX_BASE_DEPTH bases behind it.
     """
-    names = insert_based(tx, [(item, None) for item in new if item.block.base is None])
+    numbers = insert_based(tx, [(item, None) for item in new if item.block.base is None])
     waiting = [item for item in new if item.block.base is not None]
     if not waiting:
-        return names
-    by_digest = {digest: number for (_, digest), number in names.items()}
+        return numbers
     older = _older_bases(tx, waiting, tiers)
     depth = bases.depths(tx, older.values())
     while waiting:
         ready = []
         for item in waiting:
             base = item.block.base
-            base_no = None if base is None else by_digest.get(base, older.get(base))
+            base_no = None if base is None else numbers.get(base, older.get(base))
             if base_no is not None and depth.get(base_no, 0) < MAX_BASE_DEPTH:
                 ready.append((item, base_no))
         if not ready:
@@ -56,41 +54,39 @@ def insert_blocks(tx: Tx, new: Sequence[NewBlock], tiers: Sequence[str]) -> dict
         added = insert_based(tx, ready)
         for item, base_no in ready:
             (chunk,) = item.block.chunks
-            depth[added[chunk.fingerprint, chunk.digest]] = depth.get(base_no, 0) + 1
-        names |= added
-        by_digest |= {digest: number for (_, digest), number in added.items()}
+            depth[added[chunk.digest]] = depth.get(base_no, 0) + 1
+        numbers |= added
         done = {id(item) for item, _ in ready}
         waiting = [item for item in waiting if id(item) not in done]
-    return names
+    return numbers
 
 
-def insert_based(tx: Tx, new: Sequence[tuple[NewBlock, int | None]]) -> dict[ChunkName, int]:
-    """Insert (block, chunk_no of its base or None) with their chunks; return (fingerprint, digest) -> chunk_no, of the
-    first where a name occurs twice.
+def insert_based(tx: Tx, new: Sequence[tuple[NewBlock, int | None]]) -> dict[Digest, int]:
+    """Insert (block, chunk_no of its base or None) with their chunks; return digest -> chunk_no, of the first where a
+    chunk occurs twice.
     """
     if not new:
         return {}
     codecs = recipes.codec_numbers(tx, {item.block.codec for item, _ in new})
-    block_no = take_numbers(tx, "blocks", len(new))
-    chunk_no = take_numbers(tx, "chunks", sum(len(item.block.chunks) for item, _ in new))
+    found = list(chain.from_iterable([item.block.chunks for item, _ in new]))
+    fingerprints, digests, lengths = zip(*found, strict=True)
+    first = chunk_no = take_numbers(tx, "chunks", len(found))
     block_rows: list[tuple[object, ...]] = []
-    chunk_rows: list[tuple[object, ...]] = []
-    names: dict[ChunkName, int] = {}
-    for number, (item, base_no) in enumerate(new, start=block_no):
-        block = item.block
+    of_block: list[int] = []
+    offsets: list[int] = []
+    shares: list[int] = []
+    for number, (item, base_no) in enumerate(new, start=take_numbers(tx, "blocks", len(new))):
+        block, count = item.block, len(item.block.chunks)
         place = (number, item.pack_no, block.offset, block.stored_len, block.raw_len, codecs[block.codec])
-        block_rows.append((*place, chunk_no, len(block.chunks), base_no, block.base if base_no == UNRESOLVED else None))
-        shares = block.shares()
-        at = 0
-        for chunk, share in zip(block.chunks, shares, strict=True):
-            of_chunk = (chunk_no, fingerprint_number(chunk.fingerprint), chunk.digest)
-            chunk_rows.append((*of_chunk, number, at, chunk.length, share))
-            names.setdefault((chunk.fingerprint, chunk.digest), chunk_no)
-            chunk_no += 1
-            at += chunk.length
+        block_rows.append((*place, chunk_no, count, base_no, block.base if base_no == UNRESOLVED else None))
+        of_block += [number] * count
+        offsets += islice(accumulate([chunk[2] for chunk in block.chunks], initial=0), count)
+        shares += block.shares()
+        chunk_no += count
     insert_many(tx, blocks, _BLOCK_COLUMNS, block_rows)
-    insert_many(tx, chunks, _CHUNK_COLUMNS, chunk_rows)
-    return names
+    names = (range(first, chunk_no), fingerprint_numbers(fingerprints), digests)
+    insert_many(tx, chunks, _CHUNK_COLUMNS, zip(*names, of_block, offsets, lengths, shares, strict=True))
+    return dict(zip(reversed(digests), range(chunk_no - 1, first - 1, -1), strict=True))
 
 
 def insert_recipe_blocks(tx: Tx, new: Sequence[NewBlock]) -> dict[bytes, RecipeSpot]:
@@ -108,16 +104,10 @@ def insert_recipe_blocks(tx: Tx, new: Sequence[NewBlock]) -> dict[bytes, RecipeS
         block = item.block
         place = (number, item.pack_no, block.offset, block.stored_len, block.raw_len, codecs[block.codec])
         rows.append((*place, 0, 0, None, block.chunks[0].digest))
-        for placed in block.placed():
-            spots[placed.chunk.fingerprint] = RecipeSpot(
-                pack_no=item.pack_no,
-                block_no=number,
-                inner_offset=placed.inner_offset,
-                length=placed.chunk.length,
-                stored_len=placed.stored_share,
-                place=count[item.pack_no],
-            )
-            count[item.pack_no] += 1
+        keys, _, lengths = zip(*block.chunks, strict=True)
+        places = (accumulate(lengths, initial=0), lengths, block.shares(), itertools.count(count[item.pack_no]))
+        spots.update(zip(keys, made_of(RecipeSpot, (repeat(item.pack_no), repeat(number), *places)), strict=True))
+        count[item.pack_no] += len(keys)
     insert_many(tx, blocks, _BLOCK_COLUMNS, rows)
     return spots
 

@@ -5,19 +5,18 @@ Every function may run twice: it changes only rows that are in the state it star
 changed.
 """
 
-from collections import Counter
-from collections.abc import Mapping, Sequence, Set
-from itertools import chain
-from operator import itemgetter
+from collections.abc import Mapping, Sequence
+from itertools import groupby, repeat
 
 from sqlalchemy import delete, insert, select, update
 
 from dedup.recipe_id import recipe_key
-from dedup.values import Digest, Fingerprint, chunks_of
+from dedup.values import Recipe, made_of
 from tiering.catalog import hardlinks, ledger, outbox, packs, recipes, records
 from tiering.catalog.booking import FileChange, insert_versions, recipe_ids, root_names
-from tiering.catalog.chunks import ChunkName, archived_blocks, insert_blocks, insert_recipe_blocks
+from tiering.catalog.chunks import archived_blocks, insert_blocks, insert_recipe_blocks
 from tiering.catalog.files import version_of
+from tiering.catalog.needs import Needs
 from tiering.catalog.placing import IDENTITY, identity_values, newly_stored, place, placed_rows, update_files
 from tiering.catalog.rebasing import rebase, replaced_chunks
 from tiering.catalog.tables import files, versions
@@ -52,39 +51,33 @@ def commit_stored(tx: Tx, batch: StoredBatch) -> list[Rejected]:
     change.notes += packs.go_live(tx, change.amounts, batch.pack_nos)
     known = insert_blocks(tx, batch.blocks, batch.tiers)
     change.notes += archived_blocks(tx, batch.blocks)
-    names = [[part[:2] for part in chunks_of(file.recipe.parts)] for file in batch.files]
-    known |= _reused(tx, set(chain.from_iterable(names)) - known.keys(), batch.tiers)
-    accepted: list[StoredFile] = []
-    needed: list[list[int]] = []
-    rejected: list[Rejected] = []
-    for file, wanted in zip(batch.files, names, strict=True):
-        chunk_nos = [known[name] for name in wanted if name in known]
-        why = _refusal(change.before.get(file.file_id), file, missing=len(wanted) - len(chunk_nos))
-        if why:
-            rejected.append(Rejected(file.file_id, why))
-        else:
-            accepted.append(file)
-            needed.append(chunk_nos)
-    spots = insert_recipe_blocks(tx, batch.recipe_blocks)
-    placed = [(file, spots[recipe_key(file.recipe.recipe_id)]) for file in accepted]
-    numbers = recipes.insert_recipes(
-        tx, [recipes.NewRecipe(file.recipe, spot, batch.tier, file.read_under_lease) for file, spot in placed]
-    )
-    stored = list(zip(numbers, accepted, strict=True))
-    recipes.insert_refs(tx, {number: _times(chunks) for number, chunks in zip(numbers, needed, strict=True)})
-    for row in (change.before[file.file_id] for file in accepted):
+    needs = Needs.of([file.recipe for file in batch.files])
+    known = packs.oldest(tx, needs.beside(known), batch.tiers) | known
+    accepted, rejected = _judged(change.before, batch.files, needs.missing(known))
+    if rejected:
+        needs = Needs.of([file.recipe for file in accepted])
+    found = [file.recipe for file in accepted]
+    of_id = insert_recipe_blocks(tx, batch.recipe_blocks)
+    spots = [of_id[recipe_key(recipe.recipe_id)] for recipe in found]
+    leases = [file.read_under_lease for file in accepted]
+    new = made_of(recipes.NewRecipe, (found, spots, repeat(batch.tier), leases, repeat(tx.now_ns)))
+    numbers = recipes.insert_recipes(tx, list(new))
+    recipes.insert_own_refs(tx, numbers, [known[digest] for digest in needs.digests], needs.ends)
+    before = [change.before[file.file_id] for file in accepted]
+    for row in before:
         if row.recipe_no is not None:
             hardlinks.part_offline(tx, row)
     leaders = {row.leader_id for row in change.before.values()}
+    stored = list(zip(numbers, accepted, strict=True))
     place(tx, batch, change, stored, leaders)
     after = placed_rows(tx, batch, change, stored, leaders)
-    noted, told = _stored_records(tx, batch, after, placed)
+    noted, told = _stored_records(tx, batch.tier, [after[file.file_id] for file in accepted], found, spots)
     change.notes += noted
-    moved = replaced_chunks(tx, [(change.before[file.file_id].recipe_no, file.recipe) for file in accepted], known)
+    moved = replaced_chunks(tx, [row.recipe_no for row in before], found, known)
     newly = newly_stored(batch.tier, change, [file for file in accepted if file.file_id in told], after)
     change.finish(op_id=batch.op_id, kind="migrate", reason=batch.reason, new_recipes=numbers, stored=newly)
     rebase(tx, moved, batch.tiers, op_id=batch.op_id, reason="coded anew")
-    note_durable_at(tx, [file.file_id for file in accepted])
+    _note_durable(tx, numbers)
     return rejected
 
 
@@ -199,12 +192,30 @@ def note_durable_at(tx: Tx, file_ids: Sequence[int]) -> None:
         change_raw(tx, f"UPDATE files SET stored_seq = ? WHERE file_id IN {marks(batch)}", [seq, *batch])  # noqa: S608
 
 
-def _refusal(row: FileRow | None, file: StoredFile, *, missing: int) -> str:
+def _note_durable(tx: Tx, recipe_nos: range) -> None:
+    """Do what note_durable_at() does for the leaders that have those recipes."""
+    values = [outbox.last_seq(tx), recipe_nos.start, recipe_nos.stop]
+    change_raw(
+        tx, "UPDATE files SET stored_seq = ? WHERE recipe_no >= ? AND recipe_no < ? AND leader_id IS NULL", values
+    )
+
+
+def _judged(
+    before: Mapping[int, FileRow], files: Sequence[StoredFile], missing: Sequence[int]
+) -> tuple[Sequence[StoredFile], list[Rejected]]:
+    """Return the files to be committed, and those to be left out; *missing* counts each one's chunks that are gone."""
+    rows = [before.get(file.file_id) for file in files]
+    reasons = list(map(_refusal, rows, files, missing))
+    rejected = [Rejected(file.file_id, why) for file, why in zip(files, reasons, strict=True) if why]
+    return [file for file, why in zip(files, reasons, strict=True) if not why] if rejected else files, rejected
+
+
+def _refusal(row: FileRow | None, file: StoredFile, missing: int) -> str:
     if row is None:
         return "the catalog does not know the file any more"
     if row.state not in hardlinks.ON_DISK:
         return f"its state became {row.state}"
-    if not row.is_leader:
+    if row.leader_id is not None:
         return "it became a hard link of another file"
     if file.identity.size != file.recipe.size:
         return "its size is not the one that was read"
@@ -213,51 +224,31 @@ def _refusal(row: FileRow | None, file: StoredFile, *, missing: int) -> str:
     return ""
 
 
-def _reused(tx: Tx, wanted: Set[ChunkName], tiers: Sequence[str]) -> dict[ChunkName, int]:
-    """Return (fingerprint, digest) -> chunk_no of what the files need and the batch does not bring, in live packs of
-    the allowed tiers; the oldest where there are several.
-    """
-    known: dict[ChunkName, int] = {}
-    found = packs.lookup(tx, {Fingerprint(fingerprint) for fingerprint, _ in wanted}, tiers)
-    for fingerprint, candidates in found.items():
-        for digest, chunk_no in candidates:
-            known.setdefault((fingerprint, Digest(digest)), chunk_no)
-    return {name: known[name] for name in wanted if name in known}
-
-
-def _times(chunk_nos: list[int]) -> Mapping[int, int]:
-    """Return how often each number occurs."""
-    once = dict.fromkeys(chunk_nos, 1)
-    return once if len(once) == len(chunk_nos) else Counter(chunk_nos)
-
-
 def _stored_records(
-    tx: Tx, batch: StoredBatch, after: Mapping[int, FileRow], placed: Sequence[tuple[StoredFile, RecipeSpot]]
+    tx: Tx, tier: str, after: Sequence[FileRow], found: Sequence[Recipe], spots: Sequence[RecipeSpot]
 ) -> tuple[list[outbox.Record], set[int]]:
-    """Return what says that the recipes are live, a record for many of one pack; and the ids of the files that those
-    records say are stored.
+    """Return what says that the recipes *found*, at *spots*, are live, a record for many of one pack; and the ids of
+    the files, *after* the commit, that those records say are stored.
     """
-    keys = {row.pack_no: row.key for row in packs.by_numbers(tx, {spot.pack_no for _, spot in placed}).values()}
-    names = root_names(tx)
+    keys = {row.pack_no: row.key for row in packs.by_numbers(tx, {spot.pack_no for spot in spots}).values()}
+    is_told = records.are_told(after, found, root_names(tx))
     made: list[outbox.Record] = []
-    told: set[int] = set()
-    for pack_no, key in sorted(keys.items()):
-        of_pack = sorted(((spot.place, file) for file, spot in placed if spot.pack_no == pack_no), key=itemgetter(0))
-        groups: tuple[list[tuple[int, StoredFile]], list[tuple[int, StoredFile]]] = ([], [])
-        for index, file in of_pack:
-            row = after[file.file_id]
-            groups[records.is_told(row, file.recipe, names[row.root_id])].append((index, file))
-        for is_told, group in enumerate(groups):
-            for part in batches(group, RECORD_FILES):
-                places = [index for index, _ in part]
-                found = records.recipes(
-                    pack_key=key, tier=batch.tier, created_ns=tx.now_ns, places=places, of=len(of_pack)
+    of_packs = sorted(zip(spots, after, found, is_told, strict=True), key=_place_in_pack)
+    for pack_no, group in groupby(of_packs, key=lambda item: item[0].pack_no):
+        of_pack = list(group)
+        for says in (False, True):
+            for part in batches([item for item in of_pack if item[3] is says], RECORD_FILES):
+                spots_of, rows, of_rows, _ = zip(*part, strict=True)
+                places = [spot.place for spot in spots_of]
+                live = records.recipes(
+                    pack_key=keys[pack_no], tier=tier, created_ns=tx.now_ns, places=places, of=len(of_pack)
                 )
-                if is_told:
-                    found = records.stored(found, [(after[file.file_id], file.recipe) for _, file in part])
-                    told |= {file.file_id for _, file in part}
-                made.append(found)
-    return made, told
+                made.append(records.stored(live, rows, of_rows) if says else live)
+    return made, {row.file_id for row, told in zip(after, is_told, strict=True) if told}
+
+
+def _place_in_pack(item: tuple[RecipeSpot, FileRow, Recipe, bool]) -> tuple[int, int]:
+    return item[0].pack_no, item[0].place
 
 
 def _set_placed(

@@ -4,7 +4,7 @@ A chunk is found only in live packs. doom, claim_for_deletion and mark_deleted a
 transaction.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import bindparam, exists, insert, literal, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
-from dedup.fingerprint import fingerprint_from_number, fingerprint_number
+from dedup.fingerprint import fingerprint_from_number, fingerprint_number, fingerprint_numbers
 from dedup.values import Digest, Fingerprint
 from tiering.catalog import accounts, outbox, records
 from tiering.catalog.accounts import Amounts
@@ -108,6 +108,14 @@ def lookup(
         if pack_no in fit:
             found.setdefault(names[fingerprint], []).append((digest, chunk_no))
     return found
+
+
+def oldest(tx: Tx, fingerprints: Collection[Fingerprint], tiers: Sequence[str]) -> dict[Digest, int]:
+    """Return digest -> chunk_no of the chunks that lookup() returns; the oldest where one has several."""
+    rows = list(fetch_among(tx, _BY_FINGERPRINT, fingerprint_numbers(list(fingerprints))))
+    fit = {no for no, tier in fetch_among(tx, _LIVE, {row[3] for row in rows}) if tier in tiers}
+    rows.sort(key=itemgetter(2), reverse=True)
+    return {Digest(digest): chunk_no for _, digest, chunk_no, pack_no in rows if pack_no in fit}
 
 
 def locate(tx: Tx, recipe_no: int) -> dict[Digest, Location]:

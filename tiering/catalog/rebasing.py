@@ -9,29 +9,28 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from sqlalchemy import delete, select, update
 
-from dedup.values import MAX_BASE_DEPTH, Recipe, chunks_of
+from dedup.values import MAX_BASE_DEPTH, Digest, Recipe, chunks_of
 from tiering.catalog import recipes
 from tiering.catalog.accounts import Amounts
 from tiering.catalog.bases import chains, depths
 from tiering.catalog.booking import book, book_chunks
-from tiering.catalog.chunks import ChunkName
 from tiering.catalog.tables import blocks, chunks, packs, refs
 from tiering.catalog.transaction import Tx, batches
 
 
 def replaced_chunks(
-    tx: Tx, stored: Sequence[tuple[int | None, Recipe]], known: Mapping[ChunkName, int]
+    tx: Tx, before: Sequence[int | None], found: Sequence[Recipe], known: Mapping[Digest, int]
 ) -> dict[int, int]:
     """Return old chunk_no -> new chunk_no of the same content, for files stored again, byte for byte the same.
 
-    *stored* has the recipe that each file had and the one that it gets; *known* the chunks of the latter.
+    *before* has the recipe that each file had, *found* the one that it gets; *known* the chunks of the latter.
     """
-    rows = recipes.by_numbers(tx, [number for number, _ in stored if number is not None])
+    rows = recipes.by_numbers(tx, [number for number in before if number is not None])
     moved: dict[int, int] = {}
-    for recipe_no, recipe in stored:
+    for recipe_no, recipe in zip(before, found, strict=True):
         if recipe_no is None or rows[recipe_no].digest != recipe.digest:
             continue
-        new = {part.digest: known[part.fingerprint, part.digest] for part in chunks_of(recipe.parts)}
+        new = {part.digest: known[part.digest] for part in chunks_of(recipe.parts)}
         of_old = select(chunks.c.digest, chunks.c.chunk_no).join(refs, refs.c.chunk_no == chunks.c.chunk_no)
         for digest, old in tx.conn.execute(of_old.where(refs.c.recipe_no == recipe_no, refs.c.times > 0)).all():
             if new.get(digest, old) != old:

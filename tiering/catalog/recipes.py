@@ -1,6 +1,9 @@
 """Recipes: the stored file versions, and which chunks each refers to."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate, chain, pairwise, repeat
+from operator import sub
 from typing import NamedTuple
 
 from sqlalchemy import exists, func, insert, literal, select
@@ -69,9 +72,10 @@ class NewRecipe(NamedTuple):
 
 
 _COLUMNS = (
-    *("recipe_no", "recipe_id", "state", "tier", "digest", "size", "plain_bytes", "owner_uid"),
+    *("recipe_no", "recipe_id", "tier", "digest", "size", "plain_bytes", "owner_uid"),
     *("block_no", "inner_offset", "raw_len", "stored_len", "created_ns", "read_under_lease"),
 )
+_REF_COLUMNS = ("recipe_no", "chunk_no", "times")
 
 
 def insert_recipes(tx: Tx, new: Sequence[NewRecipe]) -> range:
@@ -79,23 +83,41 @@ def insert_recipes(tx: Tx, new: Sequence[NewRecipe]) -> range:
     if not new:
         return range(0)
     first = take_numbers(tx, "recipes", len(new))
-    insert_many(tx, recipes, _COLUMNS, (_values(number, item, tx) for number, item in enumerate(new, start=first)))
+    found, spots, tiers, leases, created = zip(*new, strict=True)
+    ids, _, _, _, sizes, digests, _, metas, _, _ = zip(*found, strict=True)
+    _, block_nos, offsets, lengths, shares, _ = zip(*spots, strict=True)
+    times = [tx.now_ns if at_ns is None else at_ns for at_ns in created]
+    uids = [meta[1] for meta in metas]
+    columns = (ids, tiers, digests, sizes, plain_bytes(found), uids, block_nos, offsets, lengths, shares, times, leases)
+    rows = zip(range(first, first + len(new)), *columns, strict=True)
+    insert_many(tx, recipes, _COLUMNS, rows, constants={"state": "live"})
     return range(first, first + len(new))
 
 
-def plain_bytes(recipe: Recipe) -> int:
-    """Return the raw bytes of all chunks that *recipe* lists, as often as it does."""
-    return sum([chunk.length for chunk in chunks_of(recipe.parts)])  # noqa: C419  # once a file
+def plain_bytes(found: Sequence[Recipe]) -> list[int]:
+    """Return of each recipe the raw bytes of all chunks that it lists, as often as it does."""
+    lists = [chunks_of(recipe.parts) for recipe in found]
+    upto = list(accumulate([chunk[2] for chunk in chain.from_iterable(lists)], initial=0))
+    ends = [upto[end] for end in accumulate(map(len, lists), initial=0)]
+    return [end - start for start, end in pairwise(ends)]
 
 
-def _values(number: int, item: NewRecipe, tx: Tx) -> tuple[object, ...]:
-    recipe, spot = item.recipe, item.spot
-    created_ns = tx.now_ns if item.created_ns is None else item.created_ns
-    return (
-        *(number, str(recipe.recipe_id), "live", item.tier, recipe.digest, recipe.size, plain_bytes(recipe)),
-        *(recipe.meta.uid, spot.block_no, spot.inner_offset, spot.length, spot.stored_len),
-        *(created_ns, item.read_under_lease),
-    )
+def insert_own_refs(tx: Tx, recipe_nos: range, needed: Sequence[int], ends: Sequence[int]) -> None:
+    """Write which chunks new recipes refer to, as insert_refs(): *needed* has their numbers, recipe by recipe, as often
+    as they occur; those of each end before one of *ends*.
+    """
+    starts = [0, *ends]
+    if _any_base(tx):
+        lists = zip(recipe_nos, starts, ends, strict=False)
+        insert_refs(tx, {number: Counter(needed[start:end]) for number, start, end in lists})
+        return
+    counts = map(sub, ends, starts)
+    pairs = sorted(zip(chain.from_iterable(map(repeat, recipe_nos, counts)), needed, strict=True))
+    if len(set(pairs)) < len(pairs):
+        times = Counter(pairs)
+        insert_many(tx, refs, _REF_COLUMNS, [(*pair, count) for pair, count in times.items() if count > 1])
+        pairs = [pair for pair, count in times.items() if count == 1]
+    insert_many(tx, refs, _REF_COLUMNS[:2], pairs, constants={"times": 1})
 
 
 def insert_refs(tx: Tx, used: Mapping[int, Mapping[int, int]]) -> None:
@@ -107,7 +129,7 @@ def insert_refs(tx: Tx, used: Mapping[int, Mapping[int, int]]) -> None:
     behind: dict[int, tuple[int, ...]] = {}
     if _any_base(tx):
         behind = chains(tx, {chunk_no for times in used.values() for chunk_no in times})
-    insert_many(tx, refs, ("recipe_no", "chunk_no", "times"), _refs(used, behind))
+    insert_many(tx, refs, _REF_COLUMNS, _refs(used, behind))
 
 
 def _refs(

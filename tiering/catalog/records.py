@@ -7,6 +7,8 @@ never by number.
 
 import os
 from collections.abc import Mapping, Sequence
+from itertools import repeat
+from operator import add, eq, sub
 
 from dedup.values import Block, Recipe
 from tiering.catalog.outbox import Record
@@ -147,31 +149,42 @@ def recipe_found(*, recipe_id: str, pack_key: str, tier: str, created_ns: int) -
     return {"record": "recipes", **found, "ids": [recipe_id]}
 
 
-def stored(found: Record, rows: Sequence[tuple[FileRow, Recipe]]) -> Record:
-    """Add to a record of recipes() that each is the stored copy of its path now; *rows* are in the same order, and
-    is_told() of each.
+def stored(live: Record, rows: Sequence[FileRow], found: Sequence[Recipe]) -> Record:
+    """Add to a record of recipes() that each is the stored copy of its path now; *rows* and what was *found* of them
+    are in the same order, and are_told() of all.
 
     What the recipe says is not said again, and times are differences to its own: most of them are 0.
     """
-    columns: dict[str, list[object]] = {
-        "ctime_ns": [row.ctime_ns - recipe.meta.mtime_ns for row, recipe in rows],
+    of = dict(zip(FileRow._fields, zip(*rows, strict=True), strict=True))
+    mtimes = [recipe.meta[3] for recipe in found]
+    atimes = [recipe.meta[4] for recipe in found]
+    columns: dict[str, Sequence[object]] = {
+        "ctime_ns": list(map(sub, of["ctime_ns"], mtimes)),
         "last_access_ns": [
-            None if row.last_access_ns is None else row.last_access_ns - recipe.meta.atime_ns for row, recipe in rows
+            None if at_ns is None else at_ns - atime_ns
+            for at_ns, atime_ns in zip(of["last_access_ns"], atimes, strict=True)
         ],
-        "ino": _steps([row.ino for row, _ in rows]),
-        "first_seen_ns": _steps([row.first_seen_ns for row, _ in rows]),
+        "ino": _steps(of["ino"]),
+        "first_seen_ns": _steps(of["first_seen_ns"]),
     }
-    columns |= {name: [getattr(row, name) for row, _ in rows] for name in STORED_AS_THEY_ARE}
+    columns |= {name: of[name] for name in STORED_AS_THEY_ARE}
     same = {name: values[0] if values.count(values[0]) == len(values) else values for name, values in columns.items()}
-    return {**found, "record": "stored", **same}
+    return {**live, "record": "stored", **same}
 
 
-def is_told(row: FileRow, recipe: Recipe, root_name: str) -> bool:
-    """Whether stored() and the recipe together say all of the row of a file that was just stored."""
-    meta = recipe.meta
-    of_row = (row.path, row.size, row.mtime_ns, row.mode, row.uid, row.gid, row.leader_id, row.missing_from)
-    of_recipe = (recipe.path, recipe.size, meta.mtime_ns, meta.mode, meta.uid, meta.gid, None, None)
-    return of_row == of_recipe and recipe.root == root_name
+def are_told(rows: Sequence[FileRow], found: Sequence[Recipe], root_names: Mapping[int, str]) -> list[bool]:
+    """Return whether stored() and the recipe together say all of the row of a file that was just stored, for each."""
+    if not rows:
+        return []
+    of = dict(zip(FileRow._fields, zip(*rows, strict=True), strict=True))
+    _, roots, paths, _, sizes, _, _, metas, _, _ = zip(*found, strict=True)
+    modes, uids, gids, mtimes, *_ = zip(*metas, strict=True)
+    of_rows = (
+        *(map(root_names.get, of["root_id"]), map(add, of["dir"], of["name"])),
+        *(of["size"], of["mode"], of["uid"], of["gid"], of["mtime_ns"], of["leader_id"], of["missing_from"]),
+    )
+    of_recipes = (roots, paths, sizes, modes, uids, gids, mtimes, repeat(None), repeat(None))
+    return list(map(eq, zip(*of_rows, strict=True), zip(*of_recipes, strict=False)))
 
 
 STORED_AS_THEY_ARE = ("dev", "nlink", "pinned", "access_quality", "recalled_ns")

@@ -192,8 +192,7 @@ def _renew(tx: Tx, item: Renewed) -> None:
     block = Block(item.offset, item.stored_len, item.raw_len, item.codec, parts)
     names = insert_based(tx, [(NewBlock(item.target, block), None)])
     changes = [
-        {"old_no": number, "new_no": names[part.fingerprint, part.digest]}
-        for number, part in zip(item.chunk_nos, parts, strict=True)
+        {"old_no": number, "new_no": names[part.digest]} for number, part in zip(item.chunk_nos, parts, strict=True)
     ]
     refer = update(refs).where(refs.c.chunk_no == bindparam("old_no")).values(chunk_no=bindparam("new_no"))
     tx.conn.execute(refer, changes)
