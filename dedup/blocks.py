@@ -11,9 +11,9 @@ from typing import Protocol
 from dedup.codecs import Coded, encode, encode_against
 from dedup.errors import CorruptChunk
 from dedup.fingerprint import Buffer
-from dedup.ingest import Piece
+from dedup.ingest import Pieces
 from dedup.references import SMALLEST_BYTES, Candidate, FileReferences
-from dedup.values import ChunkPart
+from dedup.values import ChunkPart, Region
 
 # 1 MiB: what zstd gains by a longer context is nearly gained by then, and reading one small file decodes no more.
 BLOCK_BYTES = 1 << 20
@@ -31,8 +31,9 @@ _Sort = tuple[str, str, bool]
 class Newcomers(Protocol):
     """Knows what is stored, or being stored. Thread-safe."""
 
-    def claim(self, chunks: Sequence[ChunkPart]) -> Sequence[bool]:
-        """Return for each chunk whether the caller is to store it: it is known nowhere and nobody was told so before.
+    def claim(self, chunks: Sequence[ChunkPart]) -> Sequence[int]:
+        """Return the numbers, ascending, of the chunks that the caller is to store: each is known nowhere and nobody
+        was told to store it before.
 
         A chunk counts as known only if its digest is, whatever its fingerprint says (P2).
         """
@@ -93,51 +94,59 @@ class Gatherer:
         self._full = full
         self._open: dict[_Sort, _Open] = {}
 
-    def take(self, pieces: Sequence[Piece], references: FileReferences | None = None, *, again: bool = False) -> None:
+    def take(self, pieces: Pieces, references: FileReferences | None = None, *, again: bool = False) -> None:
         """Keep those of *pieces* that are new; on return nothing refers to their data any more.
 
         *references*, those of the file that all pieces come from, says what each may be coded against. With *again* the
         file is stored already, and what stands alone in the store is coded against its reference now.
         """
-        is_new = self._newcomers.claim([piece.chunk for piece in pieces])
-        for piece, wanted in zip(pieces, is_new, strict=True):
-            base = None
-            if references is not None:
-                if wanted:
-                    base = references.of(piece)
-                elif again:
-                    base = references.again(piece)
-                is_again = base is not None and not wanted and self._newcomers.claim_again(piece.chunk)
-                references.seen(piece, is_new=wanted or is_again, base=base)
-                if is_again:
-                    kind = (piece.region.kind, piece.region.element)
-                    self._full(RawBlock(bytes(piece.data), (piece.chunk,), *kind, piece.origin, base, is_stored=True))
-            if wanted:
-                self._add(piece, base)
+        new = self._newcomers.claim(pieces.chunks)
+        if references is not None:
+            self._take_referring(pieces, frozenset(new), references, again=again)
+        else:
+            chunks, data, regions, origins = pieces.chunks, pieces.data, pieces.regions, pieces.origins
+            for number in new:
+                self._add(chunks[number], data[number], regions[number], origins[number])
         for block in self._open.values():
             block.own()
+
+    def _take_referring(self, pieces: Pieces, new: frozenset[int], references: FileReferences, *, again: bool) -> None:
+        for number, piece in enumerate(pieces):
+            wanted, base = number in new, None
+            if wanted:
+                base = references.of(piece)
+            elif again:
+                base = references.again(piece)
+            is_again = base is not None and not wanted and self._newcomers.claim_again(piece.chunk)
+            references.seen(piece, is_new=wanted or is_again, base=base)
+            if is_again:
+                kind = (piece.region.kind, piece.region.element)
+                self._full(RawBlock(bytes(piece.data), (piece.chunk,), *kind, piece.origin, base, is_stored=True))
+            if wanted:
+                self._add(piece.chunk, piece.data, piece.region, piece.origin, base)
 
     def flush(self) -> None:
         """Hand over what waits."""
         for sort in list(self._open):
             self._close(sort)
 
-    def _add(self, piece: Piece, base: Candidate | None) -> None:
-        kind, element = piece.region.kind, piece.region.element
-        chunk = piece.chunk
-        if chunk.length >= SOLO_BYTES or base is not None:
-            self._full(RawBlock(bytes(piece.data), (chunk,), kind, element, piece.origin, base))
+    def _add(
+        self, chunk: ChunkPart, data: Buffer, region: Region, origin: object, base: Candidate | None = None
+    ) -> None:
+        length = chunk.length
+        if length >= SOLO_BYTES or base is not None:
+            self._full(RawBlock(bytes(data), (chunk,), region.kind, region.element, origin, base))
             return
         # A tensor that may once be coded against another leaves its block for good: it must not share one with those
         # that are too small for it, which would keep the block.
-        sort = (kind, element, bool(piece.region.name) and chunk.length >= SMALLEST_BYTES)
+        sort = (region.kind, region.element, bool(region.name) and length >= SMALLEST_BYTES)
         block = self._open.get(sort)
         if block is None:
-            block = self._open[sort] = _Open(piece.origin)
+            block = self._open[sort] = _Open(origin)
         block.chunks.append(chunk)
-        block.data.append(piece.data)
-        block.length += chunk.length
-        if block.length >= _LONGER.get(kind, BLOCK_BYTES):
+        block.data.append(data)
+        block.length += length
+        if block.length >= _LONGER.get(sort[0], BLOCK_BYTES):
             self._close(sort)
 
     def _close(self, sort: _Sort) -> None:

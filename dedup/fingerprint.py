@@ -6,7 +6,7 @@ bytes of it are enough to find by (docs/adr/0005).
 
 import struct
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, cast
 
 import xxhash
 from blake3 import blake3
@@ -38,6 +38,14 @@ def fingerprint(data: Buffer) -> Fingerprint:
     return Fingerprint(xxhash.xxh3_128_digest(data)[:FINGERPRINT_LEN])
 
 
+def fingerprints(pieces: Sequence[Buffer], function: FingerprintFunction) -> list[Fingerprint]:
+    """Return function(piece) of each of *pieces*."""
+    if function is not fingerprint:
+        return list(map(function, pieces))
+    # The same without a Python call for each: they are made by the ten thousand.
+    return cast(list[Fingerprint], [name[:FINGERPRINT_LEN] for name in map(xxhash.xxh3_128_digest, pieces)])
+
+
 def fingerprint_number(name: Fingerprint) -> int:
     """Return a fingerprint as the signed 64-bit number that SQL columns hold."""
     return int.from_bytes(name, "big", signed=True)
@@ -56,6 +64,11 @@ def fingerprint_from_number(number: int) -> Fingerprint:
 def digest(data: Buffer) -> Digest:
     """Return BLAKE3-256 of *data*."""
     return Digest(blake3(data).digest())
+
+
+def digests(pieces: Sequence[Buffer]) -> list[Digest]:
+    """Return digest(piece) of each of *pieces*."""
+    return cast(list[Digest], [hasher.digest() for hasher in map(blake3, pieces)])
 
 
 class FileDigest:

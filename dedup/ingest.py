@@ -4,14 +4,16 @@ Used by migrate. What is new, and how it is kept, is the business of whoever tak
 that is in memory whole goes through ingest_whole(), a longer one through ingest(), in windows of WINDOW_BYTES.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from functools import partial
+from itertools import repeat
+from typing import NamedTuple, Protocol, Self
 
 from dedup.buffers import thread_buffer
 from dedup.chunkers import Chunker
 from dedup.errors import ShortRead
-from dedup.fingerprint import Buffer, FileDigest, FingerprintFunction, digest
+from dedup.fingerprint import Buffer, FileDigest, FingerprintFunction, digest, digests, fingerprints
 from dedup.values import ChunkPart, Digest, Extent, HolePart, Part, Region, Span, WrappedPart
 from dedup.wrappers import unwrap
 
@@ -53,8 +55,42 @@ class Piece(NamedTuple):
     """The source, in the caller's own terms; stands in the message should coding fail."""
 
 
-Take = Callable[[Sequence[Piece]], None]
+@dataclass(slots=True)
+class Pieces:
+    """The pieces of a stretch, in order, as a column for each field of a Piece.
+
+    Most are known and need no more than the name they have: what is new is picked from the columns by its number.
+    """
+
+    chunks: list[ChunkPart] = field(default_factory=list)
+    data: list[Buffer] = field(default_factory=list)
+    regions: list[Region] = field(default_factory=list)
+    starts: list[int] = field(default_factory=list)
+    origins: list[object] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self.chunks)
+
+    def __iter__(self) -> Iterator[Piece]:
+        """Yield each."""
+        return map(Piece, self.chunks, self.data, self.regions, self.starts, self.origins)
+
+    def __iadd__(self, other: "Pieces") -> Self:
+        """Add what follows."""
+        self.chunks += other.chunks
+        self.data += other.data
+        self.regions += other.regions
+        self.starts += other.starts
+        self.origins += other.origins
+        return self
+
+
+Take = Callable[[Pieces], None]
 """Is offered every piece of a stretch, in order, known or not. May block; may raise what it likes."""
+
+# ChunkPart(*columns), without a Python call for each.
+_as_chunk: Callable[[tuple[object, ...]], ChunkPart] = partial(tuple.__new__, ChunkPart)
 
 
 class Ingested(NamedTuple):
@@ -84,7 +120,14 @@ def generic(span: Span) -> Region:
     return Region(span, "generic")
 
 
-def ingest_whole(data: memoryview, cutting: Cutting) -> tuple[Ingested, list[Piece]]:
+def named(pieces: Sequence[Buffer], fingerprint: FingerprintFunction, *, proves: bool = True) -> list[ChunkPart]:
+    """Return *pieces* as chunks; without digests where nothing is to be proven."""
+    confirmed: Iterable[Digest] = digests(pieces) if proves else repeat(Digest(b""))
+    columns = zip(fingerprints(pieces, fingerprint), confirmed, map(len, pieces), strict=False)
+    return list(map(_as_chunk, columns))
+
+
+def ingest_whole(data: memoryview, cutting: Cutting) -> tuple[Ingested, Pieces]:
     """Return parts and digest of a file that is *data*, and its pieces for the caller to hand over, in order.
 
     The pieces are views of *data*, or of what pages unwrap to.
@@ -93,9 +136,10 @@ def ingest_whole(data: memoryview, cutting: Cutting) -> tuple[Ingested, list[Pie
     for region in cutting.regions or ([generic(Span(0, len(data)))] if data else []):
         run.add_region(region)
     parts = run.parts
-    is_single = len(parts) == 1 and isinstance(parts[0], ChunkPart)
-    confirm = digest if cutting.proves else _no_digest
-    whole = parts[0].digest if is_single and isinstance(parts[0], ChunkPart) else confirm(data)
+    if len(parts) == 1 and isinstance(parts[0], ChunkPart):
+        whole = parts[0].digest
+    else:
+        whole = digest(data) if cutting.proves else Digest(b"")
     return Ingested(tuple(parts), whole), run.pieces
 
 
@@ -120,7 +164,7 @@ def ingest(source: ByteSource, cutting: Cutting, *, take: Take, before_read: Cal
     def settle() -> None:
         if run.pieces:
             take(run.pieces)
-            run.pieces = []
+            run.pieces = Pieces()
 
     window.settle = settle
     for extent in extents:
@@ -208,7 +252,7 @@ class _Cutter:
     cutting: Cutting
     window: _Window
     parts: list[Part] = field(default_factory=list)
-    pieces: list[Piece] = field(default_factory=list)
+    pieces: Pieces = field(default_factory=Pieces)
     """Not handed over yet."""
 
     def add_region(self, region: Region) -> None:
@@ -238,16 +282,15 @@ class _Cutter:
             at += ends[-1]
 
     def _chunks(self, view: memoryview, ends: Sequence[int], region: Region, offset: int) -> list[ChunkPart]:
-        fingerprint, origin, pieces = self.cutting.fingerprint, self.cutting.origin, self.pieces
-        confirm = digest if self.cutting.proves else _no_digest
-        chunks = []
-        start = 0
-        for end in ends:
-            data = view[start:end]
-            chunk = ChunkPart(fingerprint(data), confirm(data), end - start)
-            chunks.append(chunk)
-            pieces.append(Piece(chunk, data, region, offset + start, origin))
-            start = end
+        starts = [0, *ends[:-1]]
+        data = [view[start:end] for start, end in zip(starts, ends, strict=True)]
+        chunks = named(data, self.cutting.fingerprint, proves=self.cutting.proves)
+        pieces, count = self.pieces, len(chunks)
+        pieces.chunks += chunks
+        pieces.data += data
+        pieces.regions += [region] * count
+        pieces.starts += [offset + start for start in starts] if offset else starts
+        pieces.origins += [self.cutting.origin] * count
         return chunks
 
 
@@ -263,10 +306,6 @@ class _NoDigest:
     def digest(self) -> Digest:
         """Return none."""
         return Digest(b"")
-
-
-def _no_digest(data: Buffer) -> Digest:
-    return Digest(b"")
 
 
 def _add_hole(parts: list[Part], length: int, whole: FileDigest | _NoDigest, before_read: Callable[[], None]) -> None:

@@ -6,119 +6,150 @@ and dedup.ingest.ingest_whole give it alone, which a property test holds; files 
 
 import importlib
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import cache
+from itertools import chain, repeat
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dedup.chunkers import MEDIA, SMALL, GearChunker, chunker_of, resolve_chunker
-from dedup.fingerprint import FingerprintFunction, digest
+from dedup.fingerprint import Buffer, FingerprintFunction, digest
 from dedup.formats import media, text
 from dedup.formats.records import AVERAGE, LONGEST, RECORD
-from dedup.formats.segmentation import HEAD_BYTES, SMALLEST_BYTES, plain_kind, segment, segment_head
-from dedup.ingest import Cutting, Ingested, Piece, ingest_whole
-from dedup.values import ChunkPart, Region, Span
+from dedup.formats.segmentation import HEAD_BYTES, SMALLEST_BYTES, plain_kind, segment
+from dedup.ingest import Cutting, Pieces, ingest_whole, named
+from dedup.values import Digest, Part, Region, Span
 
 LONGEST_BYTES = 1 << 20
 """Of a file that ingest_many() takes: all such are cut by one chunker, whatever their size."""
 
 _KINDS = ("generic", "text", "media")
 _ASK = len(_KINDS)
-_PARTS = -1
-# The columns of the kernel's table of files; the second is the length.
-_START, _KIND, _COUNT = 0, 2, 3
+_WHOLE = tuple(Region(Span(0, LONGEST_BYTES), kind) for kind in _KINDS)
+# The columns of the kernel's table of files.
+_START, _LENGTH, _KIND, _COUNT = range(4)
+_COLUMNS = 4
 _IS_TEXT, _MAY_BE_MEDIA = 1, 2
 
 
-class Member(NamedTuple):
-    """One file in the buffer."""
+@dataclass(slots=True)
+class Members:
+    """Files in the buffer, a column for each thing that is known of them."""
 
-    start: int
-    length: int
-    name: bytes
+    starts: list[int] = field(default_factory=list)
+    lengths: list[int] = field(default_factory=list)
+    names: list[bytes] = field(default_factory=list)
     """Without folders."""
-    origin: object
+    origins: list[object] = field(default_factory=list)
     """See Piece."""
-    regions: Sequence[Region] = ()
-    """What it is known to be made of; none: it is looked at."""
+    regions: dict[int, Sequence[Region]] = field(default_factory=dict)
+    """By the file's number: what it is known to be made of. Any other is looked at."""
 
 
-def ingest_many(
-    buffer: memoryview, members: Sequence[Member], fingerprint: FingerprintFunction
-) -> tuple[list[Ingested], list[Piece]]:
-    """Return parts and digest of each of *members*, in order, and the pieces of all, in order: views of *buffer*."""
+class Many(NamedTuple):
+    """What files are made of, in order."""
+
+    parts: list[tuple[Part, ...]]
+    digests: list[Digest]
+    """Of whole files."""
+    pieces: Pieces
+    """Of all files, in order: views of the buffer. Of a file that is one region *regions* tell the kind alone."""
+
+
+def ingest_many(buffer: memoryview, members: Members, fingerprint: FingerprintFunction) -> Many:
+    """Return parts, digests and pieces of *members*."""
     data = np.frombuffer(buffer, dtype=np.uint8)
-    files = np.array([(member.start, member.length, 0, 0) for member in members], dtype=np.int64).reshape(-1, 4)
+    files = np.zeros((len(members.starts), _COLUMNS), dtype=np.int64)
+    files[:, _START], files[:, _LENGTH] = members.starts, members.lengths
     _kernel().find_kinds(data, files, _marks(), _bounds())
-    kinds, regions = _kinds(buffer, members, files[:, _KIND].tolist())
+    kinds, parted = _kinds(buffer, members, files[:, _KIND].tolist())
     files[:, _KIND] = kinds
-    plain = files[files[:, _KIND] != _PARTS]
-    ends = _kernel().find_cuts(data, plain, *_chunkers())
-    chunks, views, offsets = _chunks(buffer, plain, ends, fingerprint)
-    count_of = iter(plain[:, _COUNT].tolist())
-    found: list[Ingested] = []
-    pieces: list[Piece] = []
+    if not parted:
+        return _ingest_plain(buffer, members, files, fingerprint)
+    found = Many([], [], Pieces())
     at = 0
-    for member, kind, parted in zip(members, kinds, regions, strict=True):
-        if kind == _PARTS:
-            view = buffer[member.start : member.start + member.length]
-            result, cut = ingest_whole(view, Cutting(_small_chunker, fingerprint, member.origin, parted))
-            found.append(result)
-            pieces += cut
-            continue
-        count = next(count_of)
-        region = Region(Span(0, member.length), _KINDS[kind])
-        if count == 1:
-            chunk = chunks[at]
-            found.append(Ingested((chunk,), chunk.digest))
-            pieces.append(Piece(chunk, views[at], region, 0, member.origin))
-        else:
-            end = at + count
-            whole = buffer[member.start : member.start + member.length]
-            found.append(Ingested(tuple(chunks[at:end]), digest(whole)))
-            for number in range(at, end):
-                pieces.append(Piece(chunks[number], views[number], region, offsets[number], member.origin))
-        at += count
-    return found, pieces
+    for number in (*sorted(parted), len(kinds)):
+        if number > at:
+            _add(found, _ingest_plain(buffer, _between(members, at, number), files[at:number], fingerprint))
+        if number in parted:
+            start, origin = members.starts[number], members.origins[number]
+            cutting = Cutting(_small_chunker, fingerprint, origin, parted[number])
+            result, cut = ingest_whole(buffer[start : start + members.lengths[number]], cutting)
+            _add(found, Many([result.parts], [result.digest], cut))
+        at = number + 1
+    return found
 
 
-def _kinds(buffer: memoryview, members: Sequence[Member], kinds: list[int]) -> tuple[list[int], list[Sequence[Region]]]:
-    """Return the kind of each file, _PARTS for one that is more than one region, and then its regions."""
-    regions: list[Sequence[Region]] = [()] * len(kinds)
-    for number, member in enumerate(members):
-        if member.regions:
-            kinds[number], regions[number] = _PARTS, member.regions
-        elif kinds[number] == _ASK:
-            found = regions_of(buffer[member.start : member.start + member.length], member.name)
-            if len(found) > 1 or (found and (found[0].kind not in _KINDS or found[0].wrap)):
-                kinds[number], regions[number] = _PARTS, found
-            else:
-                kinds[number] = _KINDS.index(found[0].kind) if found else 0
-    return kinds, regions
+def _between(members: Members, first: int, end: int) -> Members:
+    """Return some of *members*, none of which has parts."""
+    part = slice(first, end)
+    return Members(members.starts[part], members.lengths[part], members.names[part], members.origins[part])
 
 
-def _chunks(
-    buffer: memoryview, files: NDArray[np.int64], ends: NDArray[np.int64], fingerprint: FingerprintFunction
-) -> tuple[list[ChunkPart], list[memoryview], list[int]]:
-    """Return all chunks, their bytes, and where each begins in its file."""
+def _add(found: Many, more: Many) -> None:
+    found.parts.extend(more.parts)
+    found.digests.extend(more.digests)
+    pieces = found.pieces
+    pieces += more.pieces
+
+
+def _ingest_plain(
+    buffer: memoryview, members: Members, files: NDArray[np.int64], fingerprint: FingerprintFunction
+) -> Many:
+    """Return what *files*, the rows of *members*, are made of: each is one region."""
+    files = np.ascontiguousarray(files)
+    ends = _kernel().find_cuts(np.frombuffer(buffer, dtype=np.uint8), files, *_chunkers())
     counts = files[:, _COUNT]
-    firsts = np.cumsum(counts) - counts
+    lasts = np.cumsum(counts)
+    firsts = lasts - counts
     offsets = np.zeros_like(ends)
     offsets[1:] = ends[:-1]
     offsets[firsts[counts > 0]] = 0
     base = np.repeat(files[:, _START], counts)
-    begins, stops = (base + offsets).tolist(), (base + ends).tolist()
-    views = [buffer[begin:stop] for begin, stop in zip(begins, stops, strict=True)]
-    lengths = (ends - offsets).tolist()
-    return list(map(ChunkPart, map(fingerprint, views), map(digest, views), lengths)), views, offsets.tolist()
+    views: list[Buffer] = [
+        buffer[begin:end] for begin, end in zip((base + offsets).tolist(), (base + ends).tolist(), strict=True)
+    ]
+    chunks = named(views, fingerprint)
+    parts: list[tuple[Part, ...]] = []
+    wholes: list[Digest] = []
+    per_file = zip(members.starts, members.lengths, firsts.tolist(), lasts.tolist(), strict=True)
+    for start, length, first, last in per_file:
+        if last - first == 1:
+            chunk = chunks[first]
+            parts.append((chunk,))
+            wholes.append(chunk[1])  # by position: its digest
+        else:
+            parts.append(tuple(chunks[first:last]))
+            wholes.append(digest(buffer[start : start + length]))
+    regions = list(map(_WHOLE.__getitem__, np.repeat(files[:, _KIND], counts).tolist()))
+    origins = list(chain.from_iterable(map(repeat, members.origins, counts.tolist())))
+    return Many(parts, wholes, Pieces(chunks, views, regions, offsets.tolist(), origins))
+
+
+def _kinds(buffer: memoryview, members: Members, kinds: list[int]) -> tuple[list[int], dict[int, Sequence[Region]]]:
+    """Return the kind of each file, and by their numbers the regions of those that are more than one of a kind."""
+    parted = dict(members.regions)
+    for number, kind in enumerate(kinds):
+        if number in parted:
+            kinds[number] = 0
+        elif kind == _ASK:
+            start = members.starts[number]
+            found = regions_of(buffer[start : start + members.lengths[number]], members.names[number])
+            kinds[number] = 0
+            if len(found) > 1 or (found and (found[0].kind not in _KINDS or found[0].wrap)):
+                parted[number] = found
+            elif found:
+                kinds[number] = _KINDS.index(found[0].kind)
+    return kinds, parted
 
 
 def regions_of(data: memoryview, name: bytes) -> Sequence[Region]:
     """Return what a small file is made of; nothing for one that is generic throughout."""
-    head = bytes(data[:HEAD_BYTES])
-    if segment_head(head, len(data), name):
+    if len(data) >= SMALLEST_BYTES:
         return segment(_InMemory(data), name=name) or ()
+    head = bytes(data[:HEAD_BYTES])
     kind = plain_kind(head)
     return () if kind == "generic" or not head else (Region(Span(0, len(data)), kind),)
 

@@ -21,7 +21,7 @@ from dedup.formats.text import SAMPLE_BYTES, is_text, is_text_throughout
 from dedup.values import RandomSource, Region, Span
 
 HEAD_BYTES = SAMPLE_BYTES
-"""What plain_kind and segment_head want to see of a file."""
+"""What plain_kind wants to see of a file."""
 # A shorter file is a chunk or two whatever it holds; its kind is enough.
 SMALLEST_BYTES = 16 << 10
 # What content makes a parser raise: its own word, and what Python's own parsing refuses. OSError is the source's.
@@ -49,18 +49,6 @@ def segment(source: RandomSource, *, name: bytes = b"") -> list[Region] | None:
     reader = Reader(source)
     regions = _segmented(reader, name, _ARCHIVES)
     return None if all(region.kind == GENERIC for region in regions) else regions
-
-
-def segment_head(head: bytes, size: int, name: bytes = b"") -> bool:
-    """Tell whether a file of *size* bytes that begins with *head* (HEAD_BYTES, or all of it) has parts worth finding.
-
-    Where it has not, plain_kind(head) says all there is to say of a file no longer than *head*.
-    """
-    if size < SMALLEST_BYTES:
-        return False
-    if _parser_of(_Head(head, size, name), _ARCHIVES) is not None:
-        return True
-    return size > len(head) and not media.is_media(head)
 
 
 def plain_kind(head: bytes) -> str:

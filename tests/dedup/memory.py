@@ -47,13 +47,14 @@ class Shelf:
     chunks: dict[Digest, bytes] = field(default_factory=dict)
     fingerprints: set[Fingerprint] = field(default_factory=set)
 
-    def claim(self, chunks: Sequence[ChunkPart]) -> list[bool]:
-        is_new = []
-        for chunk in chunks:
-            is_new.append(chunk.digest not in self.chunks)
+    def claim(self, chunks: Sequence[ChunkPart]) -> list[int]:
+        new = []
+        for number, chunk in enumerate(chunks):
+            if chunk.digest not in self.chunks:
+                new.append(number)
             self.chunks.setdefault(chunk.digest, b"")
             self.fingerprints.add(chunk.fingerprint)
-        return is_new
+        return new
 
     def full(self, block: RawBlock) -> None:
         self.blocks.append(block)

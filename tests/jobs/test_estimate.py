@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dedup.fingerprint import fingerprint
-from dedup.ingest import Piece
+from dedup.ingest import Pieces
 from dedup.values import ChunkPart, Digest, Region, Span
 from policies.amounts import NANO
 from policies.values import NS_PER_DAY
@@ -151,11 +151,10 @@ def test_copies_of_large_files_are_sampled_together(tmp_path: Path) -> None:
     assert found.unique_bytes == pytest.approx(found.logical_bytes / 2, rel=0.01)
 
 
-def pieces(chunks: list[bytes], kind: str = "generic") -> list[Piece]:
-    return [
-        Piece(ChunkPart(fingerprint(data), Digest(b""), len(data)), data, Region(Span(0, len(data)), kind), 0, None)
-        for data in chunks
-    ]
+def pieces(chunks: list[bytes], kind: str = "generic") -> Pieces:
+    names = [ChunkPart(fingerprint(data), Digest(b""), len(data)) for data in chunks]
+    regions = [Region(Span(0, len(data)), kind) for data in chunks]
+    return Pieces(names, [*chunks], regions, [0] * len(chunks), [None] * len(chunks))
 
 
 def test_a_bounded_memory_still_tells_the_share_of_duplicates() -> None:

@@ -325,7 +325,7 @@ def test_a_stop_ends_after_the_files_in_hand(lab: Lab) -> None:
     threads = len(os.sched_getaffinity(0))
     count = 5 + threads + 20
     for number in range(count):
-        lab.write(f"{number:03}", noise(number, 100_000))
+        lab.write(f"{number:03}/data", noise(number, 100_000))  # the files of one folder are read at once
     learn(lab)
 
     stopped = migrate(replace(lab.context, progress=StopsAfter(lab, 5)), items(lab))

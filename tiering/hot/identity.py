@@ -21,6 +21,13 @@ class Identity(NamedTuple):
     ctime_ns: int
 
     @classmethod
+    def from_sql(cls, dev: int, ino: int, size: int, mtime_ns: int, ctime_ns: int) -> Self:
+        """Return the identity that SQL keeps as these signed numbers."""
+        if dev < 0 or ino < 0:
+            return cls(from_sql_int(dev), from_sql_int(ino), size, mtime_ns, ctime_ns)
+        return cls(dev, ino, size, mtime_ns, ctime_ns)
+
+    @classmethod
     def of(cls, status: os.stat_result) -> Self:
         """Return the identity in a stat result."""
         return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)

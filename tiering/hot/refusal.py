@@ -7,7 +7,7 @@ Asked before a file is read for storing, and again before it is released.
 import errno
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from tiering.hot import syscalls
 from tiering.hot.meta import read_xattrs
@@ -66,6 +66,19 @@ class Surroundings:
             return "is append-only (chattr +a)" if flags & syscalls.FS_APPEND_FL else "is sealed with fs-verity"
         reason = self.use_of((status.st_dev, status.st_ino), status.st_mode)
         return reason or (_refused_attribute(name for name, _ in xattrs) if xattrs else "")
+
+    def in_use(self, inodes: Collection[tuple[int, int]], *, may_run: bool) -> Collection[tuple[int, int]]:
+        """Return those of *inodes*, (dev, ino) each, of which use_of() has something to say; with *may_run* some of
+        them may be executed, by their modes.
+        """
+        if self._swapped is None:
+            self._swapped = swap_files()
+        found = self._swapped.intersection(inodes)
+        if may_run:
+            if self._programs is None:
+                self._programs = running_programs()
+            found |= self._programs.intersection(inodes)
+        return found
 
     def use_of(self, inode: tuple[int, int], mode: int) -> str:
         """Return what the system was using the file of that (dev, ino) and mode for, as refusal() does."""

@@ -16,6 +16,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dedup.values import FileMeta
 from tiering.errors import SourceBusy, SourceChanged, SourceRefused
@@ -27,6 +28,8 @@ from tiering.hot.refusal import Surroundings, refusal_by_stat
 from tiering.hot.source import is_mostly_cached, layout
 
 _SECTOR = 512  # what st_blocks counts
+_MODE = 2  # among native_reads.FOUND
+_RUNS = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
 _NO_NOWAIT = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS})
 
 
@@ -68,17 +71,18 @@ class Folder:
         kernel = _kernel()
         if kernel is None:
             return [None] * len(names)
-        expected = np.array(
-            [(to_sql_int(i.dev), to_sql_int(i.ino), i.size, i.mtime_ns, i.ctime_ns) for i in expect], dtype=np.int64
-        )
+        rows = kernel.read_all(self._fd, names, _as_numbers(expect), buffer).tolist()
+        may_run = any(row[_MODE] & _RUNS for row in rows)
+        in_use = self._surroundings.in_use([identity[:2] for identity in expect], may_run=may_run)
         found: list[SmallFile | None] = []
-        rows = kernel.read_all(self._fd, names, expected, buffer).tolist()
-        for identity, (is_read, has_lease, mode, uid, gid, atime_ns) in zip(expect, rows, strict=True):
-            if is_read and not self._surroundings.use_of(identity.inode, mode):
-                meta = plain_meta(mode, uid, gid, mtime_ns=identity.mtime_ns, atime_ns=atime_ns)
-                found.append(SmallFile(meta, bool(has_lease), has_holes=False))
-            else:
+        for (dev, ino, _, mtime_ns, _), (is_read, has_lease, mode, uid, gid, atime_ns) in zip(
+            expect, rows, strict=True
+        ):
+            if not is_read or (in_use and (dev, ino) in in_use and self._surroundings.use_of((dev, ino), mode)):
                 found.append(None)
+                continue
+            meta = plain_meta(mode, uid, gid, mtime_ns=mtime_ns, atime_ns=atime_ns)
+            found.append(SmallFile(meta, has_lease == 1, False))
         return found
 
     def read(self, name: bytes, expect: Identity, buffer: memoryview, *, names_known: int) -> SmallFile:
@@ -125,6 +129,14 @@ class Folder:
 
     def _shown(self, name: bytes) -> str:
         return paths.display(self.root, self.directory, name)
+
+
+def _as_numbers(expect: Sequence[Identity]) -> NDArray[np.int64]:
+    try:
+        return np.array(expect, dtype=np.int64)
+    except OverflowError:  # an inode number beyond 2**63
+        rows = [(to_sql_int(i.dev), to_sql_int(i.ino), i.size, i.mtime_ns, i.ctime_ns) for i in expect]
+        return np.array(rows, dtype=np.int64)
 
 
 @cache

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from dedup.blocks import Gatherer, RawBlock
 from dedup.codecs import encode
-from dedup.ingest import Piece
+from dedup.ingest import Piece, Pieces
 from dedup.values import ChunkPart
 
 MAX_DISTINCT = 1 << 20  # about 150 MB of Python integers; 64-100 GiB of data are still exact
@@ -82,13 +82,14 @@ class ReductionMeter:
         self._seen: dict[int, int] = {}
         """Fingerprint as a number -> class << 64 | length << 32 | count (of 2**32 - 1 at most)."""
         self._zero_bits = 0
-        self._is_coded: list[bool] = []
+        self._coded: list[int] = []
+        """Numbers of the pieces in hand."""
         self._page_file_bytes = self._page_plain_bytes = 0
         self._gatherer = Gatherer(self, self._code)
 
-    def take(self, pieces: Sequence[Piece]) -> None:
+    def take(self, pieces: Pieces) -> None:
         """Count *pieces*; nothing refers to their data afterwards."""
-        self._is_coded = [self._count(piece) for piece in pieces]
+        self._coded = [number for number, piece in enumerate(pieces) if self._count(piece)]
         self._gatherer.take(pieces)
         if len(self._seen) > self._max_distinct:
             self._halve()
@@ -98,9 +99,9 @@ class ReductionMeter:
         self._page_file_bytes += file_bytes
         self._page_plain_bytes += plain_bytes
 
-    def claim(self, chunks: Sequence[ChunkPart]) -> Sequence[bool]:
+    def claim(self, chunks: Sequence[ChunkPart]) -> Sequence[int]:
         """Tell the gatherer which of the pieces in hand are to be coded."""
-        return self._is_coded
+        return self._coded
 
     def claim_again(self, chunk: ChunkPart) -> bool:
         """Never: an estimate codes nothing twice."""

@@ -5,7 +5,7 @@ batch is storing, what the batch before stores whose commit is under way, and wh
 """
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -41,6 +41,10 @@ class Recent:
         """Whether it is known."""
         return digest in self._young or digest in self._old
 
+    def others(self, digests: set[Digest]) -> set[Digest]:
+        """Return those of *digests* that are not known."""
+        return digests - self._young - self._old
+
     def add(self, digests: Iterable[Digest]) -> None:
         """Note *digests*."""
         if len(self._young) >= RECENT_CHUNKS:
@@ -70,27 +74,28 @@ class Newcomers:
     """What this batch stores."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def claim(self, chunks: Sequence[ChunkPart]) -> list[bool]:
+    def claim(self, chunks: Sequence[ChunkPart]) -> list[int]:
         """See dedup.blocks.Newcomers."""
         before = self.before if self.before is not None and not self.before.is_settled else None
-        taken, recent = self.taken, self.recent
-        mine: dict[Digest, ChunkPart] = {}
-        is_mine = [False] * len(chunks)
+        asked = [chunk[1] for chunk in chunks]  # by position: a tenth of the time that its name takes
         with self._lock:
-            for number, chunk in enumerate(chunks):
-                digest = chunk.digest
-                if digest not in taken and digest not in recent and (before is None or digest not in before.taken):
-                    taken.add(digest)
-                    mine[digest] = chunk
-                    is_mine[number] = True
-        stored = self._stored(mine)
+            mine = self.recent.others(set(asked) - self.taken)
+            if before is not None:
+                mine -= before.taken
+            self.taken |= mine
+        if not mine:
+            return []
+        numbers = [number for number, digest in enumerate(asked) if digest in mine]
+        if len(numbers) > len(mine):  # some stand there more than once
+            numbers = sorted({asked[number]: number for number in reversed(numbers)}.values())
+        stored = self._stored([chunks[number] for number in numbers], mine)
         if not stored:
-            return is_mine
-        recent.add(stored)
+            return numbers
+        self.recent.add(stored)
         with self._lock:
             # Not ours after all. Should gc take them before the commit, a second reading must find them missing.
-            taken -= stored
-        return [wanted and chunk.digest not in stored for wanted, chunk in zip(is_mine, chunks, strict=True)]
+            self.taken -= stored
+        return [number for number in numbers if asked[number] not in stored]
 
     def claim_again(self, chunk: ChunkPart) -> bool:
         """See dedup.blocks.Newcomers."""
@@ -105,11 +110,11 @@ class Newcomers:
         self.is_settled = True
         self.before = None
 
-    def _stored(self, chunks: dict[Digest, ChunkPart]) -> set[Digest]:
-        """Return the digests of those that are live: same fingerprint, same digest."""
-        asked = self.filter.may_hold([chunk.fingerprint for chunk in chunks.values()]) if chunks else ()
+    def _stored(self, chunks: Sequence[ChunkPart], digests: Collection[Digest]) -> set[Digest]:
+        """Return the digests of those that are live: same fingerprint, same digest. *digests* are theirs."""
+        asked = self.filter.may_hold([chunk[0] for chunk in chunks])
         if not asked:
             return set()
         with self.catalog.read() as tx:
             found = packs.lookup(tx, asked, self.tiers)
-        return {digest for hits in found.values() for digest, _ in hits if digest in chunks}
+        return {digest for hits in found.values() for digest, _ in hits if digest in digests}

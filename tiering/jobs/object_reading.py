@@ -15,7 +15,7 @@ from dedup.chunkers import chunker_for, chunker_of
 from dedup.errors import ShortRead
 from dedup.fingerprint import FingerprintFunction
 from dedup.formats.segmentation import segment
-from dedup.ingest import Cutting, Ingested, Piece, ingest, ingest_whole
+from dedup.ingest import Cutting, Ingested, Pieces, ingest, ingest_whole
 from dedup.many import regions_of
 from dedup.references import FileReferences, Shelf
 from dedup.values import FileMeta, Region
@@ -77,7 +77,7 @@ class ObjectReader:
             wish = self.wishes[wanted.row.file_id]
             self.fetcher.begin_object()
             asked.append((wanted, self.fetcher.pool.submit(self.fetcher.fetch, wish.key, wish.etag)))
-        pieces: list[Piece] = []
+        pieces = Pieces()
         done: list[Outgoing] = []
         for number, (wanted, answer) in enumerate(asked):
             if given_up():
@@ -93,7 +93,7 @@ class ObjectReader:
         gatherer.take(pieces)
         self.outgoing.extend(done)
 
-    def _described(self, wanted: Wanted, fetched: Fetched, pieces: list[Piece]) -> Outgoing:
+    def _described(self, wanted: Wanted, fetched: Fetched, pieces: Pieces) -> Outgoing:
         data = memoryview(fetched.data)
         if len(data) != wanted.row.size:
             raise SourceChanged(f"{self._shown(wanted)} has not the size that the scan saw")

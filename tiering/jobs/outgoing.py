@@ -6,12 +6,13 @@ Plain values, passed between tiering.jobs.migrate, .batch, .reading and .committ
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import NamedTuple
 
 from dedup.values import Digest, FileMeta, Part
 from tiering.catalog.values import FileRow
 from tiering.errors import SourceBusy, SourceChanged, SourceError, SourceRefused
-from tiering.hot.identity import Identity, from_sql_int
+from tiering.hot.identity import Identity
 from tiering.jobs.context import OpenRoot
 from tiering.jobs.reports import Skip
 
@@ -31,16 +32,16 @@ class Wanted(NamedTuple):
     links: tuple[FileRow, ...]
     """Its other names."""
     reason: str
-    op_id: str = ""
-    """Of its journal row."""
     is_again: bool = False
     """It is stored; what stands alone in the store is to be coded against a newer checkpoint."""
 
     @property
     def identity(self) -> Identity:
         """The state that the last scan saw."""
-        row = self.row
-        return Identity(from_sql_int(row.dev), from_sql_int(row.ino), row.size, row.mtime_ns, row.ctime_ns)
+        return Identity.from_sql(*_stamps(self.row))
+
+
+_stamps = attrgetter("dev", "ino", "size", "mtime_ns", "ctime_ns")
 
 
 class Outgoing(NamedTuple):

@@ -4,7 +4,7 @@ Used by tiering.jobs.batch, from several threads at once. Small files are read a
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,9 +19,9 @@ from dedup.errors import ShortRead
 from dedup.fingerprint import FingerprintFunction
 from dedup.formats.segmentation import segment
 from dedup.ingest import Cutting, ingest
-from dedup.many import Member, ingest_many
+from dedup.many import Members, ingest_many
 from dedup.references import FileReferences, Shelf
-from dedup.values import Region, Span
+from dedup.values import FileMeta, Region, Span
 from policies.globs import matches
 from policies.units import unit_of
 from tiering.errors import SourceChanged, SourceError, SourceRefused
@@ -88,7 +88,8 @@ class Reader:
     def read_small(self, group: Sequence[Wanted], gatherer: Gatherer, given_up: Callable[[], bool]) -> None:
         """Read the files of *group* into one buffer, then ask once which of their chunks are new."""
         buffer = thread_buffer(sum(item.row.size for item in group))
-        read: list[_Read] = []
+        read = _Read()
+        with_holes: list[Wanted] = []
         at = number = 0
         with _Folders(self.ctx) as folders:
             for place, same in groupby(group, key=_place):
@@ -97,40 +98,46 @@ class Reader:
                     break
                 items = list(same)
                 number += len(items)
-                size_bytes = sum(item.row.size for item in items)
-                for one in self._read_folder(folders, place, items, buffer[at : at + size_bytes]):
-                    read.append(one._replace(start=at + one.start))
-                at += size_bytes
-        self._take(buffer, [one for one in read if not one.found.has_holes], gatherer)
-        for one in read:
-            if one.found.has_holes:  # only the long way respects them
-                self._read_long(one.wanted, gatherer, given_up)
+                at = self._read_folder(folders, place, items, _Room(buffer, at, read, with_holes))
+        self._take(buffer, read, gatherer)
+        for wanted in with_holes:  # only the long way respects them
+            self._read_long(wanted, gatherer, given_up)
 
     def _read_folder(
-        self, folders: "_Folders", place: tuple[int, bytes], items: Sequence[Wanted], buffer: memoryview
-    ) -> Iterator["_Read"]:
-        """Yield the files of one folder, read one behind the other; those that cannot be read are skipped."""
-        at = 0
+        self, folders: "_Folders", place: tuple[int, bytes], items: Sequence[Wanted], room: "_Room"
+    ) -> int:
+        """Read the files of one folder, one behind the other, and return where the last one's place ends; those that
+        cannot be read are skipped.
+        """
+        buffer, at, read, with_holes = room
         identities = [wanted.identity for wanted in items]
+        end = at + sum(identity.size for identity in identities)
         quickly: Sequence[SmallFile | None] = [None] * len(items)
         try:
-            quickly = folders.of(place).read_ordinary([wanted.row.name for wanted in items], identities, buffer)
+            names = [wanted.row.name for wanted in items]
+            quickly = folders.of(place).read_ordinary(names, identities, buffer[at:end])
         except (SourceError, OSError):
             pass  # each file says so for itself
+        done_bytes = done_files = 0
         for number, (wanted, identity, found) in enumerate(zip(items, identities, quickly, strict=True)):
-            if self.ctx.stop.is_set():
-                self.outcome.left.extend(items[number:])
-                return
-            view = buffer[at : at + identity.size]
-            try:
-                if found is None or wanted.links:
-                    found = self._read_slowly(folders, wanted, view)  # noqa: PLW2901  # what was found at last
-                yield _Read(wanted, identity, at, found)
-            except (SourceError, OSError) as error:
-                self.outcome.skip(wanted, error)
-            at += identity.size
-            if found is None or not found.has_holes:
-                self.ctx.progress.advance(byte_count=len(view), files=1)
+            start, at = at, at + identity.size
+            if found is None or wanted.links:
+                if self.ctx.stop.is_set():
+                    self.outcome.left.extend(items[number:])
+                    break
+                try:
+                    found = self._read_slowly(folders, wanted, buffer[start:at])  # noqa: PLW2901  # found at last
+                except (SourceError, OSError) as error:
+                    self.outcome.skip(wanted, error)
+                if found is not None and found.has_holes:
+                    with_holes.append(wanted)
+                    continue
+            if found is not None:
+                read.add(wanted, identity, start, found)
+            done_bytes += identity.size
+            done_files += 1
+        self.ctx.progress.advance(byte_count=done_bytes, files=done_files)
+        return end
 
     def _read_slowly(self, folders: "_Folders", wanted: Wanted, view: memoryview) -> SmallFile:
         with folders.watched():
@@ -141,20 +148,22 @@ class Reader:
             raise SourceRefused(f"{self._shown(wanted)} {reason}")
         return found
 
-    def _take(self, buffer: memoryview, read: Sequence["_Read"], gatherer: Gatherer) -> None:
+    def _take(self, buffer: memoryview, read: "_Read", gatherer: Gatherer) -> None:
         """Cut and name what was read, and hand it over."""
-        members = [
-            Member(
-                one.start, one.identity.size, one.wanted.row.name, _Shown(self.ctx, one.wanted), self._given(one.wanted)
-            )
-            for one in read
-        ]
-        results, pieces = ingest_many(buffer, members, self.fingerprint)
-        gatherer.take(pieces)
-        for (wanted, identity, _, found), result in zip(read, results, strict=True):
-            name = chunker_for(identity.size)
-            meta, has_lease = found.meta, found.has_lease
-            self.outgoing.append(Outgoing(wanted, identity, result.parts, result.digest, meta, name, has_lease))
+        members = Members(
+            starts=read.starts,
+            lengths=[wanted.row.size for wanted in read.wanted],
+            names=[wanted.row.name for wanted in read.wanted],
+            origins=[_Shown(self.ctx, wanted) for wanted in read.wanted],
+        )
+        if self.ctx.config.chunking.codecs:
+            given = ((number, self._given(wanted)) for number, wanted in enumerate(read.wanted))
+            members.regions = {number: regions for number, regions in given if regions}
+        found = ingest_many(buffer, members, self.fingerprint)
+        gatherer.take(found.pieces)
+        names = map(chunker_for, members.lengths)
+        columns = (read.wanted, read.identities, found.parts, found.digests, read.metas, names, read.have_lease)
+        self.outgoing.extend(map(Outgoing, *columns))
 
     def read_in_turn(self, group: Sequence[Wanted], gatherer: Gatherer, given_up: Callable[[], bool]) -> None:
         """Read long files one after another: a later one may be coded against an earlier."""
@@ -224,22 +233,44 @@ class Reader:
         return display_path(self.ctx.root(wanted.row.root_id), wanted.row)
 
 
-class _Read(NamedTuple):
-    """A small file whose bytes are in a buffer."""
+@dataclass(slots=True)
+class _Read:
+    """Small files whose bytes are in a buffer, in columns."""
 
-    wanted: Wanted
-    identity: Identity
+    wanted: list[Wanted] = field(default_factory=list)
+    identities: list[Identity] = field(default_factory=list)
+    starts: list[int] = field(default_factory=list)
+    """The first byte of each in the buffer."""
+    metas: list[FileMeta] = field(default_factory=list)
+    have_lease: list[bool] = field(default_factory=list)
+
+    def add(self, wanted: Wanted, identity: Identity, start: int, found: SmallFile) -> None:
+        """Add one file."""
+        meta, has_lease, _ = found
+        self.wanted.append(wanted)
+        self.identities.append(identity)
+        self.starts.append(start)
+        self.metas.append(meta)
+        self.have_lease.append(has_lease)
+
+
+class _Room(NamedTuple):
+    """Where the files of a folder go."""
+
+    buffer: memoryview
     start: int
-    """Its first byte in the buffer."""
-    found: SmallFile
+    """The first byte that is free."""
+    read: _Read
+    with_holes: list[Wanted]
+    """Gets those that are to be read another way."""
 
 
 def _place(wanted: Wanted) -> tuple[int, bytes]:
-    return wanted.row.root_id, wanted.row.dir
+    row = wanted.row
+    return row.root_id, row.dir
 
 
-@dataclass(frozen=True, slots=True)
-class _Shown:
+class _Shown(NamedTuple):
     """A file's path, made only when somebody wants to read it."""
 
     ctx: Context

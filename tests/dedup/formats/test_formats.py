@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from dedup.formats.reading import Reader
-from dedup.formats.segmentation import HEAD_BYTES, plain_kind, segment_head
+from dedup.formats.segmentation import plain_kind
 from dedup.formats.zips import members_of
 from tests.dedup.formats.making import (
     Held,
@@ -195,12 +195,6 @@ def test_what_is_compressed_already_is_known_by_its_first_bytes(data: bytes) -> 
 )  # fmt: skip
 def test_plain_kinds(data: bytes, kind: str) -> None:
     assert plain_kind(data) == kind
-
-
-def test_a_small_file_is_not_worth_taking_apart() -> None:
-    assert not segment_head(safetensors_file({"w": ("F32", bytes(4_000))}), 4_100, b"x.safetensors")
-    assert segment_head(safetensors_file({"w": ("F32", WEIGHT)})[:HEAD_BYTES], 40_080, b"")
-    assert not segment_head(noise(16_500), 16_500, b"")
 
 
 def test_a_deflated_zip_is_one_region_per_member() -> None:
