@@ -18,13 +18,14 @@ DATABASE = {"sqlalchemy", "sqlite3", "psycopg"}
 ARITHMETIC = {"numpy", "pydantic", "zstandard"}
 
 _LOADED = """
-import sys
+import os, sys
 from tiering.cli import main
 sys.argv = ["frostline", *sys.argv[1:]]
 try:
     main()
 finally:
     sys.stdout.flush()
+    print("threads:", len(os.listdir("/proc/self/task")), file=sys.stderr)
     print("loaded:", *sorted({name.partition(".")[0] for name in sys.modules}), file=sys.stderr)
 """
 
@@ -67,6 +68,14 @@ def test_looking_loads_neither_compiler_nor_s3_client_nor_drawing(command: str, 
 @pytest.mark.parametrize("command", ["status", "ls", "config show"])
 def test_asking_the_catalog_loads_no_codec(command: str, config: str) -> None:
     assert not {"numpy", "zstandard"} & loaded("--config", config, *command.split())
+
+
+def test_no_library_starts_threads(config: str) -> None:
+    argv = [sys.executable, "-c", _LOADED, "--config", config, "plan"]
+    plain = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    done = subprocess.run(argv, capture_output=True, text=True, check=True, env=plain)
+    assert "numpy" in done.stderr.splitlines()[-1].split()
+    assert done.stderr.splitlines()[-2] == "threads: 1"
 
 
 def test_help_takes_less_than_two_fifths_of_a_cpu_second() -> None:

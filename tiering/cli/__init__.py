@@ -4,6 +4,7 @@ main() finds the command, runs it, and turns every outcome into a documented exi
 a sentence. Modules of commands are loaded when called (tiering.cli.commands).
 """
 
+import gc as collector  # tiering.cli.gc is a command
 import importlib
 import os
 import sys
@@ -166,11 +167,20 @@ def _nearest(word: str) -> str:
 
 
 def _call(invocation: Invocation) -> int:
-    # Not for --help and --version: the session loads the database library.
-    session = importlib.import_module("tiering.cli.session").open_session(
-        invocation.config, as_json=invocation.as_json, command=invocation.command
-    )
-    code = command_app(invocation.command)(
+    # numpy's BLAS starts a thread a core when it is loaded, which spin while nobody multiplies matrices here.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # What modules make as they are loaded stays: looking through it for garbage is a tenth of the start.
+    collector.disable()
+    try:
+        # Not for --help and --version: the session loads the database library.
+        session = importlib.import_module("tiering.cli.session").open_session(
+            invocation.config, as_json=invocation.as_json, command=invocation.command
+        )
+        app = command_app(invocation.command)
+    finally:
+        collector.freeze()
+        collector.enable()
+    code = app(
         args=list(invocation.args),
         prog_name=f"frostline {invocation.command}",
         standalone_mode=False,
