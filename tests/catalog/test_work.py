@@ -30,6 +30,30 @@ def test_a_file_is_claimed_by_one_process(catalog: Catalog) -> None:
         assert files.by_ids(tx, [file_id])[file_id].state == FileState.REGULAR
 
 
+def test_a_batch_claims_what_nobody_has(catalog: Catalog) -> None:
+    with catalog.write() as tx:
+        root_id = add_root(tx)
+        ids = [add_file(tx, root_id, b"%d" % number, Seen(number, 5)) for number in range(1, 5)]
+        taken = Claim("m:1", JournalKind.MIGRATE, ids[0], "begun")
+        journal.claim(tx, [taken], owner="two", until_ns=tx.now_ns)
+        files.mark_missing(tx, [ids[1]], op_id="gone")
+
+        assert journal.claim_batch(tx, "m:2", ids, owner="one", until_ns=9) == {*ids[2:]}
+        assert journal.claim_batch(tx, "m:2", ids, owner="one", until_ns=9) == set()
+        row = journal.of_file(tx, ids[2])
+        assert row is not None
+        assert (row.op_id, row.kind) == (journal.name_in("m:2", ids[2]), JournalKind.MIGRATE)
+        assert (row.step, row.owner, row.lease_until_ns, row.created_ns) == ("claimed", "one", 9, tx.now_ns)
+
+        journal.take_over(tx, row.op_id, owner="two", until_ns=9)
+        assert journal.of_batch(tx, "m:2", owner="one") == {ids[3]}
+        journal.finish(tx, [journal.name_in("m:2", ids[3])])
+        journal.end_batch(tx, "m:2")
+        assert [row.op_id for row in journal.every(tx)] == ["m:1"]
+        states = [files.by_ids(tx, [file_id])[file_id].state for file_id in ids[2:]]
+        assert states == [FileState.MIGRATING, FileState.REGULAR]
+
+
 def test_a_claim_needs_a_fitting_state(catalog: Catalog) -> None:
     with catalog.write() as tx:
         file_id = add_file(tx, add_root(tx), b"a", Seen(1, 5))

@@ -5,7 +5,7 @@ finish moves it back if the job's commit did not; neither weighs in the books. A
 reconcile takes it over and finishes or undoes the step that `detail` describes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import NamedTuple
 
@@ -54,6 +54,30 @@ def claim(tx: Tx, claims: Sequence[Claim], *, owner: str, until_ns: int) -> list
         for ids in batches(claim.file_id for claim in granted if claim.kind == kind):
             change_raw(tx, f"UPDATE files SET state = ? WHERE file_id IN {marks(ids)}", [str(state), *ids])  # noqa: S608
     return granted
+
+
+def claim_batch(tx: Tx, op_id: str, file_ids: Iterable[int], *, owner: str, until_ns: int) -> set[int]:
+    """Do what claim() does with claims named name_in(*op_id*, file id), for files to be migrated together; return the
+    ids of those that were granted.
+    """
+    rows = (
+        "INSERT INTO journal (op_id, kind, file_id, step, detail, owner, lease_until_ns, created_ns) "
+        "SELECT CAST(? AS TEXT) || file_id, 'migrate', file_id, 'claimed', '{}', CAST(? AS TEXT), ?, ? FROM files "
+        "WHERE state IN ('regular', 'dual') AND file_id IN"
+    )
+    granted: set[int] = set()
+    for ids in batches(file_ids):
+        text = f"{rows} {marks(ids)} ON CONFLICT DO NOTHING RETURNING file_id"
+        found = [file_id for (file_id,) in fetch_raw(tx, text, [f"{op_id}:", owner, until_ns, tx.now_ns, *ids])]
+        if found:
+            change_raw(tx, f"UPDATE files SET state = 'migrating' WHERE file_id IN {marks(found)}", found)  # noqa: S608
+        granted.update(found)
+    return granted
+
+
+def name_in(op_id: str, file_id: int) -> str:
+    """Return the operation id of one file's row in a batch."""
+    return f"{op_id}:{file_id}"
 
 
 def extend(tx: Tx, op_ids: Sequence[str], *, owner: str, until_ns: int) -> int:
@@ -126,10 +150,17 @@ def of_kind(tx: Tx, kind: JournalKind, *, owner: str | None = None, step: str | 
     return [_as_value(row) for row in tx.conn.execute(query.order_by(journal.c.created_ns, journal.c.op_id))]
 
 
-def held(tx: Tx, *, owner: str, prefix: str) -> set[str]:
-    """Return the operation ids of the owner's rows that begin with *prefix*."""
-    of_prefix = journal.c.op_id.startswith(prefix, autoescape=True)
-    return set(tx.conn.execute(select(journal.c.op_id).where(of_prefix, journal.c.owner == owner)).scalars())
+def of_batch(tx: Tx, op_id: str, *, owner: str) -> set[int]:
+    """Return the file ids of those rows of claim_batch() that are still the owner's."""
+    prefix = f"{op_id}:"
+    text = "SELECT file_id FROM journal WHERE owner = ? AND substr(op_id, 1, ?) = ?"
+    return {file_id for (file_id,) in fetch_raw(tx, text, [owner, len(prefix), prefix])}
+
+
+def end_batch(tx: Tx, op_id: str) -> None:
+    """Remove the rows of claim_batch(); their files stay as they are."""
+    prefix = f"{op_id}:"
+    change_raw(tx, "DELETE FROM journal WHERE substr(op_id, 1, ?) = ?", [len(prefix), prefix])
 
 
 def every(tx: Tx) -> list[JournalRow]:

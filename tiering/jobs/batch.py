@@ -122,7 +122,7 @@ class BatchRun:
         try:
             with self.ctx.catalog.write() as tx:
                 claims.doom_unused(tx, self.packer.journal, (), self.op_id)
-                claims.release(tx, self._claimed)
+                claims.release(tx, self.op_id, self._claimed)
         except FrostlineError:
             pass  # the catalog is what failed; the first error says so
 
@@ -134,13 +134,13 @@ class BatchRun:
         """End the claims of what was not begun: the next batch claims it while this one is being committed."""
         if left:
             with self.ctx.catalog.write() as tx:
-                claims.release(tx, left)
-            gone = {item.op_id for item in left}
-            self._claimed = [item for item in self._claimed if item.op_id not in gone]
+                claims.release(tx, self.op_id, left)
+            gone = {item.row.file_id for item in left}
+            self._claimed = [item for item in self._claimed if item.row.file_id not in gone]
 
     def extend(self) -> None:
         """Keep the claims for another while."""
-        claims.extend(self.ctx, self._claimed)
+        claims.extend(self.ctx, self.op_id, self._claimed)
 
     def _commit(
         self, data_packs: Sequence[UploadedPack], described: Sequence[Described], recipes: UploadedPack | None

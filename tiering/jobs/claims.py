@@ -8,9 +8,7 @@ from typing import NamedTuple
 
 from tiering.catalog import journal, packs
 from tiering.catalog.commit import commit_stored
-from tiering.catalog.journal import Claim
 from tiering.catalog.transaction import Tx
-from tiering.catalog.values import JournalKind
 from tiering.clock import NS_PER_S
 from tiering.jobs.committing import Described, Packed, stored_batch, used_packs
 from tiering.jobs.context import Context
@@ -26,8 +24,8 @@ LEASE_S = 900
 class Made(NamedTuple):
     """What a commit made of a batch."""
 
-    held: Collection[str]
-    """Claims that were still ours."""
+    held: Collection[int]
+    """Files whose claims were still ours."""
     refused: Mapping[int, str]
     """File id -> why its row was not taken."""
     live: set[int]
@@ -38,25 +36,26 @@ class Made(NamedTuple):
 
 def take(ctx: Context, op_id: str, wanted: Sequence[Wanted], outcome: BatchOutcome) -> list[Wanted]:
     """Claim *wanted* for the batch *op_id* and return those that were free; the others are skipped in *outcome*."""
-    named = {f"{op_id}:{item.row.file_id}": item for item in wanted}
-    claims = [Claim(name, JournalKind.MIGRATE, item.row.file_id, step="claimed") for name, item in named.items()]
+    file_ids = [item.row.file_id for item in wanted]
     with ctx.catalog.write() as tx:
-        won = {claim.op_id for claim in journal.claim(tx, claims, owner=ctx.owner, until_ns=_lease_until(tx))}
-    for name, item in named.items():
-        if name not in won:
+        won = journal.claim_batch(tx, op_id, file_ids, owner=ctx.owner, until_ns=_lease_until(tx))
+    if won.issuperset(file_ids):
+        return list(wanted)
+    for item in wanted:
+        if item.row.file_id not in won:
             outcome.skipped.append((item, "is being worked on by another process", Skip.BUSY))
-    return [item._replace(op_id=name) for name, item in named.items() if name in won]
+    return [item for item in wanted if item.row.file_id in won]
 
 
-def extend(ctx: Context, claimed: Sequence[Wanted]) -> None:
+def extend(ctx: Context, op_id: str, claimed: Sequence[Wanted]) -> None:
     """Keep the claims for another while."""
     with ctx.catalog.write() as tx:
-        journal.extend(tx, [item.op_id for item in claimed], owner=ctx.owner, until_ns=_lease_until(tx))
+        journal.extend(tx, _names(op_id, claimed), owner=ctx.owner, until_ns=_lease_until(tx))
 
 
-def release(tx: Tx, claimed: Sequence[Wanted]) -> None:
-    """End claims."""
-    journal.finish(tx, [item.op_id for item in claimed])
+def release(tx: Tx, op_id: str, claimed: Sequence[Wanted]) -> None:
+    """End claims: the files are what they were before."""
+    journal.finish(tx, _names(op_id, claimed))
 
 
 def in_order(outcome: BatchOutcome, claimed: Sequence[Wanted], left: Sequence[list[Wanted]]) -> dict[int, int]:
@@ -81,8 +80,8 @@ class Batched(NamedTuple):
 def make(tx: Tx, batched: Batched, claimed: Sequence[Wanted], *, owner: str) -> Made:
     """Make it so: packs live, files dual, claims gone; packs that nothing refers to are doomed."""
     op_id, recipes = batched.op_id, batched.recipes
-    held = journal.held(tx, owner=owner, prefix=f"{op_id}:")
-    ready = [item for item in batched.described if item.outgoing.wanted.op_id in held]
+    held = journal.of_batch(tx, op_id, owner=owner)
+    ready = [item for item in batched.described if item.outgoing.wanted.row.file_id in held]
     used = used_packs(batched.data_packs, ready)
     refused: dict[int, str] = {}
     live = {pack.pack_no for pack in used}
@@ -92,14 +91,16 @@ def make(tx: Tx, batched: Batched, claimed: Sequence[Wanted], *, owner: str) -> 
         refused = {item.file_id: item.reason for item in commit_stored(tx, stored)}
         live.add(recipes.pack_no)
     doom_unused(tx, batched.packer.journal, live, op_id)
-    release(tx, claimed)
+    done = {item.outgoing.wanted.row.file_id for item in ready} - refused.keys()
+    release(tx, op_id, [item for item in claimed if item.row.file_id not in done])
+    journal.end_batch(tx, op_id)
     return Made(held, refused, live, len(ready))
 
 
 def tell(outcome: BatchOutcome, described: Sequence[Described], made: Made) -> None:
     """Note in *outcome* what became of each that was read."""
     for wanted in (item.outgoing.wanted for item in described):
-        if wanted.op_id not in made.held:
+        if wanted.row.file_id not in made.held:
             outcome.skipped.append((wanted, "was taken over by another process", Skip.BUSY))
         elif wanted.row.file_id in made.refused:
             outcome.rejected.append((wanted, made.refused[wanted.row.file_id]))
@@ -112,6 +113,10 @@ def doom_unused(tx: Tx, uploads: UploadJournal, live: Collection[int], op_id: st
     sizes = [(pack_no, size) for pack_no, size in uploads.sizes.items() if pack_no not in live]
     if sizes:
         packs.doom_pending(tx, sizes, op_id=f"{op_id}:unused", reason="uploaded, then not needed")
+
+
+def _names(op_id: str, claimed: Sequence[Wanted]) -> list[str]:
+    return [journal.name_in(op_id, item.row.file_id) for item in claimed]
 
 
 def _lease_until(tx: Tx) -> int:

@@ -4,9 +4,9 @@ Used by tiering.jobs.batch. The files have been read, their new chunks are in pa
 """
 
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import chain, repeat
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -107,11 +107,10 @@ def _add_block(pack: OpenPack, held: Sequence[Described]) -> Block:
     return pack.writer.add_block(coded.codec, coded.payload, len(raw), chunks)
 
 
-def used_packs(data_packs: Sequence[UploadedPack], ready: Iterable[Described]) -> list[UploadedPack]:
+def used_packs(data_packs: Sequence[UploadedPack], ready: Sequence[Described]) -> list[UploadedPack]:
     """Return the packs that hold a chunk of a file to be committed, or what such a chunk is coded against."""
-    wanted: set[Digest] = set()
-    for item in ready:
-        wanted.update(chunk.digest for chunk in chunks_of(item.recipe.parts))
+    lists = [chunks_of(item.recipe.parts) for item in ready]
+    wanted = {chunk[1] for chunk in chain.from_iterable(lists)}
     base_of = {
         block.chunks[0].digest: block.base
         for pack in data_packs

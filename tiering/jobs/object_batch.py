@@ -112,7 +112,7 @@ class ObjectBatch:
 
     def _heartbeat(self) -> None:
         """Keep the claims for another while, and book what was asked until now."""
-        claims.extend(self._ctx, self._claimed)
+        claims.extend(self._ctx, self._op_id, self._claimed)
         self._book("reading objects", op_id="")
 
     def _commit(
@@ -147,7 +147,7 @@ class ObjectBatch:
         try:
             with self._ctx.catalog.write() as tx:
                 claims.doom_unused(tx, self._packer.journal, (), self._op_id)
-                claims.release(tx, self._claimed)
+                claims.release(tx, self._op_id, self._claimed)
             self._book("a batch that failed", op_id="")
         except FrostlineError:
             pass  # the catalog is what failed; the first error says so
