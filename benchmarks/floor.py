@@ -1,0 +1,199 @@
+"""The least that an ingest made of frostline's libraries can cost on a tree: each step alone, with nothing around it.
+
+    python benchmarks/floor.py [--gb 4] [--files 44000] [--tools frostline,restic,borg] [--effort fast] [--json]
+
+One thread does in turn, to the same bytes, what no ingest with these promises can leave out: list, read each file once,
+cut and fingerprint, both digests, code what is new, decode it once, write and flush packs, put bare rows into SQLite.
+What holds it together (formats, claims, recipes, segments, reading back) is not in it. Below stand whole runs of tools.
+"""
+
+import argparse
+import json
+import os
+import sqlite3
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from measured import Step, built, print_place, run, summed, tools, tree_options, warm
+
+from dedup.chunkers import chunker_for, resolve_chunker
+from dedup.codecs import decode, encode
+from dedup.fingerprint import digest, fingerprint, fingerprint_number
+from tiering.hot import native_reads
+
+BLOCK_BYTES = 1 << 20
+ALONE_BYTES = 64 << 10  # what is new in a longer file shares no block with others
+ASKED = {"restic": 2.5, "borg zstd,1": 1.3}  # times a tool's MB per CPU-second, of an ingest
+CODING = "coding what is new"
+START = "import tiering.app.open, tiering.jobs.migrate"
+SCHEMA = """
+PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -65536; PRAGMA wal_autocheckpoint = 8192;
+CREATE TABLE files (no INTEGER PRIMARY KEY, dir BLOB, name BLOB, size, mtime, ctime, dev, ino, UNIQUE (dir, name));
+CREATE TABLE recipes (no INTEGER PRIMARY KEY, digest BLOB, size INTEGER, block_no INTEGER);
+CREATE TABLE chunks (no INTEGER PRIMARY KEY, fingerprint INTEGER, digest BLOB, block_no INTEGER, length INTEGER);
+CREATE INDEX found ON chunks (fingerprint);
+CREATE TABLE refs (recipe_no INTEGER, chunk_no INTEGER, PRIMARY KEY (recipe_no, chunk_no)) WITHOUT ROWID;
+"""
+COLUMNS = {"files": 8, "recipes": 4, "chunks": 5, "refs": 2}
+
+
+class Floor:
+    """One pass over a tree; what it writes stands below *base*."""
+
+    def __init__(self, base: Path) -> None:
+        """Make the database and the packs, which are one file flushed now and then."""
+        self.database = sqlite3.connect(base / "floor.db", isolation_level=None)
+        self.database.executescript(SCHEMA)
+        self.pack = os.open(base / "packs", os.O_WRONLY | os.O_CREAT)
+        self.files = self.blocks = 0
+        self.spent: dict[str, Step] = {}
+        self.known: dict[bytes, int] = {}  # digest -> number of the chunk
+        self.rows: dict[str, list[tuple[object, ...]]] = {name: [] for name in COLUMNS}
+        self.held: list[memoryview] = []
+
+    @contextmanager
+    def step(self, name: str, sign: int = 1) -> Iterator[None]:
+        """Add the block to the step *name*; take it off again with *sign* -1."""
+        wall_s, cpu_s = time.perf_counter(), time.process_time()
+        yield
+        wall_s, cpu_s = sign * (time.perf_counter() - wall_s), sign * (time.process_time() - cpu_s)
+        before = self.spent.get(name, Step(name, 0.0, 0.0, 0.0, 0))
+        self.spent[name] = Step(name, before.wall_s + wall_s, before.cpu_s + cpu_s, 0.0, 0)
+
+    def take(self, tree: Path) -> list[Step]:
+        """Do all of it; return what each step took."""
+        for folder, _, _ in os.walk(os.fsencode(tree)):
+            with self.step("listing"), os.scandir(folder) as entries:
+                files = [(entry.name, entry.stat()) for entry in entries if entry.is_file(follow_symlinks=False)]
+            if files:
+                self.read(folder, sorted(files))
+            if len(self.rows["files"]) >= 4000:  # a batch
+                self.commit()
+        self.code(self.held)
+        with self.step("writing packs"):
+            os.fsync(self.pack)
+        self.commit()
+        self.database.close()
+        os.close(self.pack)
+        return list(self.spent.values())
+
+    def read(self, folder: bytes, files: list[tuple[bytes, os.stat_result]]) -> None:
+        """Read the files of a folder, and name what is in them."""
+        sizes = [status.st_size for _, status in files]
+        keys = [(s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for _, s in files]
+        buffer = memoryview(bytearray(sum(sizes)))
+        with self.step("reading"):
+            fd = os.open(folder, os.O_RDONLY)
+            seen = native_reads.read_all(fd, [name for name, _ in files], np.array(keys, np.int64), buffer)
+            os.close(fd)
+        if not seen[:, 0].all():
+            raise SystemExit("the tree has files that are not ordinary")
+        for (name, status), end in zip(files, np.cumsum(sizes).tolist(), strict=True):
+            self.name(folder, name, status, buffer[end - status.st_size : end])
+
+    def name(self, folder: bytes, name: bytes, s: os.stat_result, view: memoryview) -> None:
+        """Cut and name a file, and gather what is new."""
+        with self.step("cuts and fingerprints"):
+            ends = resolve_chunker(chunker_for(len(view))).cuts(view, final=True)
+            pieces = [view[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+            prints = [fingerprint_number(fingerprint(piece)) for piece in pieces]
+        with self.step("BLAKE3 of chunks"):
+            names = [digest(piece) for piece in pieces]
+        if len(pieces) > 1:
+            with self.step("BLAKE3 of files of several"):
+                digest(view)
+        self.files += 1
+        new: list[memoryview] = []
+        for piece, number, key in zip(pieces, prints, names, strict=True):
+            if key not in self.known:
+                self.rows["chunks"].append((len(self.known), number, key, self.blocks, len(piece)))
+                new.append(piece)
+                self.known[key] = len(self.known)
+        self.rows["files"].append(
+            (self.files, folder, name, len(view), s.st_mtime_ns, s.st_ctime_ns, s.st_dev, s.st_ino)
+        )
+        self.rows["recipes"].append((self.files, names[0], len(view), self.blocks))
+        self.rows["refs"].extend((self.files, chunk) for chunk in {self.known[key] for key in names})
+        if len(view) > ALONE_BYTES:
+            self.code(new)
+        else:
+            self.held += new
+        if sum(map(len, self.held)) >= BLOCK_BYTES:
+            self.code(self.held)
+            self.held = []
+
+    def code(self, pieces: list[memoryview]) -> None:
+        """Code what is new in blocks, decode them, and write them."""
+        raw = b"".join(pieces)
+        for start in range(0, len(raw), BLOCK_BYTES):
+            block = raw[start : start + BLOCK_BYTES]
+            with self.step(CODING):
+                coded = encode(block, effort="fast")
+            with self.step("decoding that once"), self.step(CODING, -1):  # encode() did the same
+                decode(coded.codec, coded.payload, len(block))
+            with self.step("writing packs"):
+                os.write(self.pack, coded.payload)
+                self.blocks += 1
+                if self.blocks % 128 == 0:  # a pack
+                    os.fsync(self.pack)
+
+    def commit(self) -> None:
+        """Put the rows of the files so far into the database, durably."""
+        with self.step("rows into SQLite"):
+            self.database.execute("BEGIN IMMEDIATE")
+            for name, rows in self.rows.items():
+                self.database.executemany(f"INSERT INTO {name} VALUES (?{', ?' * (COLUMNS[name] - 1)})", rows)  # noqa: S608
+                rows.clear()
+            self.database.execute("COMMIT")
+
+
+def measure(args: argparse.Namespace, base: Path) -> dict[str, list[Step]]:
+    """Build the tree; return the steps of the floor, and as whole runs their sum and every tool."""
+    tree = base / "tree"
+    _, size = built(tree, args)
+    steps = [run("starting Python", [sys.executable, "-c", START]), *Floor(base).take(tree)]
+    runs = [summed("floor", "", steps, size_bytes=size, stored_bytes=0)]
+    for tool in tools(args, base, tree):
+        tool.prepare()
+        os.sync()  # nobody pays for another's dirty pages
+        warm(tree)
+        runs.append(summed(tool.name, "", tool.ingest(), size_bytes=size, stored_bytes=0))
+        (tree / ".frostline-root").unlink(missing_ok=True)
+    return {"steps": steps, "runs": [Step(one.tool, one.wall_s, one.cpu_s, one.peak_rss_mb, 0) for one in runs]}
+
+
+def print_steps(steps: list[Step], runs: list[Step]) -> None:
+    """Print the steps, their sum, the tools, and how much of what is asked the floor takes alone."""
+    print(f"{'':<28}{'wall s':>8}{'CPU s':>8}")
+    for step in (*steps, *runs):
+        print(f"{step.name:<28}{step.wall_s:>8.2f}{step.cpu_s:>8.2f}")
+    for step in runs:
+        if step.name in ASKED:
+            asked_s = step.cpu_s / ASKED[step.name]
+            said = f"the floor alone is {runs[0].cpu_s / asked_s:.0%} of that"
+            print(f"{ASKED[step.name]} times {step.name}: {asked_s:.1f} CPU-seconds; {said}")
+
+
+def main() -> None:
+    """Parse, run, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    tree_options(parser)
+    parser.set_defaults(tools="restic,borg", effort="fast")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="frostline-floor-") as base:
+        found = measure(args, Path(base))
+    if args.json:
+        print(json.dumps(found, default=asdict, indent=2))
+    else:
+        print_steps(**found)
+        print_place()
+
+
+if __name__ == "__main__":
+    main()
