@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote, unquote
 
+from dedup.buffers import thread_buffer
 from dedup.values import Span
 from tiering.errors import ChecksumRefused, ObjectExists
 from tiering.stores.base import ObjectInfo, Upload, split_key
@@ -141,8 +142,9 @@ class LocalStore:
 
     def _reread(self, descriptor: int, size_bytes: int) -> str:
         held = Checksum()
+        buffer = thread_buffer(_BLOCK_BYTES)
         for start in range(0, size_bytes, _BLOCK_BYTES):
-            held.update(os.pread(descriptor, _BLOCK_BYTES, start))
+            held.update(buffer[: os.preadv(descriptor, [buffer], start)])
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
         return held.text()
 
