@@ -2,13 +2,18 @@
 
 import random
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+
+import pytest
 
 from tests.jobs.lab import Lab
 from tests.jobs.outbound import books_balance, items, learn, states
+from tiering.catalog import journal
 from tiering.catalog.values import FileState
+from tiering.errors import FrostlineError
 from tiering.jobs.context import NoProgress
-from tiering.jobs.migrate import migrate
+from tiering.jobs.migrate import BATCH_FILES, migrate
 
 
 class TakesMinutes(NoProgress):
@@ -36,6 +41,64 @@ class SlowFirstCommit:
                 self.has_second.set()
         if name == "migrate.recipes_uploaded":
             assert self.has_second.wait(60)
+
+
+@dataclass(slots=True)
+class OnceSecondIsClaimed:
+    """Does something as soon as the second batch has claimed its files; the first one's reading waits for that."""
+
+    act: Callable[[], None]
+    claims: int = 0
+    has_second: threading.Event = field(default_factory=threading.Event)
+
+    def step(self, name: str) -> None:
+        if name == "migrate.claimed":
+            self.claims += 1
+            if self.claims == 2:
+                self.act()
+                self.has_second.set()
+        if name == "migrate.packed":
+            assert self.has_second.wait(60)
+
+
+def many(lab: Lab) -> None:
+    """Write one file more than a batch has."""
+    for number in range(BATCH_FILES + 1):
+        lab.write(f"{number:04d}", b"%d" % number)
+    learn(lab)
+
+
+def nothing_is_claimed(lab: Lab) -> bool:
+    with lab.catalog.read() as tx:
+        return journal.every(tx) == [] and FileState.MIGRATING not in states(lab).values()
+
+
+def test_a_batch_that_was_claimed_ahead_is_given_back_when_the_job_is_to_stop(lab: Lab) -> None:
+    many(lab)
+    context = lab.with_steps(OnceSecondIsClaimed(lab.context.stop.set).step)
+
+    report = migrate(context, items(lab))
+
+    assert report.files_done <= BATCH_FILES
+    assert nothing_is_claimed(lab)
+    books_balance(lab)
+
+
+@pytest.mark.parametrize("point", ["migrate.claimed", "migrate.packed"])
+def test_a_batch_that_was_claimed_ahead_is_given_back_when_the_one_before_fails(lab: Lab, point: str) -> None:
+    many(lab)
+    slow = OnceSecondIsClaimed(lambda: None)
+
+    def step(name: str) -> None:
+        slow.step(name)
+        if name == point and slow.has_second.is_set():
+            raise FrostlineError("something failed")
+
+    with pytest.raises(FrostlineError, match="something failed"):
+        migrate(lab.with_steps(step), items(lab))
+
+    assert nothing_is_claimed(lab)
+    books_balance(lab)
 
 
 def test_what_a_batch_had_no_time_for_is_the_next_ones_at_once(lab: Lab) -> None:

@@ -7,8 +7,9 @@ passed when that much is durable: migrate.claimed, .packed, .pending, .uploaded 
 
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from dedup.blocks import RawBlock
 from dedup.fingerprint import DEFAULT_FINGERPRINT, resolve_fingerprint
@@ -43,10 +44,10 @@ class Batch:
 
 
 class BatchRun:
-    """One batch: read() it, then settle() it, perhaps in another thread; abandon() it if either raises."""
+    """One batch: claim() it, read() it, then settle() it, each perhaps in another thread; abandon() it if one fails."""
 
     def __init__(self, ctx: Context, batch: Batch, before: "BatchRun | None" = None) -> None:
-        """Prepare; *before* is a batch whose commit is under way, and comes first."""
+        """Prepare; *before* is a batch that comes first, and is being committed when this one is read."""
         self.ctx = ctx
         self.batch = batch
         self.op_id = f"migrate:{secrets.token_hex(12)}"
@@ -55,6 +56,8 @@ class BatchRun:
         earlier = before.newcomers if before is not None and before.batch is batch else None
         self.newcomers: Newcomers = Newcomers(ctx.catalog, self.tiers, batch.filter, earlier, batch.recent)
         self._claimed: list[Wanted] = []
+        self._place: dict[int, int] = {}
+        self._groups: list[list[Wanted]] = []
         self._outgoing: list[Outgoing] = []
         self._crew: Crew[list[Wanted], RawBlock] | None = None
         self._failure: BaseException | None = None
@@ -73,10 +76,17 @@ class BatchRun:
         if self._crew is not None:
             self._crew.fail(error)
 
-    def read(self, wanted: Sequence[Wanted]) -> None:
-        """Claim *wanted* and read them; their new chunks are with the packer, what was not begun is in outcome.left."""
+    def claim(self, wanted: Sequence[Wanted]) -> None:
+        """Claim *wanted*: those that are free will be read."""
         self._claimed = claims.take(self.ctx, self.op_id, wanted, self.outcome)
         self.ctx.step("migrate.claimed")
+        self._groups = list(groups_of(self._claimed))
+
+    def read(self, heartbeat: Callable[[], None]) -> None:
+        """Read what was claimed; its new chunks are with the packer, what was not begun is in outcome.left.
+
+        *heartbeat* is called every HEARTBEAT_S: it keeps the claims, extend() of every batch in work.
+        """
         self.outcome.overtaken = prime(self.ctx, self.batch.shelf, self.tiers, self._claimed)
         reader = Reader(
             ctx=self.ctx,
@@ -87,26 +97,29 @@ class BatchRun:
             outcome=self.outcome,
             until_s=self.ctx.clock.monotonic_s() + BATCH_S,
         )
-        crew = Crew(len(os.sched_getaffinity(0)), groups_of(self._claimed), reader.code)
+        crew = Crew(len(os.sched_getaffinity(0)), self._groups, reader.code)
         self._crew = crew
         if self._failure is not None:
             raise self._failure
-        left = crew.run(lambda groups: read_groups(reader, crew, groups), every_s=HEARTBEAT_S, heartbeat=self.extend)
-        place = claims.in_order(self.outcome, self._claimed, left)
+        left = crew.run(lambda groups: read_groups(reader, crew, groups), every_s=HEARTBEAT_S, heartbeat=heartbeat)
+        self._place = claims.in_order(self.outcome, self._claimed, left)
         self._give_up(self.outcome.left)
-        self._outgoing = sorted(reader.outgoing, key=lambda item: place[item.wanted.row.file_id])
+        self._outgoing = reader.outgoing
 
     def settle(self) -> None:
         """Upload what is still open, store the recipes, commit. Raises what ends a job: nothing is committed then."""
-        data_packs = self.packer.finish()
-        described = describe(self.ctx, self._outgoing, self.outcome)
+        self.packer.seal()  # what is still open goes up meanwhile
+        outgoing = sorted(self._outgoing, key=lambda item: self._place[item.wanted.row.file_id])
+        described = describe(self.ctx, outgoing, self.outcome)
         recipes = store_recipes(self.ctx, described, self.packer) if described else None
+        data_packs = self.packer.finish()
         live = self._commit(data_packs, described, recipes)
         # The filter first: a batch that asks the catalog from now on must not be told that there is nothing to ask.
         stored = [block for pack in data_packs if pack.pack_no in live for block in pack.summary.blocks]
-        self.batch.filter.add([chunk.fingerprint for block in stored for chunk in block.chunks])
+        self.batch.filter.add([chunk[0] for chunk in chain.from_iterable([block.chunks for block in stored])])
         # Not those with a base: a commit leaves out what would stand too deep.
-        self.batch.recent.add(chunk.digest for block in stored if block.base is None for chunk in block.chunks)
+        plain = [block.chunks for block in stored if block.base is None]
+        self.batch.recent.add([chunk[1] for chunk in chain.from_iterable(plain)])
         if self.outcome.rejected:
             self.batch.recent.forget()
         self.newcomers.settle()

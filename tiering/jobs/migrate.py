@@ -157,7 +157,8 @@ def _groups(items: Iterable[MigrateItem]) -> Iterator[tuple[str, list[MigrateIte
 
 
 class _Line:
-    """Batches one after another, each committed and its segment written while the next one is read.
+    """Batches one after another, each claimed while the one before is read, and committed and its segment written while
+    the next one is.
 
     A context manager: its end waits for the last commit, and reads anew what a commit rejected.
     """
@@ -173,9 +174,11 @@ class _Line:
         self._again: list[tuple[OpenTier, Wanted]] = []
         self._tried_again: set[int] = set()
         self._overtaken: list[tuple[OpenTier, Wanted]] = []
+        self._ahead: Future[BatchRun | None] | None = None
 
     def __enter__(self) -> Self:
         self._pool = self._stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="frostline-commit"))
+        self._claims = self._stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="frostline-claim"))
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
@@ -209,22 +212,62 @@ class _Line:
             state_dir = self._ctx.config.catalog.state_dir
             self._filter = self._stack.enter_context(open_filter(self._ctx.catalog, state_dir))
         batch = self._batches.setdefault(tier.name, Batch(tier, self._filter, self._fingerprint))
-        while queue and not self._ctx.stop.is_set():
-            queue.extendleft(reversed(self._read(batch, _next_batch(queue))))
+        run = self._begun(batch, queue, self._settling[0] if self._settling else None)
+        while run is not None:
+            left = self._read(batch, run, queue)
+            ahead, self._ahead = self._ahead, None
+            following = ahead.result() if ahead is not None else None
+            queue.extendleft(reversed(left))
+            if self._ctx.stop.is_set():
+                if following is not None:
+                    following.abandon()
+                return
+            run = following or self._begun(batch, queue, run)
 
-    def _read(self, batch: Batch, wanted: Sequence[Wanted]) -> list[Wanted]:
-        """Read one batch and begin its commit once the one before is done; return what was not begun."""
-        run = BatchRun(self._ctx, batch, self._settling[0] if self._settling else None)
+    def _begun(self, batch: Batch, queue: deque[Wanted], before: BatchRun | None) -> BatchRun | None:
+        """Take a batch from *queue* and claim its files; None if nothing is left, or the job is to stop."""
+        if not queue or self._ctx.stop.is_set():
+            return None
+        run = BatchRun(self._ctx, batch, before)
         try:
-            if self._settling:
-                self._settling[1].add_done_callback(lambda done: _pass_on(done, run))
-            run.read(wanted)
-            self._settled(meanwhile=run)
+            run.claim(_next_batch(queue))
         except BaseException:
             run.abandon()
             raise
+        return run
+
+    def _read(self, batch: Batch, run: BatchRun, queue: deque[Wanted]) -> list[Wanted]:
+        """Read one batch, and claim the next one of *queue* meanwhile; begin its commit once the one before is done.
+        Return what was not begun.
+        """
+        try:
+            if self._settling:
+                self._settling[1].add_done_callback(lambda done: _pass_on(done, run))
+            self._ahead = self._claims.submit(self._begun, batch, queue, run)
+            run.read(lambda: self._extend(run))
+            self._settled(meanwhile=run)
+        except BaseException:
+            run.abandon()
+            self._abandon_ahead()
+            raise
         self._settling = (run, self._pool.submit(self._settle, run))
         return run.outcome.left
+
+    def _extend(self, run: BatchRun) -> None:
+        """Keep the claims of *run*, and of the batches before and after it that are in work."""
+        run.extend()
+        if self._settling is not None:
+            self._settling[0].extend()
+        if self._ahead is not None and self._ahead.done() and self._ahead.exception() is None:
+            following = self._ahead.result()
+            if following is not None:
+                following.extend()
+
+    def _abandon_ahead(self) -> None:
+        """End the claims of a batch that will not be read."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and ahead.exception() is None and (run := ahead.result()) is not None:
+            run.abandon()
 
     def _settle(self, run: BatchRun) -> None:
         try:
@@ -243,9 +286,7 @@ class _Line:
             return
         run, done = self._settling
         while wait([done], timeout=HEARTBEAT_S).not_done:
-            run.extend()
-            if meanwhile is not None:
-                meanwhile.extend()
+            self._extend(meanwhile or run)
         self._settling = None
         done.result()
         self._tally.add(run.outcome)

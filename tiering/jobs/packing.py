@@ -158,14 +158,18 @@ class Packer:
                 self._failure = self._failure or error  # a pack that missed a byte is worthless, and so is the batch
                 raise
 
+    def seal(self) -> None:
+        """Begin to upload what is still open."""
+        with self._lock:
+            while self._open and self._failure is None:
+                self._seal(next(iter(self._open)))
+
     def finish(self) -> list[UploadedPack]:
         """Upload what is still open and wait; return every pack, in the order they were sealed.
 
         Raises the first error of any upload, when all others have ended.
         """
-        with self._lock:
-            while self._open and self._failure is None:
-                self._seal(next(iter(self._open)))
+        self.seal()
         done = [upload.result() for upload in self._uploads]
         self._raise_failure()
         return [pack for pack in done if pack is not None]
