@@ -18,7 +18,7 @@ from tiering.hot.source import open_source
 from tiering.jobs.context import Context
 from tiering.jobs.fetch import read_recipes
 from tiering.jobs.outgoing import SMALL_BYTES, Wanted, is_model
-from tiering.jobs.references import HotFile, SourceBytes, hot_file
+from tiering.jobs.references import SourceBytes, hot_file
 
 LOOKED_AT_ROWS = 4000
 """Per folder that holds a series or its siblings."""
@@ -45,11 +45,14 @@ def prime(ctx: Context, shelf: Shelf, tiers: Sequence[str], wanted: Sequence[Wan
                 if row.state is FileState.DUAL and row.tier in tiers and row.file_id not in mine and row.is_leader
             )
         ]
-    new = [row for row in rows if not shelf.knows(_path(ctx, row))]
+    new = {row.file_id: row for row in rows if not shelf.knows(_path(ctx, row))}
+    # Most files that are named like models hold no tensors: seen by a look at their first bytes, before any recipe.
+    named = {file_id: tensors for file_id, row in new.items() if (tensors := _tensors(ctx, row))}
     primed: list[FileRow] = []
-    for row, recipe, known in _described(ctx, new):
-        model = _model(ctx, row, recipe, known)
-        if model is not None:
+    for row, recipe, known in _described(ctx, [new[file_id] for file_id in named]):
+        model = Model(_path(ctx, row), hot_file(ctx, Wanted(row, (), "")).read_at)
+        _enter(model, named[row.file_id], recipe, known)
+        if model.tensors:
             shelf.put(model)
             primed.append(row)
     overtaken = list(_overtaken(primed, wanted, tiers[-1]))
@@ -57,8 +60,10 @@ def prime(ctx: Context, shelf: Shelf, tiers: Sequence[str], wanted: Sequence[Wan
     return [Wanted(row, (), "a newer checkpoint came", is_again=True) for row in overtaken]
 
 
-def _dependants(ctx: Context, rows: Iterable[FileRow]) -> dict[Digest, Dependants]:
+def _dependants(ctx: Context, rows: Sequence[FileRow]) -> dict[Digest, Dependants]:
     """Return what is coded against each chunk of stored files, by digest."""
+    if not rows:
+        return {}
     with ctx.catalog.read() as tx:
         numbers = recipes.contained_chunks(tx, [row.recipe_no for row in rows if row.recipe_no is not None])
         found = bases.dependants(tx, numbers)
@@ -99,6 +104,8 @@ def _newest(rows: Iterable[FileRow]) -> list[FileRow]:
 
 
 def _described(ctx: Context, rows: Sequence[FileRow]) -> Iterator[tuple[FileRow, Recipe, Mapping[Digest, Location]]]:
+    if not rows:
+        return
     with ctx.catalog.read() as tx:
         stored = recipes.by_numbers(tx, {row.recipe_no for row in rows if row.recipe_no is not None})
         places = packs.locate_all(tx, stored)
@@ -109,22 +116,19 @@ def _described(ctx: Context, rows: Sequence[FileRow]) -> Iterator[tuple[FileRow,
             yield row, recipe, places[row.recipe_no or 0]
 
 
-def _model(ctx: Context, row: FileRow, recipe: Recipe, known: Mapping[Digest, Location]) -> Model | None:
+def _tensors(ctx: Context, row: FileRow) -> list[Region]:
+    """Return the named tensors of a file that stands hot; none where it cannot be read."""
     wanted = Wanted(row, (), "")
     hot = hot_file(ctx, wanted)
     try:
         with open_source(hot.root, row.dir, row.name, expect=wanted.identity) as source:
             regions = segment(SourceBytes(source), name=row.name) or ()
     except (SourceError, OSError):
-        return None
-    model = Model(_path(ctx, row), hot.read_at)
-    _enter(model, hot, [region for region in regions if region.name], recipe, known)
-    return model if model.tensors else None
+        return []
+    return [region for region in regions if region.name]
 
 
-def _enter(
-    model: Model, hot: HotFile, regions: Sequence[Region], recipe: Recipe, known: Mapping[Digest, Location]
-) -> None:
+def _enter(model: Model, regions: Sequence[Region], recipe: Recipe, known: Mapping[Digest, Location]) -> None:
     chunks: dict[int, ChunkPart] = {}
     at = 0
     for part in recipe.parts:
@@ -133,7 +137,7 @@ def _enter(
         at += part.length
     for region in regions:
         at = region.span.start
-        head = hot.read_at(at, min(4 * CAST_ELEMENTS, region.span.length)) or b""
+        head = model.read_at(at, min(4 * CAST_ELEMENTS, region.span.length)) or b""
         while at < region.span.end and at in chunks:
             chunk = chunks[at]
             model.enter(region, at - region.span.start, StoredPiece(chunk, _depth(chunk.digest, known)), head)
