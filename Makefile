@@ -64,7 +64,8 @@ explore: venv
 	    round=$$((round + 1)); \
 	    seed=$$($(PYTHON) -c 'import secrets; print(secrets.randbelow(2**32))'); \
 	    echo "round $$round of $(ROUNDS): --hypothesis-profile=explore --hypothesis-seed=$$seed"; \
-	    $(PYTEST) $(PYTEST_ARGS) -m hypothesis --hypothesis-profile=explore --hypothesis-seed=$$seed; \
+	    $(PYTEST) $(PYTEST_ARGS) -m hypothesis --timeout=1200 \
+	        --hypothesis-profile=explore --hypothesis-seed=$$seed; \
 	done
 
 check: venv

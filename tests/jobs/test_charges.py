@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn, cast
-from uuid import uuid4
 
 import pytest
 
 from policies.amounts import GIB
-from tests.jobs.lab import Lab, open_lab
+from tests.jobs.lab import Lab
 from tests.jobs.outbound import items, learn
-from tests.stores.servers import KEY_ID, SECRET, S3Server, moto_server
+from tests.jobs.priced import open_priced
+from tests.stores.servers import S3Server, moto_server
 from tiering.catalog import accounts, ledger
 from tiering.catalog.open import Catalog
 from tiering.config.policy import price_book
@@ -30,19 +30,8 @@ def moto() -> Iterator[S3Server]:
 
 
 @pytest.fixture
-def lab(tmp_path: Path, moto: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
-    """Two tiers in one bucket: STANDARD and STANDARD_IA."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY_ID)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
-    bucket = moto.bucket(f"b-{uuid4().hex}")
-    reach = {"endpoint_url": moto.endpoint, "region": "us-east-1", "path_style": True}
-    tiers = {
-        "standard": {"store": f"s3://{bucket}/std", **reach},
-        "rare": {"store": f"s3://{bucket}/ia", "storage_class": "STANDARD_IA", **reach},
-    }
-    with open_lab(tmp_path / "lab", tiers=tiers) as opened:
-        for tier in opened.context.tiers.values():
-            tier.meter.take()  # what init asked
+def lab(tmp_path: Path, moto: S3Server, aws_credentials: tuple[str, str]) -> Iterator[Lab]:
+    with open_priced(tmp_path / "lab", moto) as opened:
         yield opened
 
 

@@ -3,7 +3,7 @@
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 
 import pytest
@@ -35,7 +35,7 @@ def send(lab: Lab, name: str) -> bytes:
 def backup(lab: Lab) -> str:
     """Copy the catalog as it is now; return the copy's path."""
     copy = f"{lab.base}/state/old.db"
-    with sqlite3.connect(f"{lab.base}/state/catalog.db") as source, sqlite3.connect(copy) as target:
+    with closing(sqlite3.connect(f"{lab.base}/state/catalog.db")) as source, closing(sqlite3.connect(copy)) as target:
         source.backup(target)
     return copy
 

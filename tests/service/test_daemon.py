@@ -4,6 +4,7 @@ import os
 import signal
 import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -134,7 +135,8 @@ def test_an_absent_store_ends_it_with_try_again(armed: Site, tmp_path: Path) -> 
 def opens_noted(site: Site) -> list[str]:
     """Names of the files that the access history says were opened."""
     query = "SELECT name FROM files JOIN access_days USING (file_id) WHERE source = 'opens'"
-    with sqlite3.connect(f"file:{next(site.state.rglob('*.db'))}?mode=ro", uri=True) as catalog:
+    database = next(site.state.rglob("*.db"))
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as catalog:
         return [os.fsdecode(name) for (name,) in catalog.execute(query)]
 
 

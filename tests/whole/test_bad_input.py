@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import stat
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -50,7 +51,7 @@ def test_an_unsupported_database_is_refused(small: Site) -> None:
 
 def test_a_newer_schema_is_refused_and_left_alone(small: Site) -> None:
     database = next(small.state.rglob("*.db"))
-    with sqlite3.connect(database) as raw:
+    with closing(sqlite3.connect(database)) as raw, raw:
         raw.execute("UPDATE alembic_version SET version_num = 'ffff_from_the_future'")
     said = says(small, "status", code=2)
     assert "newer" in said

@@ -24,6 +24,7 @@ from tests.jobs.outbound import items, rows
 from tests.whole.tree import noise, text
 from tiering.catalog import ledger, sums
 from tiering.errors import WaitingOnRestore
+from tiering.jobs.context import Context
 from tiering.jobs.gc import collect
 from tiering.jobs.migrate import MigrateItem, migrate
 from tiering.jobs.recall import recall
@@ -78,15 +79,41 @@ class Installation(RuleBasedStateMachine):
         """Whether a placeholder stands there."""
         return os.path.islink(self.path(name))
 
-    @rule(name=st.sampled_from(NAMES), seed=st.integers(0, 60))
-    def write(self, name: bytes, seed: int) -> None:
-        """A user creates or replaces a file (rename over it, as careful programs do)."""
+    def put(self, name: bytes, data: bytes) -> None:
+        """Write a file as careful programs do: rename over it."""
         os.makedirs(os.path.dirname(self.path(name)), exist_ok=True)
         with open(self.path(name) + b".new", "wb") as out:
-            out.write(content(seed))
+            out.write(data)
         os.rename(self.path(name) + b".new", self.path(name))
-        self.model[name] = content(seed)
+        self.model[name] = data
         self.tick()
+
+    def remove(self, name: bytes) -> None:
+        """Delete a file or a placeholder."""
+        assume(name in self.model)
+        os.unlink(self.path(name))
+        del self.model[name]
+        self.tick()
+
+    def move(self, source: bytes, to: bytes) -> None:
+        """Rename a file or a placeholder, over another one perhaps."""
+        assume(source in self.model and source != to)
+        os.makedirs(os.path.dirname(self.path(to)), exist_ok=True)
+        os.rename(self.path(source), self.path(to))
+        self.model[to] = self.model.pop(source)
+        self.tick()
+
+    def killed(self, job: Callable[[Context], object], number: int) -> None:
+        """Let *job* die before its *number*-th durable step."""
+        try:
+            job(replace(self.lab.context, owner=DEAD, step=countdown(number)))
+        except Killed:
+            pass
+
+    @rule(name=st.sampled_from(NAMES), seed=st.integers(0, 60))
+    def write(self, name: bytes, seed: int) -> None:
+        """A user creates or replaces a file."""
+        self.put(name, content(seed))
 
     @rule(name=st.sampled_from(NAMES), seed=st.integers(0, 60))
     def append(self, name: bytes, seed: int) -> None:
@@ -108,19 +135,12 @@ class Installation(RuleBasedStateMachine):
     @rule(name=st.sampled_from(NAMES))
     def delete(self, name: bytes) -> None:
         """A user deletes a file, or its placeholder."""
-        assume(name in self.model)
-        os.unlink(self.path(name))
-        del self.model[name]
-        self.tick()
+        self.remove(name)
 
     @rule(source=st.sampled_from(NAMES), to=st.sampled_from(NAMES))
     def rename(self, source: bytes, to: bytes) -> None:
         """A user renames a file or a placeholder, over another one perhaps."""
-        assume(source in self.model and source != to)
-        os.makedirs(os.path.dirname(self.path(to)), exist_ok=True)
-        os.rename(self.path(source), self.path(to))
-        self.model[to] = self.model.pop(source)
-        self.tick()
+        self.move(source, to)
 
     @rule(tier=st.sampled_from(["standard", "archive"]))
     def send(self, tier: str) -> None:
@@ -147,16 +167,12 @@ class Installation(RuleBasedStateMachine):
     def die(self, job: str, number: int) -> None:
         """A job dies before its n-th durable step; the next process puts things right."""
         self.scan()
-        context = replace(self.lab.context, owner=DEAD, step=countdown(number))
-        jobs: dict[str, Callable[[], object]] = {
-            "send": lambda: migrate(context, items(self.lab)),
-            "free": lambda: release(context, items(self.lab), wait_parked=True),
-            "bring_back": lambda: recall(context, self.readable(), reason="by hand"),
+        jobs: dict[str, Callable[[Context], object]] = {
+            "send": lambda context: migrate(context, items(self.lab)),
+            "free": lambda context: release(context, items(self.lab), wait_parked=True),
+            "bring_back": lambda context: recall(context, self.readable(), reason="by hand"),
         }
-        try:
-            jobs[job]()
-        except Killed:
-            pass
+        self.killed(jobs[job], number)
         reconcile(self.lab.context)
         self.check_books()
 
@@ -225,22 +241,16 @@ def countdown(number: int) -> Callable[[str], None]:
     return step
 
 
+def stories(count: int, steps: int) -> settings:
+    """Return the settings for so many stories of so many steps, however long each takes."""
+    return settings(max_examples=count, stateful_step_count=steps, suppress_health_check=list(HealthCheck))
+
+
 TestModel = Installation.TestCase
-TestModel.settings = settings(
-    max_examples=25, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
-)
+TestModel.settings = stories(25, 20)
 
 
 @pytest.mark.heavy
 @pytest.mark.timeout(1800)
 def test_the_model_holds_for_longer() -> None:
-    run_state_machine_as_test(
-        Installation,
-        settings=settings(
-            max_examples=150,
-            stateful_step_count=40,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-            print_blob=True,
-        ),
-    )
+    run_state_machine_as_test(Installation, settings=stories(150, 40))

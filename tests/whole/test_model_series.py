@@ -9,19 +9,18 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
 
 import pytest
-from hypothesis import HealthCheck, assume, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import rule, run_state_machine_as_test
 
 from tests.jobs.outbound import items, rows
 from tests.jobs.rebuilding import lose_catalog, rebuilt, restored_by_script
 from tests.whole import models
-from tests.whole.test_model import DEAD, Installation, Killed, countdown
+from tests.whole.test_model import Installation, stories
 from tiering.catalog.values import FileState
 from tiering.jobs.audit import audit
+from tiering.jobs.context import Context
 from tiering.jobs.gc import collect
 from tiering.jobs.migrate import migrate
 from tiering.jobs.reconcile import reconcile
@@ -38,27 +37,23 @@ CONTENT: dict[str, Callable[[int], bytes]] = {
 }
 
 
+def checkpoint_name(number: int) -> bytes:
+    """Return the name of a checkpoint of the run."""
+    return b"run/model_%05d.safetensors" % number
+
+
 class Series(Installation):
     """Models among the files; upkeep among the jobs."""
-
-    def put(self, name: bytes, data: bytes) -> None:
-        """Write a file as careful programs do."""
-        os.makedirs(os.path.dirname(self.path(name)), exist_ok=True)
-        with open(self.path(name) + b".new", "wb") as out:
-            out.write(data)
-        os.rename(self.path(name) + b".new", self.path(name))
-        self.model[name] = data
-        self.tick()
 
     @rule(number=STEPS, moves=st.integers(0, 6))
     def save(self, number: int, moves: int) -> None:
         """A training run saves a checkpoint, a new one or one again, perhaps with the weights of another one."""
-        self.put(b"run/model_%05d.safetensors" % number, models.checkpoint(1, moves))
+        self.put(checkpoint_name(number), models.checkpoint(1, moves))
 
     @rule(number=STEPS, moves=st.integers(0, 2))
     def reshape(self, number: int, moves: int) -> None:
         """A checkpoint is replaced by one with the same names and other shapes."""
-        self.put(b"run/model_%05d.safetensors" % number, models.reshaped(1, moves))
+        self.put(checkpoint_name(number), models.reshaped(1, moves))
 
     @rule(name=st.sampled_from(sorted(CONTENT)), seed=st.integers(0, 3))
     def save_other(self, name: str, seed: int) -> None:
@@ -68,20 +63,12 @@ class Series(Installation):
     @rule(number=STEPS)
     def drop(self, number: int) -> None:
         """A user deletes a checkpoint, or its placeholder."""
-        name = b"run/model_%05d.safetensors" % number
-        assume(name in self.model)
-        os.unlink(self.path(name))
-        del self.model[name]
-        self.tick()
+        self.remove(checkpoint_name(number))
 
     @rule(number=STEPS, to=STEPS)
     def renumber(self, number: int, to: int) -> None:
         """A user renames a checkpoint or its placeholder."""
-        source, name = b"run/model_%05d.safetensors" % number, b"run/model_%05d.safetensors" % to
-        assume(source in self.model and source != name)
-        os.rename(self.path(source), self.path(name))
-        self.model[name] = self.model.pop(source)
-        self.tick()
+        self.move(checkpoint_name(number), checkpoint_name(to))
 
     @rule()
     def store(self) -> None:
@@ -104,16 +91,12 @@ class Series(Installation):
     def die_in_upkeep(self, job: str, number: int) -> None:
         """Upkeep dies before its n-th durable step."""
         self.scan()
-        context = replace(self.lab.context, owner=DEAD, step=countdown(number))
-        jobs: dict[str, Callable[[], object]] = {
-            "collect": lambda: collect(context),
-            "repack": lambda: repack(context),
-            "migrate": lambda: migrate(context, items(self.lab)),
+        jobs: dict[str, Callable[[Context], object]] = {
+            "collect": collect,
+            "repack": repack,
+            "migrate": lambda context: migrate(context, items(self.lab)),
         }
-        try:
-            jobs[job]()
-        except Killed:
-            pass
+        self.killed(jobs[job], number)
         self.lab.clock.advance(24 * 3600)  # what the dead one held has run out
         reconcile(self.lab.context)
         self.check_books()
@@ -164,21 +147,10 @@ class Series(Installation):
 
 
 TestSeries = Series.TestCase
-TestSeries.settings = settings(
-    max_examples=6, stateful_step_count=14, deadline=None, suppress_health_check=list(HealthCheck)
-)
+TestSeries.settings = stories(6, 14)
 
 
 @pytest.mark.heavy
 @pytest.mark.timeout(1800)
 def test_p3_p4_p6_p7_the_series_hold_for_longer() -> None:
-    run_state_machine_as_test(
-        Series,
-        settings=settings(
-            max_examples=60,
-            stateful_step_count=40,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-            print_blob=True,
-        ),
-    )
+    run_state_machine_as_test(Series, settings=stories(60, 40))
