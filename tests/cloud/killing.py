@@ -66,8 +66,9 @@ class Killer:
             command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
         )
         _, said = self.process.communicate(timeout=300)
+        self.lake.app.until_quiet()
         was_killed = self.process.returncode == -signal.SIGKILL
-        assert was_killed or self.process.returncode == 0, said.decode()
+        assert was_killed or self.process.returncode == 0, f"exit {self.process.returncode}: {said.decode()}"
         assert was_killed == bool(at and self.count >= at), "it ended before, or in spite of, the kill"
         return self.process.returncode
 

@@ -90,14 +90,16 @@ def open_lake(
             "name": "lake", "url": "s3://lake", "mode": "transition", "endpoint_url": server.endpoint,
             "region": "us-east-1", "path_style": True, "rules": rules, **settings,
         }  # fmt: skip
-        with open_lab(base, clock=clock, buckets=[table], **changes) as lab:
-            yield Lake(server, app, clock, lab)
-        listed = client.list_object_versions(Bucket="lake")
-        for item in [*listed.get("Versions", []), *listed.get("DeleteMarkers", [])]:
-            client.delete_object(Bucket="lake", Key=item["Key"], VersionId=item["VersionId"])
-        for bucket, key in list(app.objects):
-            client.delete_object(Bucket=bucket, Key=key)
-        client.delete_bucket(Bucket="lake")
+        try:
+            with open_lab(base, clock=clock, buckets=[table], **changes) as lab:
+                yield Lake(server, app, clock, lab)
+        finally:  # what a failing test leaves is not for the next one to find
+            listed = client.list_object_versions(Bucket="lake")
+            for item in [*listed.get("Versions", []), *listed.get("DeleteMarkers", [])]:
+                client.delete_object(Bucket="lake", Key=item["Key"], VersionId=item["VersionId"])
+            for bucket, key in list(app.objects):
+                client.delete_object(Bucket=bucket, Key=key)
+            client.delete_bucket(Bucket="lake")
 
 
 def fresh_bill(lake: Lake) -> None:

@@ -133,9 +133,11 @@ class Mortal:
             assert child.stdout.readline() == "ready\n"
             self._child = child
             try:
-                return child.stdout.read() == "done\n"
+                is_done = child.stdout.read() == "done\n"
             finally:
                 self._child = None
+        self.site.app.until_quiet()
+        return is_done
 
 
 if __name__ == "__main__":

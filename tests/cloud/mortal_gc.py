@@ -68,9 +68,11 @@ class Collector:
                 if after_s:
                     threading.Timer(after_s, child.kill).start()
                 try:
-                    return child.stdout.read() == "done\n"
+                    is_done = child.stdout.read() == "done\n"
                 finally:
                     self.child = None
+            self.site.app.until_quiet()
+            return is_done
         finally:
             self.site.app.watch = others
 

@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from threading import RLock, Thread
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-from werkzeug.serving import WSGIRequestHandler, make_server
 
 from policies.prices import PriceBook
 from tests.cloud import answers, settings
 from tests.cloud.answers import Refused
+from tests.cloud.connections import Server
 from tests.cloud.encryption import Keys
 from tests.cloud.kinds import kind_of
 from tests.cloud.locks import LOCK_HEADERS, answer_lock, asked_for, bypasses
@@ -42,6 +42,8 @@ class Cloud:
         self.denied: dict[str, str] = {}
         """Prefix of keys, or kind and prefix ("get packs/", "delete-version x") -> error that such requests get."""
         self.expedited_available = True
+        self.until_quiet: Callable[[], None] = lambda: None
+        """Wait for the end of what clients asked who are gone by now."""
         self._plans: dict[str, deque[str]] = defaultdict(deque)
         self._inner = inner
         self._lock = RLock()
@@ -379,17 +381,13 @@ def _header_name(name: str) -> str:
     return name.removeprefix("HTTP_").replace("_", "-").lower()
 
 
-class _Quiet(WSGIRequestHandler):
-    def log(self, type: str, message: str, *args: object) -> None:  # werkzeug's name
-        """Say nothing."""
-
-
 @contextmanager
 def cloud(clock: Clock, book: PriceBook) -> Iterator[tuple[S3Server, Cloud]]:
     """Serve an empty Cloud on a free port."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     app = Cloud(clock, book, DomainDispatcherApplication(create_backend_app))
-    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_Quiet)
+    server = Server(app)
+    app.until_quiet = server.until_quiet
     thread = Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
