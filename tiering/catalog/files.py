@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from sqlalchemy import Select, bindparam, func, insert, literal_column, select, update
 
 from tiering.catalog import hardlinks, outbox, records
-from tiering.catalog.booking import FileChange, file_row, insert_versions, load_files, root_names
+from tiering.catalog.booking import FileChange, file_row, file_rows, insert_versions, load_files, root_names
 from tiering.catalog.tables import files
 from tiering.catalog.transaction import Tx, batches, fetch_raw, marks
 from tiering.catalog.values import FileRow, FileState, NewFile, ScannedFile, signed64
@@ -57,7 +57,7 @@ def page(
         text, values = f"{text} AND {_BELOW}", [*values, *_bounds(under)]
     if not_on:
         text, values = f"{text} AND NOT ({_STORED})", [*values, not_on]
-    return [file_row(row) for row in fetch_raw(tx, f"{text} ORDER BY dir, name LIMIT ?", [*values, limit])]
+    return list(file_rows(fetch_raw(tx, f"{text} ORDER BY dir, name LIMIT ?", [*values, limit])))
 
 
 def every(tx: Tx, root_id: int, *, under: bytes = b"", not_on: str = "", page_rows: int = 2000) -> Iterator[FileRow]:
@@ -96,7 +96,7 @@ def stored_among(tx: Tx, root_id: int, *, under: bytes, limit: int, larger: int)
         text, below = f"{text} AND {_BELOW}", _bounds(under)
     first = f"({text} ORDER BY dir, name LIMIT ?) AS first"
     text = f"SELECT * FROM {first} WHERE recipe_no IS NOT NULL AND size > ?"  # noqa: S608  # our own names
-    return [file_row(row) for row in fetch_raw(tx, text, [*values, *below, limit, larger])]
+    return list(file_rows(fetch_raw(tx, text, [*values, *below, limit, larger])))
 
 
 def get(tx: Tx, root_id: int, dir: bytes, name: bytes) -> FileRow | None:
@@ -117,7 +117,7 @@ def at_paths(tx: Tx, root_id: int, places: Iterable[tuple[bytes, bytes]]) -> dic
     for folder, wanted in names.items():
         for batch in batches(wanted):
             text = f"{_ROWS} WHERE root_id = ? AND dir = ? AND name IN {marks(batch)}"
-            rows = map(file_row, fetch_raw(tx, text, [root_id, folder, *batch]))
+            rows = file_rows(fetch_raw(tx, text, [root_id, folder, *batch]))
             found.update(((row.dir, row.name), row) for row in rows)
     return found
 
