@@ -27,7 +27,7 @@ from tiering.jobs.restore_looks import cold_looks
 
 WORKERS = 8  # requests at once: an object store answers one in 20-100 ms; the limit wrapper may allow fewer
 # Of ranges that were read and wait to be decoded, or are being read: long ones are asked for by fewer threads.
-AHEAD_BYTES = 48 << 20
+AHEAD_BYTES = 32 << 20
 KEPT_BYTES = 48 << 20  # decoded blocks kept for pages whose chunks stand apart: the versions of a table, side by side
 
 
