@@ -32,8 +32,9 @@ _SMALL_FROM = 4  # the level of zstd from which bytes count for more than time
 _SAMPLE = 1024  # bytes a piece: 2 Ki bytes of each of eight positions
 _PIECE = 512  # words a piece, where ways to split are compared
 _LONG_PIECE = 16 << 10  # bytes a piece: what zstd finds in it, it will find in all
-_PATIENT_FROM = 3  # the level of zstd below which a smaller sample, and entropy instead of trials, will do: below
-_SHORT_PIECE = 4 << 10  # 0.1 % larger on libraries, sources and floats, and a third of the time of the choice
+# Below table.PATIENT_FROM a smaller sample, and entropy instead of trials, will do: 0.1 % larger on libraries, sources
+_SHORT_PIECE = 4 << 10  # and floats, and a third of the time of the choice.
+_CLEAR = 0.6  # what matches make as small as this, Huffman coding alone makes no smaller: there it is not tried
 _LIKELY = 1.05  # times the least entropy: ways that zstd may yet rank otherwise
 _PERIOD = 8
 _WIDTHS = (2, 4, 8)
@@ -155,9 +156,12 @@ def _frame(part: memoryview, level: int) -> tuple[int, float]:
     """Return (level, ratio) of the frame that suits *part*, by four runs of it: a quarter of it or 64 KiB, 16 KiB where
     time counts for more.
     """
-    longest = _LONG_PIECE if level >= _PATIENT_FROM else _SHORT_PIECE
+    longest = _LONG_PIECE if level >= table.PATIENT_FROM else _SHORT_PIECE
     sample = spread(np.frombuffer(part, np.uint8), min(longest, max(1, len(part) // 16)), pieces=4)
-    alone, matched = (len(frames.compress(sample.data, used)) for used in (frames.HUFFMAN, 1))
+    matched = len(frames.compress(sample.data, 1))
+    if level < table.PATIENT_FROM and matched < _CLEAR * len(sample):
+        return level, matched / len(sample)
+    alone = len(frames.compress(sample.data, frames.HUFFMAN))
     if min(alone, matched) > table.WORTH * len(sample):
         return table.KEEP, 1.0
     return (frames.HUFFMAN if alone < matched else level), min(alone, matched) / len(sample)
@@ -175,7 +179,7 @@ def _trials(part: memoryview, guess: _Guess, level: int) -> list[Trial]:
     least = min(spent.values())
     forms = [form for form, bits in spent.items() if bits <= _LIKELY * least]
     trials: list[Trial | None] = []
-    if level < _PATIENT_FROM and least:
+    if level < table.PATIENT_FROM and least:
         trials.append(Trial(min(spent, key=lambda form: spent[form]), width, least / (8 * width), head))
         forms.clear()
     trials += [planes.attempt(part, form, width, piece=_PIECE, head=head) for form in (*forms, *narrow)]

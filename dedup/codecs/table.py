@@ -32,6 +32,8 @@ WORTH = 0.985
 # Matches are worth their time on the way in only where they save more than this over Huffman coding alone.
 MATCHES = 0.97
 _SAMPLED = 16 << 10  # bytes, in four runs
+PATIENT_FROM = 3
+"""The level of zstd below which time counts for more than what samples do not show."""
 _WORDS = {KEEP: "raw", frames.HUFFMAN: "huf", frames.FINE: "huf"}
 
 
@@ -50,11 +52,16 @@ class Planes:
 
 
 def level_for(plane: NDArray[np.uint8], level: int, huffman: int = frames.HUFFMAN) -> int:
-    """Return *level* where zstd finds matches in *plane*, else *huffman*: decided at level 1 on four runs of 4 KiB."""
+    """Return *level* where zstd finds matches in *plane*, else *huffman*: decided at level 1 on four runs of 4 KiB.
+
+    KEEP where these do not shrink and time counts for more than what the rest might.
+    """
     sample = spread(plane, _SAMPLED // 4, pieces=4)
-    alone = frames.compress(sample.data, huffman)
-    matched = frames.compress(sample.data, 1)
-    return level if len(matched) < MATCHES * len(alone) else huffman
+    alone = len(frames.compress(sample.data, huffman))
+    matched = len(frames.compress(sample.data, 1))
+    if level < PATIENT_FROM and min(alone, matched) >= WORTH * len(sample):
+        return KEEP
+    return level if matched < MATCHES * alone else huffman
 
 
 def frame_for(data: NDArray[np.uint8], level: int) -> int:
@@ -69,6 +76,8 @@ def frame_for(data: NDArray[np.uint8], level: int) -> int:
 def coded(plane: NDArray[np.uint8], level: int, huffman: int = frames.HUFFMAN) -> tuple[Buffer, int]:
     """Return (body, the level it got): a frame of *plane*, or the plane itself and KEEP where that is hardly larger."""
     best = level_for(plane, level, huffman)
+    if best == KEEP:
+        return plane.data, KEEP
     body = frames.compress(plane.data, best)
     return (body, best) if len(body) < WORTH * len(plane) else (plane.data, KEEP)
 
