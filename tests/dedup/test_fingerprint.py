@@ -9,9 +9,11 @@ from dedup.fingerprint import (
     DEFAULT_FINGERPRINT,
     FileDigest,
     digest,
+    digests,
     fingerprint,
     fingerprint_from_number,
     fingerprint_number,
+    fingerprints,
     register_fingerprint,
     resolve_fingerprint,
 )
@@ -31,10 +33,20 @@ def test_a_fingerprint_is_a_signed_number_to_sql(name: Fingerprint) -> None:
     assert fingerprint_from_number(number) == name
 
 
-def test_a_fingerprint_name_keeps_its_meaning() -> None:
-    def weak(data: bytes | bytearray | memoryview) -> Fingerprint:
-        return Fingerprint(bytes(7) + fingerprint(data)[-1:])
+def weak(data: bytes | bytearray | memoryview) -> Fingerprint:
+    return Fingerprint(bytes(7) + fingerprint(data)[-1:])
 
+
+@given(pieces=st.lists(st.binary(max_size=3000)))
+def test_many_are_named_as_each_is(pieces: list[bytes]) -> None:
+    views = [memoryview(piece) for piece in pieces]
+
+    assert digests(views) == [digest(piece) for piece in pieces]
+    for function in (fingerprint, weak):
+        assert fingerprints(views, function) == [function(piece) for piece in pieces]
+
+
+def test_a_fingerprint_name_keeps_its_meaning() -> None:
     register_fingerprint("test-keeps", weak)
     register_fingerprint("test-keeps", weak)
 

@@ -181,6 +181,14 @@ def cached(path: Path) -> bool:
             pytest.skip("needs Linux 6.5")
 
 
+def test_an_inode_number_beyond_signed_ones_is_another_file(tmp_path: Path) -> None:
+    paths = written(tmp_path, [b"one", b"two"])
+    one, two = (Identity.of(path.stat()) for path in paths)
+    with opened(tmp_path) as folder:
+        found = read(folder, paths, [one._replace(ino=one.ino + (1 << 63)), two])
+    assert [file is not None for _, file in found] == [False, True]
+
+
 def test_a_buffer_of_another_length_is_refused(tmp_path: Path) -> None:
     (path,) = written(tmp_path, [b"hello"])
     with opened(tmp_path) as folder, pytest.raises(ValueError, match="not as long"):
