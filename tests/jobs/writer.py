@@ -1,7 +1,7 @@
 """A program that keeps changing its own files under a root and knows exactly what each must contain.
 
 Run as `python -m tests.jobs.writer FOLDER SEED STOP_FILE`. Prints one JSON object at its end: what it believes, how
-long its longest open or truncate took, and what it saw that was wrong.
+long its longest open or truncate took, how long the machine itself kept it waiting, and what it saw that was wrong.
 """
 
 import hashlib
@@ -27,6 +27,7 @@ class Writer:
         self.random = random.Random(seed)
         self.believed: dict[str, bytes | None] = {f"f{number}": None for number in range(FILES)}
         self.longest_s = 0.0
+        self.stalled_s = 0.0
         self.counts: dict[str, int] = {}
         self.wrong: list[str] = []
 
@@ -43,7 +44,14 @@ class Writer:
                 self._exists(name, action)
             except OFFLINE:
                 self.counts["offline"] = self.counts.get("offline", 0) + 1
-            threading.Event().wait(self.random.random() * 0.03)
+            self.pause(self.random.random() * 0.03, stop.with_name(f"beside-{self.folder.name}"))
+
+    def pause(self, rest_s: float, beside: Path) -> None:
+        """Rest, then open a file that nobody else knows: what that takes longer is the machine's own doing."""
+        began = time.perf_counter()
+        threading.Event().wait(rest_s)
+        beside.write_bytes(b"")
+        self.stalled_s = max(self.stalled_s, time.perf_counter() - began - rest_s)
 
     def _exists(self, name: str, action: Callable[[str], None]) -> None:
         if (self.believed[name] is None) == (action == self.create):
@@ -157,7 +165,8 @@ class Writer:
         sums = {
             name: None if data is None else hashlib.sha256(data).hexdigest() for name, data in self.believed.items()
         }
-        return json.dumps({"believed": sums, "longest_s": self.longest_s, "counts": self.counts, "wrong": self.wrong})
+        times = {"longest_s": self.longest_s, "stalled_s": self.stalled_s}
+        return json.dumps({"believed": sums, "counts": self.counts, "wrong": self.wrong, **times})
 
 
 def _queued_s() -> float:
