@@ -13,7 +13,8 @@ from tiering.catalog import journal
 from tiering.catalog.values import FileState
 from tiering.errors import FrostlineError
 from tiering.jobs.context import NoProgress
-from tiering.jobs.migrate import BATCH_FILES, migrate
+from tiering.jobs.migrate import GROUP_ITEMS, migrate
+from tiering.jobs.wanted_queue import BATCH_FILES
 
 
 class TakesMinutes(NoProgress):
@@ -111,4 +112,14 @@ def test_what_a_batch_had_no_time_for_is_the_next_ones_at_once(lab: Lab) -> None
 
     assert (report.files_done, report.files_skipped) == (3, ())
     assert set(states(lab).values()) == {FileState.DUAL}
+    books_balance(lab)
+
+
+def test_a_file_that_is_asked_for_again_while_it_is_read_is_stored_once_and_counts_as_often(lab: Lab) -> None:
+    lab.write("a", b"once")
+    learn(lab)
+
+    report = migrate(lab.context, items(lab) * (GROUP_ITEMS + 1))
+
+    assert (report.files_done, report.files_skipped, report.bytes_read) == (GROUP_ITEMS + 1, (), 4)
     books_balance(lab)

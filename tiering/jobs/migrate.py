@@ -5,11 +5,13 @@ transaction, write the segment. A batch is committed whole or not at all; a file
 reason and the rest goes on; what a dead process left claimed is taken over when its lease has run out.
 """
 
-from collections import deque
+import threading
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 from typing import Self
 
 from dedup.fingerprint import DEFAULT_FINGERPRINT
@@ -27,13 +29,10 @@ from tiering.jobs.newcomers import Filter
 from tiering.jobs.outgoing import BatchOutcome, Wanted, display_path
 from tiering.jobs.references import models_first
 from tiering.jobs.reports import JobReport, Skip, Skipped
+from tiering.jobs.wanted_queue import BATCH_FILES, WantedQueue
 
-# Items are looked up this many at a time; their rows are in memory.
-GROUP_ITEMS = 4000
-# A batch is one commit and one segment: 4 GiB are about 70,000 chunk rows (a third of a second in SQLite) and some ten
-# seconds of reading, which is what a crash can cost.
-BATCH_BYTES = 4 << 30
-BATCH_FILES = 2000  # of small ones: a tenth of a second of rows, 50 MB in memory while it is committed
+# Items are looked up this many at a time, and no batch is of two such groups.
+GROUP_ITEMS = BATCH_FILES
 
 _WHY_NOT = {
     FileState.MIGRATING: "is being migrated by another process",
@@ -61,7 +60,7 @@ class MigrateItem:
 
 @dataclass(slots=True)
 class _Tally:
-    """What has become of the items so far."""
+    """What has become of the items so far. Two threads count: one looks items up, one has batches committed."""
 
     ctx: Context
     done: int = 0
@@ -69,16 +68,31 @@ class _Tally:
     bytes_read: int = 0
     bytes_stored: int = 0
     notes: list[str] = field(default_factory=list)
-    names: dict[int, int] = field(default_factory=dict)
-    """leader's file id -> items that mean it."""
+    names: dict[int, int | None] = field(default_factory=dict)
+    """leader's file id -> items that mean it; None once it is stored: each further one is done."""
+    checked: set[int] = field(default_factory=set)
+    """Roots whose marker was seen."""
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def skip(self, item: MigrateItem, reason: str, kind: Skip) -> None:
         path = paths.display(self.ctx.root(item.root_id).path, item.dir, item.name)
         self.skipped.append(Skipped(path, reason, kind))
 
+    def mention(self, file_id: int) -> bool:
+        """Count an item that means that leader; False if another did before it: it is stored once."""
+        with self.lock:
+            is_first = file_id not in self.names
+            count = self.names.setdefault(file_id, 0)
+            self.done += count is None
+            if count is not None:
+                self.names[file_id] = count + 1
+        return is_first
+
     def add(self, outcome: BatchOutcome) -> None:
-        for wanted in outcome.stored:
-            self.done += self.names.get(wanted.row.file_id, 1)
+        with self.lock:
+            for wanted in outcome.stored:
+                self.done += self.names.get(wanted.row.file_id, 1) or 0
+                self.names[wanted.row.file_id] = None
         for wanted, reason, kind in outcome.skipped:
             self.skipped.append(Skipped(display_path(self.ctx.root(wanted.row.root_id), wanted.row), reason, kind))
         self.bytes_read += outcome.bytes_read
@@ -97,16 +111,11 @@ def migrate(ctx: Context, items: Iterable[MigrateItem], *, fingerprint: str = DE
     started_s = ctx.clock.monotonic_s()
     _free_expired(ctx)
     tally = _Tally(ctx)
-    checked: set[int] = set()
     ctx.progress.start("migrate", total_files=len(items) if isinstance(items, Sized) else None)
     try:
         with _Line(ctx, tally, fingerprint) as line:
-            for tier, group in _groups(items):
-                for root_id in {item.root_id for item in group} - checked:
-                    root = ctx.root(root_id)
-                    marker.check_marker(root.path, root.marker)
-                    checked.add(root_id)
-                line.store(ctx.tier(tier), _wanted(ctx, group, tally))
+            for tier, groups in groupby(_groups(items), key=itemgetter(0)):
+                line.store(ctx.tier(tier), (_wanted(ctx, group, tally) for _, group in groups))
                 if ctx.stop.is_set():
                     tally.notes.append("stopped before the end; run it again to go on")
                     break
@@ -190,7 +199,7 @@ class _Line:
             while self._again and not self._ctx.stop.is_set():
                 again, self._again = self._again, []
                 for tier in {tier.name: tier for tier, _ in again}.values():
-                    self.store(tier, [wanted for one, wanted in again if one is tier])
+                    self.store(tier, [[wanted for one, wanted in again if one is tier]])
                 self._settled()
 
     def _store_again(self) -> None:
@@ -198,52 +207,56 @@ class _Line:
         overtaken, self._overtaken = self._overtaken, []
         tally, self._tally = self._tally, _Tally(self._ctx)
         for tier in {tier.name: tier for tier, _ in overtaken}.values():
-            self.store(tier, [wanted for one, wanted in overtaken if one is tier])
+            self.store(tier, [[wanted for one, wanted in overtaken if one is tier]])
         self._settled()
         tally.bytes_stored += self._tally.bytes_stored
         self._tally, self._overtaken = tally, []
 
-    def store(self, tier: OpenTier, wanted: Iterable[Wanted]) -> None:
-        """Read all of *wanted* for *tier*; on return the last batch of it may still be on its way into the catalog."""
-        queue = deque(wanted)
-        if not queue:
-            return
-        if self._filter is None:
-            state_dir = self._ctx.config.catalog.state_dir
-            self._filter = self._stack.enter_context(open_filter(self._ctx.catalog, state_dir))
-        batch = self._batches.setdefault(tier.name, Batch(tier, self._filter, self._fingerprint))
-        run = self._begun(batch, queue, self._settling[0] if self._settling else None)
+    def store(self, tier: OpenTier, groups: Iterable[list[Wanted]]) -> None:
+        """Read all of *groups* for *tier*; on return the last batch of it may still be on its way into the catalog.
+
+        No batch is of two groups. Each group is asked for while a batch before is read, by another thread.
+        """
+        queue = WantedQueue(groups)
+        run = self._begun(tier, queue, self._settling[0] if self._settling else None)
         while run is not None:
-            left = self._read(batch, run, queue)
+            left = self._read(run, queue)
             ahead, self._ahead = self._ahead, None
             following = ahead.result() if ahead is not None else None
-            queue.extendleft(reversed(left))
+            queue.put_back(left)
             if self._ctx.stop.is_set():
                 if following is not None:
                     following.abandon()
                 return
-            run = following or self._begun(batch, queue, run)
+            run = following or self._begun(tier, queue, run)
 
-    def _begun(self, batch: Batch, queue: deque[Wanted], before: BatchRun | None) -> BatchRun | None:
+    def _batch(self, tier: OpenTier) -> Batch:
+        if self._filter is None:
+            state_dir = self._ctx.config.catalog.state_dir
+            self._filter = self._stack.enter_context(open_filter(self._ctx.catalog, state_dir))
+        return self._batches.setdefault(tier.name, Batch(tier, self._filter, self._fingerprint))
+
+    def _begun(self, tier: OpenTier, queue: WantedQueue, before: BatchRun | None) -> BatchRun | None:
         """Take a batch from *queue* and claim its files; None if nothing is left, or the job is to stop."""
-        if not queue or self._ctx.stop.is_set():
+        wanted = [] if self._ctx.stop.is_set() else queue.take()
+        if not wanted:
             return None
-        run = BatchRun(self._ctx, batch, before)
+        run = BatchRun(self._ctx, self._batch(tier), before)
         try:
-            run.claim(_next_batch(queue))
+            run.claim(wanted)
         except BaseException:
             run.abandon()
             raise
         return run
 
-    def _read(self, batch: Batch, run: BatchRun, queue: deque[Wanted]) -> list[Wanted]:
+    def _read(self, run: BatchRun, queue: WantedQueue) -> list[Wanted]:
         """Read one batch, and claim the next one of *queue* meanwhile; begin its commit once the one before is done.
         Return what was not begun.
         """
         try:
             if self._settling:
                 self._settling[1].add_done_callback(lambda done: _pass_on(done, run))
-            self._ahead = self._claims.submit(self._begun, batch, queue, run)
+            self._ahead = self._claims.submit(self._begun, run.batch.tier, queue, run)
             run.read(lambda: self._extend(run))
             self._settled(meanwhile=run)
         except BaseException:
@@ -307,17 +320,15 @@ def _pass_on(done: Future[None], run: BatchRun) -> None:
         run.fail(error)
 
 
-def _next_batch(queue: deque[Wanted]) -> list[Wanted]:
-    taken: list[Wanted] = []
-    size_bytes = 0
-    while queue and len(taken) < BATCH_FILES and (not taken or size_bytes + queue[0].row.size <= BATCH_BYTES):
-        taken.append(queue.popleft())
-        size_bytes += taken[-1].row.size
-    return taken
-
-
 def _wanted(ctx: Context, group: Sequence[MigrateItem], tally: _Tally) -> list[Wanted]:
-    """Return the leaders that the items mean, each once; items that cannot be done go to the tally."""
+    """Return the leaders that the items mean, each once; items that cannot be done go to the tally.
+
+    Raises RootMissing.
+    """
+    for root_id in {item.root_id for item in group} - tally.checked:
+        root = ctx.root(root_id)
+        marker.check_marker(root.path, root.marker)
+        tally.checked.add(root_id)
     found: dict[int, Wanted] = {}
     with ctx.catalog.read() as tx:
         rows = _rows_of(tx, [item for item in group if item.seen is None])
@@ -328,15 +339,15 @@ def _wanted(ctx: Context, group: Sequence[MigrateItem], tally: _Tally) -> list[W
             if row is None:
                 tally.skip(item, "is not known: scan first", Skip.OTHER)
             elif row.state is FileState.DUAL and row.tier == item.tier:
-                tally.done += 1
+                with tally.lock:
+                    tally.done += 1
+            elif row.file_id in tally.names:
+                tally.mention(row.file_id)
             elif reason := stored_elsewhere(ctx, row, item.tier):
                 tally.skip(item, reason, Skip.REFUSED)
             elif row.state in _WHY_NOT:
                 tally.skip(item, _WHY_NOT[row.state], Skip.OTHER)
-            elif row.file_id in found:
-                tally.names[row.file_id] += 1
-            else:
-                tally.names[row.file_id] = 1
+            elif tally.mention(row.file_id):
                 found[row.file_id] = Wanted(row, _links(tx, row), item.reason)
     return models_first(list(found.values()))
 
