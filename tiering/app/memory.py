@@ -13,8 +13,8 @@ NEW_OBJECTS = 50_000
 # took once: a fifth of an ingest's peak. Large pieces are asked for rarely enough that two heaps do.
 HEAPS = 2
 # A block of a megabyte is coded, proven and freed 150 times a second. With glibc's own limits every other one is given
-# back to the system and asked for again, page by page: two thirds of an ingest's page faults.
-KEPT_BYTES = 64 << 20
+# back to the system and asked for again, page by page: a third to a half of an ingest's page faults.
+KEPT_BYTES = 32 << 20
 LARGE_BYTES = 32 << 20  # the most that malloc.h takes; what is larger is mapped by itself
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h
 
