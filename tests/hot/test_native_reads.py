@@ -13,10 +13,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tiering.hot import syscalls
+from tiering.hot.evidence import mount_of
 from tiering.hot.identity import Identity
 from tiering.hot.lease import OneLease
 from tiering.hot.refusal import Surroundings
 from tiering.hot.small_files import Folder, SmallFile
+
+
+@pytest.fixture(autouse=True)
+def _on_a_disk(tmp_path: Path) -> None:
+    if mount_of(os.fsencode(tmp_path)).fs_type == "tmpfs":
+        pytest.skip("on tmpfs every file is read alone")
 
 
 @contextmanager
