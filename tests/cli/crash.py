@@ -7,8 +7,10 @@ import typer
 EXAMPLES = ("frostline crash", "frostline crash --how interrupt")
 
 
-def run(how: Annotated[str, typer.Option("--how", help="bug or interrupt")] = "bug") -> int:
+def run(how: Annotated[str, typer.Option("--how", help="bug, interrupt or import")] = "bug") -> int:
     """Fail."""
     if how == "interrupt":
         raise KeyboardInterrupt
+    if how == "import":
+        raise ImportError("no such machine")
     return 1 // 0

@@ -100,6 +100,16 @@ def test_a_bug_is_a_sentence_with_the_way_to_report_it(
     assert "ZeroDivisionError" in next(tmp_path.glob("frostline-bug-*")).read_text()
 
 
+def test_a_library_that_cannot_be_loaded_is_no_bug(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(COMMANDS, "crash", Command("tests.cli.crash", "for this test"))
+    assert cli.run(["crash", "--how", "import"]) == 1
+    said = capsys.readouterr().err
+    assert "cannot be loaded: no such machine" in said
+    assert "llvmlite" in said.splitlines()[-1]
+
+
 def test_ctrl_c_is_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setitem(COMMANDS, "crash", Command("tests.cli.crash", "for this test"))
     assert cli.run(["crash", "--how", "interrupt"]) == cli.INTERRUPTED

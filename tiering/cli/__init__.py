@@ -92,6 +92,8 @@ def run(arguments: Sequence[str]) -> int:
     except OSError as error:
         where = f": {error.filename!s}" if error.filename else ""
         return _say(f"{error.strerror or error}{where}", FrostlineError.exit_code)
+    except ImportError as error:
+        return _not_whole(error)
     except Exception as error:  # noqa: BLE001  # the last line of defence: a bug gets a sentence too
         return _bug(error)
 
@@ -194,6 +196,16 @@ def _call(invocation: Invocation) -> int:
 def _say(sentence: str, code: int) -> int:
     print(sentence, file=sys.stderr)
     return code
+
+
+def _not_whole(error: ImportError) -> int:
+    """Say that a library cannot be loaded, or that a kernel cannot be compiled with what is here."""
+    return _say(
+        f"a part of this installation cannot be loaded: {error}\n"
+        "  now:  every step is made to be cut off here; nothing was released or deleted without proof\n"
+        "  next: install frostline again, with all it depends on, numba and llvmlite among it",
+        FrostlineError.exit_code,
+    )
 
 
 def _bug(error: Exception) -> int:
