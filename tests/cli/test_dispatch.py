@@ -133,7 +133,8 @@ def test_json_stays_one_document_for_names_that_are_not_text(tmp_path: Path) -> 
     with open(bytes(root) + b"/\xff\xfe\n", "wb") as file:
         file.write(b"y")
     config = ["--config", str(tmp_path / "f.toml")]
-    assert run(*config, "init", "--root", str(root), "--store", f"file://{tmp_path}/s", "--state", str(tmp_path / "st"))
+    made = run(*config, "init", "--root", str(root), "--store", f"file://{tmp_path}/s", "--state", str(tmp_path / "st"))
+    assert made.returncode == 0
     assert run(*config, "scan").returncode == 0
     rows = json.loads(run(*config, "--json", "ls").stdout)
     assert sorted(row["path"].encode("utf-8", "surrogateescape") for row in rows) == sorted(

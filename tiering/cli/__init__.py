@@ -92,10 +92,8 @@ def run(arguments: Sequence[str]) -> int:
     except OSError as error:
         where = f": {error.filename!s}" if error.filename else ""
         return _say(f"{error.strerror or error}{where}", FrostlineError.exit_code)
-    except ImportError as error:
-        return _not_whole(error)
     except Exception as error:  # noqa: BLE001  # the last line of defence: a bug gets a sentence too
-        return _bug(error)
+        return _not_whole(error) if isinstance(error, ImportError) else _bug(error)
 
 
 def parse(arguments: Sequence[str]) -> Invocation:
