@@ -107,6 +107,7 @@ def torment_series(site: Site, *, rounds: int, seed: int) -> None:
         saved[name] = checkpoint(1, rng.randrange(5))
         write(os.path.join(os.fsencode(site.root), name), saved[name])
         write(os.fsencode(site.root) + b"/log.jsonl", lines(turn))
+        site.run("scan")  # an audit asks for one where a file changed, and a slow machine is killed before its own
         for command in (("migrate", str(site.root), "--to", "standard", "--yes"), ("gc", "--yes")):
             process = site.start(*command)
             try:
