@@ -187,7 +187,6 @@ class _Line:
 
     def __enter__(self) -> Self:
         self._pool = self._stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="frostline-commit"))
-        self._claims = self._stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="frostline-claim"))
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
@@ -215,7 +214,7 @@ class _Line:
     def store(self, tier: OpenTier, groups: Iterable[list[Wanted]]) -> None:
         """Read all of *groups* for *tier*; on return the last batch of it may still be on its way into the catalog.
 
-        No batch is of two groups. Each group is asked for while a batch before is read, by another thread.
+        No batch is of two groups. Each group is asked for while a batch before is read, by the thread that commits.
         """
         queue = WantedQueue(groups)
         run = self._begun(tier, queue, self._settling[0] if self._settling else None)
@@ -256,7 +255,9 @@ class _Line:
         try:
             if self._settling:
                 self._settling[1].add_done_callback(lambda done: _pass_on(done, run))
-            self._ahead = self._claims.submit(self._begun, run.batch.tier, queue, run)
+            # By the thread that commits, after it has: another one would take turns with it at the catalog's lock, and
+            # have a connection with a cache of its own.
+            self._ahead = self._pool.submit(self._begun, run.batch.tier, queue, run)
             run.read(lambda: self._extend(run))
             self._settled(meanwhile=run)
         except BaseException:
