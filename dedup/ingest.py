@@ -132,7 +132,8 @@ def ingest_whole(data: memoryview, cutting: Cutting) -> tuple[Ingested, Pieces]:
 
     The pieces are views of *data*, or of what pages unwrap to.
     """
-    run = _Cutter(cutting, _Memory(data))
+    held = _Held()
+    run = _Cutter(cutting, _Memory(data), held)
     for region in cutting.regions or ([generic(Span(0, len(data)))] if data else []):
         run.add_region(region)
     parts = run.parts
@@ -140,7 +141,7 @@ def ingest_whole(data: memoryview, cutting: Cutting) -> tuple[Ingested, Pieces]:
         whole = parts[0].digest
     else:
         whole = digest(data) if cutting.proves else Digest(b"")
-    return Ingested(tuple(parts), whole), run.pieces
+    return Ingested(tuple(parts), whole), held.pieces
 
 
 def ingest(source: ByteSource, cutting: Cutting, *, take: Take, before_read: Callable[[], None]) -> Ingested:
@@ -158,25 +159,35 @@ def ingest(source: ByteSource, cutting: Cutting, *, take: Take, before_read: Cal
     kinds = {(region.kind, region.element): region for region in regions or [generic(Span(0, source.size))]}
     longest = max(cutting.chunker(region).max_len for region in kinds.values())
     # Twice: a chunk that is still open at the end of one window is found whole in the next.
-    window = _Stream(source, before_read, whole, thread_buffer(min(source.size, max(WINDOW_BYTES, 2 * longest))))
-    run = _Cutter(cutting, window)
-
-    def settle() -> None:
-        if run.pieces:
-            take(run.pieces)
-            run.pieces = Pieces()
-
-    window.settle = settle
+    buffer = thread_buffer(min(source.size, max(WINDOW_BYTES, 2 * longest)))
+    held = _Held()
+    window = _Stream(source, before_read, whole, buffer, partial(held.give, take))
+    run = _Cutter(cutting, window, held)
     for extent in extents:
         if extent.is_hole:
-            settle()
+            held.give(take)
             _add_hole(run.parts, extent.span.length, whole, before_read)
             continue
         window.end = extent.span.end
         for region in regions or [generic(extent.span)]:
             run.add_region(region)
-    settle()
+    held.give(take)
     return Ingested(tuple(run.parts), whole.digest())
+
+
+@dataclass(slots=True)
+class _Held:
+    """Pieces that are cut and not handed over. Both the window and who cuts in it know it, neither the other way round:
+    a cycle would keep all that a file was read with until the next search for garbage.
+    """
+
+    pieces: Pieces = field(default_factory=Pieces)
+
+    def give(self, take: Take) -> None:
+        """Hand them over."""
+        if self.pieces:
+            take(self.pieces)
+            self.pieces = Pieces()
 
 
 class _Window(Protocol):
@@ -212,10 +223,10 @@ class _Stream:
     before_read: Callable[[], None]
     whole: "FileDigest | _NoDigest"
     buffer: memoryview
+    settle: Callable[[], None]
+    """Called before views given out become worthless."""
     end: int = 0
     """Nothing is read beyond: the end of the extent in hand."""
-    settle: Callable[[], None] = field(default=lambda: None)
-    """Called before views given out become worthless."""
     base: int = 0
     held: int = 0
 
@@ -251,9 +262,8 @@ class _Cutter:
 
     cutting: Cutting
     window: _Window
+    held: _Held
     parts: list[Part] = field(default_factory=list)
-    pieces: Pieces = field(default_factory=Pieces)
-    """Not handed over yet."""
 
     def add_region(self, region: Region) -> None:
         """Cut *region*, the next one; a page that does not come back exactly is kept as it is."""
@@ -285,7 +295,7 @@ class _Cutter:
         starts = [0, *ends[:-1]]
         data = [view[start:end] for start, end in zip(starts, ends, strict=True)]
         chunks = named(data, self.cutting.fingerprint, proves=self.cutting.proves)
-        pieces, count = self.pieces, len(chunks)
+        pieces, count = self.held.pieces, len(chunks)
         pieces.chunks += chunks
         pieces.data += data
         pieces.regions += [region] * count

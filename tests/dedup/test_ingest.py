@@ -1,7 +1,9 @@
 """Ingest: one pass from a source to parts that give back exactly its bytes."""
 
+import gc
 import os
 import random
+import weakref
 from functools import partial
 from itertools import pairwise
 
@@ -152,6 +154,18 @@ def test_the_source_is_looked_at_before_every_read() -> None:
             return super().readinto(buffer, offset)
 
     Shelf().take_in(Watched(os.urandom(9000), piece=700), TINY, before_read=lambda: seen.append("looked"))
+
+
+def test_a_file_that_was_read_is_let_go_at_once_without_a_search_for_garbage() -> None:
+    source = BytesSource(bytes(9000), piece=700)
+    is_alive = weakref.ref(source)
+    gc.disable()
+    try:
+        Shelf().take_in(source, TINY)
+        del source
+        assert is_alive() is None
+    finally:
+        gc.enable()
 
 
 def test_files_longer_than_the_window_are_cut_alike() -> None:
