@@ -29,26 +29,11 @@ class TakesMinutes(NoProgress):
 
 
 @dataclass(slots=True)
-class SlowFirstCommit:
-    """Holds the commit of the first batch back until the second has claimed its files."""
-
-    claims: int = 0
-    has_second: threading.Event = field(default_factory=threading.Event)
-
-    def step(self, name: str) -> None:
-        if name == "migrate.claimed":
-            self.claims += 1
-            if self.claims == 2:
-                self.has_second.set()
-        if name == "migrate.recipes_uploaded":
-            assert self.has_second.wait(60)
-
-
-@dataclass(slots=True)
 class OnceSecondIsClaimed:
-    """Does something as soon as the second batch has claimed its files; the first one's reading waits for that."""
+    """Holds the first batch back at a step until the second has claimed its files, and does something then."""
 
-    act: Callable[[], None]
+    held_at: str
+    act: Callable[[], None] = lambda: None
     claims: int = 0
     has_second: threading.Event = field(default_factory=threading.Event)
 
@@ -58,8 +43,11 @@ class OnceSecondIsClaimed:
             if self.claims == 2:
                 self.act()
                 self.has_second.set()
-        if name == "migrate.packed":
+        if name == self.held_at:
             assert self.has_second.wait(60)
+
+
+WHILE_IT_IS_READ, WHILE_IT_IS_COMMITTED = "migrate.packed", "migrate.recipes_uploaded"
 
 
 def many(lab: Lab) -> None:
@@ -76,7 +64,7 @@ def nothing_is_claimed(lab: Lab) -> bool:
 
 def test_a_batch_that_was_claimed_ahead_is_given_back_when_the_job_is_to_stop(lab: Lab) -> None:
     many(lab)
-    context = lab.with_steps(OnceSecondIsClaimed(lab.context.stop.set).step)
+    context = lab.with_steps(OnceSecondIsClaimed(WHILE_IT_IS_READ, lab.context.stop.set).step)
 
     report = migrate(context, items(lab))
 
@@ -88,7 +76,7 @@ def test_a_batch_that_was_claimed_ahead_is_given_back_when_the_job_is_to_stop(la
 @pytest.mark.parametrize("point", ["migrate.claimed", "migrate.packed"])
 def test_a_batch_that_was_claimed_ahead_is_given_back_when_the_one_before_fails(lab: Lab, point: str) -> None:
     many(lab)
-    slow = OnceSecondIsClaimed(lambda: None)
+    slow = OnceSecondIsClaimed(WHILE_IT_IS_READ)
 
     def step(name: str) -> None:
         slow.step(name)
@@ -106,7 +94,7 @@ def test_what_a_batch_had_no_time_for_is_the_next_ones_at_once(lab: Lab) -> None
     for number in range(3):  # models: one thread reads them in turn
         lab.write(f"{number}.bin", random.Random(number).randbytes(1_200_000))
     learn(lab)
-    context = replace(lab.context, progress=TakesMinutes(lab), step=SlowFirstCommit().step)
+    context = replace(lab.context, progress=TakesMinutes(lab), step=OnceSecondIsClaimed(WHILE_IT_IS_COMMITTED).step)
 
     report = migrate(context, items(lab))
 
