@@ -11,7 +11,7 @@ from tiering.cli.progress import LineProgress
 from tiering.cli.recall import parse_deadline
 from tiering.clock import FakeClock
 from tiering.errors import UsageError
-from tiering.jobs.reports import JobReport, Skipped
+from tiering.jobs.reports import JobReport, Skip, Skipped
 
 HOUR_NS = 3600 * 10**9
 
@@ -51,6 +51,20 @@ def test_many_skips_are_cut_short_on_a_terminal_only() -> None:
         show_report(Output(as_json=False), "done", JobReport(files_skipped=skipped))
     assert "and 5 more" in seen.text
     assert len(report_json(JobReport(files_skipped=skipped))["files_skipped"]) == len(skipped)
+
+
+def test_what_a_report_only_counts_is_told_on_a_terminal_and_in_json() -> None:
+    skipped = tuple(Skipped(f"/{number}", "busy", Skip.BUSY) for number in range(SKIPS_SHOWN + 5))
+    report = JobReport(files_skipped=skipped, more_skipped={Skip.CHANGED: 40, Skip.BUSY: 2}, more_notes=3)
+    with Recorded() as seen:
+        show_report(Output(as_json=False), "done", report)
+    assert f"left alone: {SKIPS_SHOWN + 47}\n" in seen.text
+    assert "and 47 more: --json lists 25 and counts the others by kind" in seen.text
+    assert "and 3 more of this kind" in seen.text
+    shown = report_json(report)
+    assert (len(shown["files_skipped"]), shown["files_skipped_count"]) == (SKIPS_SHOWN + 5, SKIPS_SHOWN + 47)
+    assert shown["files_skipped_by_kind"] == {"busy": SKIPS_SHOWN + 7, "changed": 40}
+    assert shown["notes_not_listed"] == 3
 
 
 def test_progress_without_a_terminal_is_a_line_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,13 +1,13 @@
 """Prints what a job did: the same words and keys for migrate, recall, restore and cycle."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from policies.amounts import say_bytes
 from tiering.cli.output import Output
-from tiering.jobs.reports import JobReport, Skipped
+from tiering.jobs.reports import JobReport, Skip, Skipped
 
-SKIPS_SHOWN = 20  # on a terminal; --json lists all
+SKIPS_SHOWN = 20  # on a terminal; --json lists what the report does
 
 
 def report_json(report: JobReport, **more: object) -> dict[str, Any]:
@@ -15,17 +15,20 @@ def report_json(report: JobReport, **more: object) -> dict[str, Any]:
     return {
         "files_done": report.files_done,
         "files_skipped": skips_json(report.files_skipped),
+        "files_skipped_count": report.skipped_count,
+        "files_skipped_by_kind": {str(kind): count for kind, count in sorted(report.skipped_by_kind.items())},
         "bytes_read": report.bytes_read,
         "bytes_stored": report.bytes_stored,
         "bytes_freed": report.bytes_freed,
         "seconds": round(report.seconds, 3),
         "tickets": list(report.tickets),
         "notes": list(report.notes),
+        "notes_not_listed": report.more_notes,
         **more,
     }
 
 
-def skips_json(skipped: tuple[Skipped, ...]) -> list[Mapping[str, str]]:
+def skips_json(skipped: Sequence[Skipped]) -> list[Mapping[str, str]]:
     """Return skipped files as JSON."""
     return [{"path": skip.path, "reason": skip.reason, "kind": str(skip.kind)} for skip in skipped]
 
@@ -43,16 +46,23 @@ def show_report(out: Output, verb: str, report: JobReport) -> None:
     out.text(", ".join(parts))
     for note in report.notes:
         out.text(f"note: {note}")
+    if report.more_notes:
+        out.text(f"note: ... and {report.more_notes:,} more of this kind")
     for ticket in report.tickets:
         out.text(f"waiting on archive restore, ticket {ticket}; next: frostline status, or recall with --wait")
-    show_skips(out, report.files_skipped)
+    show_skips(out, report.files_skipped, report.more_skipped)
 
 
-def show_skips(out: Output, skipped: tuple[Skipped, ...]) -> None:
-    """List skipped files with their reasons, the first few of them."""
-    if skipped:
-        out.text(f"left alone: {len(skipped):,}")
+def show_skips(out: Output, skipped: Sequence[Skipped], more: Mapping[Skip, int] | None = None) -> None:
+    """List skipped files with their reasons, the first few of them; *more* is how many of each kind stand behind
+    *skipped*.
+    """
+    unlisted = sum((more or {}).values())
+    count = len(skipped) + unlisted
+    if count:
+        out.text(f"left alone: {count:,}")
     for skip in skipped[:SKIPS_SHOWN]:
         out.text(f"  {skip.path}: {skip.reason}")
     if len(skipped) > SKIPS_SHOWN:
-        out.text(f"  ... and {len(skipped) - SKIPS_SHOWN:,} more: --json lists all")
+        lists = "all" if not unlisted else f"{len(skipped):,} and counts the others by kind"
+        out.text(f"  ... and {count - SKIPS_SHOWN:,} more: --json lists {lists}")

@@ -192,8 +192,7 @@ def parse_moment(text: str) -> int:
 
 def _wait_for(session: Session, context: Context, first: JobReport) -> JobReport:
     """Advance the tickets of *first* until none is open; return everything that came back."""
-    left_alone = tuple(item for item in first.files_skipped if item.kind is not Skip.WAITING)
-    total = replace(first, tickets=(), files_skipped=left_alone)
+    total = replace(first.without(Skip.WAITING), tickets=())
     while not context.stop.is_set():
         total = total.merged(replace(advance(context), tickets=()))
         waiting = [ticket for ticket in open_tickets(context) if ticket.number in first.tickets]

@@ -112,12 +112,16 @@ def _refuse_rest(ctx: Context, job: JobReport, *, elsewhere: bool) -> None:
     with ctx.catalog.read() as tx:
         under_way = len(journal.every(tx))
     rest = away(ctx).files
-    standing = [] if elsewhere else [name for root in ctx.roots for name in _placeholders(ctx, root)]
-    if job.files_skipped or under_way or (rest and not elsewhere) or standing:
+    standing, shown = 0, list[str]()
+    for path in () if elsewhere else (path for root in ctx.roots for path in _placeholders(ctx, root)):
+        standing += 1
+        if len(shown) < 3:
+            shown.append(path)
+    if job.skipped_count or under_way or (rest and not elsewhere) or standing:
         example = job.files_skipped[0] if job.files_skipped else None
-        first = f"{example.path}: {example.reason}" if example else "; ".join(standing[:3])
+        first = f"{example.path}: {example.reason}" if example else "; ".join(shown)
         raise FrostlineError(
-            f"not everything could be brought back: {max(rest, len(job.files_skipped), len(standing))} files"
+            f"not everything could be brought back: {max(rest, job.skipped_count, standing)} files"
             + (f" (first: {first})" if first else ""),
             now="markers and catalog are as they were; what came back is on the disk and stored as well",
             hint="frostline ls --state offline lists them; mend that and run frostline leave --yes again",

@@ -93,7 +93,9 @@ def _finish_one(ctx: Context, row: JournalRow, tally: Tally) -> list[PlacedFile]
         return None
     if result.outcome is Outcome.CONFLICT:
         kept = os.fsdecode(names.conflict(os.fsencode(os.path.basename(shown)), row.op_id))
-        tally.notes.append(f"{shown}: it changed, and its path was replaced or deleted meanwhile; it is kept as {kept}")
+        tally.notes.add_of_file(
+            f"{shown}: it changed, and its path was replaced or deleted meanwhile; it is kept as {kept}"
+        )
     if result.outcome is Outcome.REVERTED:
         note_put_back(ctx, [spot.file_id for spot in there], op_id=row.op_id)
     tally.skip(shown, f"put back: {result.reason}", Skip.BUSY)

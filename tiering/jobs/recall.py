@@ -58,7 +58,7 @@ def recall(
                 if ctx.stop.is_set():
                     break
             if ctx.stop.is_set():
-                tally.notes.append("stopped before the end; run it again to go on")
+                tally.notes.add("stopped before the end; run it again to go on")
                 break
         if waiting:
             _wait(ctx, waiting, tally, reason, speed=speed, deadline_ns=deadline_ns)
@@ -133,6 +133,7 @@ def _wait(
     ticket = tickets.request(ctx, rows, speed=speed, deadline_ns=deadline_ns, by=ctx.owner, reason=reason)
     tally.tickets.append(ticket.number)
     told = tickets.waiting(ticket)
-    tally.notes += [told.what, told.now, *ticket.remarks]
+    for note in (told.what, told.now, *ticket.remarks):
+        tally.notes.add(note)
     for item in waiting:
         tally.skip(item.shown, f"waits for archived packs, ticket {ticket.number}", Skip.WAITING)

@@ -64,14 +64,14 @@ def release(ctx: Context, items: Iterable[FileItem], *, wait_parked: bool) -> Jo
             checked.add(root_id)
         ours |= _park_batch(ctx, candidates(ctx, batch, tally), tally, wait_parked=wait_parked)
         if ctx.stop.is_set():
-            tally.notes.append("stopped before the end; run it again to go on")
+            tally.notes.add("stopped before the end; run it again to go on")
             break
     if ours and wait_parked:
         ctx.clock.sleep(ctx.config.release.park_s)
         finish_rows(ctx, ours, tally)
     elif ours:
         park_s = ctx.config.release.park_s
-        tally.notes.append(f"{len(ours)} files are parked; their bytes are freed by the next pass after {park_s:g} s")
+        tally.notes.add(f"{len(ours)} files are parked; their bytes are freed by the next pass after {park_s:g} s")
     return tally.report()
 
 

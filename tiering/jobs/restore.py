@@ -52,7 +52,7 @@ def restore(ctx: Context, paths: Sequence[str], to: str, at_ns: int | None = Non
                     run.batch(place, batch)
                     if ctx.stop.is_set():
                         run.finish()
-                        tally.notes.append("stopped before the end; run it again to go on")
+                        tally.notes.add("stopped before the end; run it again to go on")
                         return tally.report()
             run.finish()
             run.wait_for_archives()
@@ -119,7 +119,7 @@ def _chosen(ctx: Context, place: Place, at_ns: int | None, tally: Tally) -> Iter
     if not count and place.path:
         tally.skip(shown, "nothing is stored for it" + (" as of that time" if at_ns else ""), Skip.OTHER)
     elif unstored:
-        tally.notes.append(f"{shown}: {unstored} files have no stored copy; they are on the disk")
+        tally.notes.add(f"{shown}: {unstored} files have no stored copy; they are on the disk")
 
 
 def _batches(ctx: Context, chosen: Iterator[StoredVersion]) -> Iterator[list[tuple[StoredVersion, RecipeRow]]]:

@@ -134,7 +134,8 @@ class RestoreRun:
         ticket = tickets.request(self.ctx, [], by=self.ctx.owner, reason="restore", recipe_nos=self._waiting)
         self.tally.tickets.append(ticket.number)
         told = tickets.waiting(ticket)
-        self.tally.notes += [f"archived packs are asked for: ticket {ticket.number}", told.now]
+        self.tally.notes.add(f"archived packs are asked for: ticket {ticket.number}")
+        self.tally.notes.add(told.now)
 
     def _look_up(self, group: Group, place: Place, ready: Sequence[tuple[StoredVersion, RecipeRow]]) -> None:
         """Find out what files need, and plan it with the others of the group."""
@@ -195,7 +196,7 @@ class RestoreRun:
         """Say why a file is not there, or not exactly as it was."""
         if file.is_named:
             if file.left_out:
-                self.tally.notes.append(f"{file.shown}: not put back: {', '.join(file.left_out)}")
+                self.tally.notes.add_of_file(f"{file.shown}: not put back: {', '.join(file.left_out)}")
         elif file.is_taken:
             self._taken(file.shown)
         elif isinstance(file.error, NoSpace):
@@ -233,7 +234,7 @@ class RestoreRun:
         self.tally.bytes_read += size_bytes
 
     def _failed(self, shown: str, error: FrostlineError) -> None:
-        if isinstance(error, IntegrityError):
+        if isinstance(error, IntegrityError) and not self.damaged:  # one is raised, and each keeps its frames
             self.damaged.append(error)
         self.tally.skip(shown, error.what, Skip.UNREADABLE)
 

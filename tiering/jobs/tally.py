@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from tiering.jobs.context import Context
-from tiering.jobs.reports import JobReport, Skip, Skipped
+from tiering.jobs.reports import JobReport, Notes, Skip, Skips
 
 
 class FileItem(Protocol):
@@ -46,8 +46,8 @@ class Tally:
     done: int = 0
     bytes_read: int = 0
     bytes_freed: int = 0
-    skipped: list[Skipped] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    skipped: Skips = field(default_factory=Skips)
+    notes: Notes = field(default_factory=Notes)
     tickets: list[int] = field(default_factory=list)
 
     @classmethod
@@ -57,16 +57,18 @@ class Tally:
 
     def skip(self, shown: str, reason: str, kind: Skip) -> None:
         """Note one file that was left alone; *shown* is its absolute path."""
-        self.skipped.append(Skipped(shown, reason, kind))
+        self.skipped.add(shown, reason, kind)
 
     def report(self) -> JobReport:
         """Return the sum."""
         return JobReport(
             files_done=self.done,
-            files_skipped=tuple(self.skipped),
+            files_skipped=tuple(self.skipped.listed),
             bytes_read=self.bytes_read,
             bytes_freed=self.bytes_freed,
             seconds=self.ctx.clock.monotonic_s() - self.started_s,
             tickets=tuple(self.tickets),
-            notes=tuple(self.notes),
+            notes=tuple(self.notes.listed),
+            more_skipped=dict(self.skipped.more),
+            more_notes=self.notes.more,
         )

@@ -72,7 +72,7 @@ def _cycle(ctx: Context, log: Log) -> Outcome:
     facts: dict[str, object] = {
         "acted": report.acted,
         "files_done": report.job.files_done,
-        "files_skipped": len(report.job.files_skipped),
+        "files_skipped": report.job.skipped_count,
         "bytes_stored": report.job.bytes_stored,
         "bytes_freed": report.job.bytes_freed,
     }
@@ -87,7 +87,7 @@ def _tickets(ctx: Context, log: Log) -> Outcome:
     report = advance(ctx)
     return Outcome(
         "skipped_some" if report.files_skipped else "done",
-        {"files_done": report.files_done, "files_skipped": len(report.files_skipped)},
+        {"files_done": report.files_done, "files_skipped": report.skipped_count},
     )
 
 
@@ -173,7 +173,7 @@ def upkeep(ctx: Context, log: Log) -> None:
         report = finish_parked(ctx)
         if report.files_done or report.files_skipped:
             log.info(
-                "parked_finished", freed=report.bytes_freed, files=report.files_done, back=len(report.files_skipped)
+                "parked_finished", freed=report.bytes_freed, files=report.files_done, back=report.skipped_count
             )
         segments.flush(ctx)
     except CatalogBusy:
