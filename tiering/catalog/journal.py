@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, func, select, update
 
 from tiering.catalog.tables import journal
 from tiering.catalog.transaction import STATEMENT_ROWS, Tx, batches, change_raw, fetch_among, fetch_raw, marks
@@ -148,6 +148,26 @@ def of_kind(tx: Tx, kind: JournalKind, *, owner: str | None = None, step: str | 
     if step is not None:
         query = query.where(journal.c.step == step)
     return [_as_value(row) for row in tx.conn.execute(query.order_by(journal.c.created_ns, journal.c.op_id))]
+
+
+def page_of_kind(
+    tx: Tx, kind: JournalKind, *, step: str, within: str = "", after: str = "", limit: int = 1000
+) -> list[JournalRow]:
+    """Return up to *limit* rows of a kind at one step whose operation ids come after *after*, in their order; only
+    those that begin with *within*.
+    """
+    query = select(journal).where(journal.c.kind == kind, journal.c.step == step, journal.c.op_id > after)
+    if within:
+        query = query.where(func.substr(journal.c.op_id, 1, len(within)) == within)
+    return [_as_value(row) for row in tx.conn.execute(query.order_by(journal.c.op_id).limit(limit))]
+
+
+def count(tx: Tx, *, step: str | None = None) -> int:
+    """Return how many rows there are; at one step, where given."""
+    query = select(func.count()).select_from(journal)
+    if step is not None:
+        query = query.where(journal.c.step == step)
+    return int(tx.conn.execute(query).scalar_one())
 
 
 def of_batch(tx: Tx, op_id: str, *, owner: str) -> set[int]:

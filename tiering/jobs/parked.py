@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from tiering.catalog import commit, journal
-from tiering.catalog.values import JournalKind, JournalRow, PlacedFile
+from tiering.catalog.values import JournalRow, PlacedFile
 from tiering.errors import SourceError
 from tiering.hot import names, paths
 from tiering.hot.identity import Identity
@@ -28,24 +28,26 @@ from tiering.jobs.tally import Tally
 BATCH_ROWS = 256
 
 
-def finish_rows(ctx: Context, op_ids: set[str], tally: Tally) -> None:
-    """Finish the parked files of those operations, a batch to a commit. They are the caller's."""
-    with ctx.catalog.read() as tx:
-        rows = [row for row in journal.of_kind(tx, JournalKind.RELEASE, step="parked") if row.op_id in op_ids]
-    for start in range(0, len(rows), BATCH_ROWS):
-        ended: list[tuple[JournalRow, list[PlacedFile]]] = []
-        for row in rows[start : start + BATCH_ROWS]:
-            placed = _finish_one(ctx, row, tally)
-            if placed is not None:
-                ended.append((row, placed))
-        # Before the commit: a row that says freed must not be followed by a parked file after a power cut.
-        spots.sync_directories(ctx, [place for row, _ in ended for place in places_of(row)])
-        freed = [item for _, placed in ended for item in placed]
-        with ctx.catalog.write() as tx:
-            if freed:
-                commit.set_offline(tx, freed, op_id=f"release:{secrets.token_hex(8)}", reason="released")
-            journal.finish(tx, [row.op_id for row, _ in ended])
-        ctx.step("release.committed")
+def is_due(ctx: Context, row: JournalRow) -> bool:
+    """Whether the parking time of a parked file is over."""
+    return bool(json.loads(row.detail)["until_ns"] <= ctx.clock.now_ns())
+
+
+def finish_rows(ctx: Context, rows: Sequence[JournalRow], tally: Tally) -> None:
+    """Finish those parked files, BATCH_ROWS at most, in one commit. They are the caller's."""
+    ended: list[tuple[JournalRow, list[PlacedFile]]] = []
+    for row in rows:
+        placed = _finish_one(ctx, row, tally)
+        if placed is not None:
+            ended.append((row, placed))
+    # Before the commit: a row that says freed must not be followed by a parked file after a power cut.
+    spots.sync_directories(ctx, [place for row, _ in ended for place in places_of(row)])
+    freed = [item for _, placed in ended for item in placed]
+    with ctx.catalog.write() as tx:
+        if freed:
+            commit.set_offline(tx, freed, op_id=f"release:{secrets.token_hex(8)}", reason="released")
+        journal.finish(tx, [row.op_id for row, _ in ended])
+    ctx.step("release.committed")
 
 
 def places_of(row: JournalRow) -> list[tuple[int, bytes]]:

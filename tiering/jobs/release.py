@@ -11,10 +11,11 @@ finished).
 import json
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from tiering.catalog import commit, journal
+from tiering.catalog.transaction import Tx, batches
 from tiering.catalog.values import JournalKind, JournalRow, PlacedFile
 from tiering.clock import NS_PER_S
 from tiering.config.sections import PlaceholderKind
@@ -27,7 +28,7 @@ from tiering.hot.refusal import Surroundings
 from tiering.jobs import spots
 from tiering.jobs.candidates import Candidate, candidates, check, root_settings
 from tiering.jobs.context import Context
-from tiering.jobs.parked import finish_rows, slots_of
+from tiering.jobs.parked import BATCH_ROWS, finish_rows, is_due, slots_of
 from tiering.jobs.put_back import note_put_back
 from tiering.jobs.reports import JobReport, Skip
 from tiering.jobs.tally import FileItem, Tally
@@ -55,39 +56,34 @@ def release(ctx: Context, items: Iterable[FileItem], *, wait_parked: bool) -> Jo
     together. Running it again is harmless. Raises RootMissing, and what ends a job (store, catalog).
     """
     tally = Tally.begin(ctx)
-    ours: set[str] = set()
+    run = _Run(ctx, tally, waits=wait_parked)
     checked: set[int] = set()
-    for batch in _batches(items):
+    for batch in batches(items, BATCH_FILES):
         for root_id in {item.root_id for item in batch} - checked:
             root = ctx.root(root_id)
             marker.check_marker(root.path, root.marker)
             checked.add(root_id)
-        ours |= _park_batch(ctx, candidates(ctx, batch, tally), tally, wait_parked=wait_parked)
+        run.park(candidates(ctx, batch, tally))
         if ctx.stop.is_set():
             tally.notes.add("stopped before the end; run it again to go on")
             break
-    if ours and wait_parked:
-        ctx.clock.sleep(ctx.config.release.park_s)
-        finish_rows(ctx, ours, tally)
-    elif ours:
-        park_s = ctx.config.release.park_s
-        tally.notes.add(f"{len(ours)} files are parked; their bytes are freed by the next pass after {park_s:g} s")
+    run.end()
     return tally.report()
 
 
 def finish_parked(ctx: Context) -> JobReport:
     """Free, or put back, every file whose parking time is over and that no other live process is about to finish."""
     tally = Tally.begin(ctx)
-    with ctx.catalog.write() as tx:
-        rows = journal.of_kind(tx, JournalKind.RELEASE, step="parked")
-        mine = {row.op_id for row in rows if _is_due(ctx, row) and row.owner == ctx.owner}
-        for row in rows:
-            if row.op_id in mine or not _is_due(ctx, row) or row.lease_until_ns > tx.now_ns:
-                continue
-            if journal.take_over(tx, row.op_id, owner=ctx.owner, until_ns=tx.now_ns + LEASE_NS):
-                mine.add(row.op_id)
-    finish_rows(ctx, mine, tally)
-    return tally.report()
+    after = ""
+    while True:
+        with ctx.catalog.write() as tx:
+            rows = journal.page_of_kind(tx, JournalKind.RELEASE, step="parked", after=after, limit=BATCH_ROWS)
+            mine = [row for row in rows if is_due(ctx, row) and _is_mine(ctx, tx, row)]
+        if not rows:
+            return tally.report()
+        if mine:
+            finish_rows(ctx, mine, tally)
+        after = rows[-1].op_id
 
 
 def resume(ctx: Context, row: JournalRow) -> str:
@@ -98,9 +94,12 @@ def resume(ctx: Context, row: JournalRow) -> str:
     found; then the row stays.
     """
     if row.step == "parked":
-        if not _is_due(ctx, row):
+        if not is_due(ctx, row):
             return "parked"
-        finish_rows(ctx, {row.op_id}, Tally.begin(ctx))
+        with ctx.catalog.read() as tx:
+            current = journal.get(tx, row.op_id)
+        if current is not None:
+            finish_rows(ctx, [current], Tally.begin(ctx))
         return "finished"
     detail = json.loads(row.detail)
     with slots_of(ctx, row.op_id, detail) as (slots, there):
@@ -114,26 +113,66 @@ def resume(ctx: Context, row: JournalRow) -> str:
     return "undone"
 
 
-def _is_due(ctx: Context, row: JournalRow) -> bool:
-    return bool(json.loads(row.detail)["until_ns"] <= ctx.clock.now_ns())
+def _is_mine(ctx: Context, tx: Tx, row: JournalRow) -> bool:
+    """Whether a parked file is this process's to finish: its own, or one that no other is about to."""
+    if row.owner == ctx.owner:
+        return True
+    is_free = row.lease_until_ns <= tx.now_ns
+    return is_free and journal.take_over(tx, row.op_id, owner=ctx.owner, until_ns=tx.now_ns + LEASE_NS)
 
 
-def _batches(items: Iterable[FileItem]) -> Iterator[list[FileItem]]:
-    batch: list[FileItem] = []
-    for item in items:
-        batch.append(item)
-        if len(batch) == BATCH_FILES:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+class _Run:
+    """One call of release(): its parked files stand in the journal under ids of its own, which ascend. Where it waits,
+    each is finished when its time is over, while others are being parked: so there are never many, and room comes soon.
+    """
+
+    def __init__(self, ctx: Context, tally: Tally, *, waits: bool) -> None:
+        self._ctx = ctx
+        self._tally = tally
+        self._waits = waits
+        self._ids = f"release:{secrets.token_hex(8)}-"
+        self._number = self._parked = 0
+        self._after = ""
+
+    def park(self, found: Sequence[Candidate]) -> None:
+        """Swap the files of one batch; finish those parked before whose time is over."""
+        first = self._number
+        self._number += len(found)
+        op_ids = [f"{self._ids}{number:09d}" for number in range(first, self._number)]
+        self._parked += _park_batch(self._ctx, found, op_ids, self._tally, wait_parked=self._waits)
+        while self._waits and (due := [row for row in self._next() if is_due(self._ctx, row)]):
+            self._finish(due)
+
+    def end(self) -> None:
+        """Finish the rest when its time is over, or say that it is left to others."""
+        park_s = self._ctx.config.release.park_s
+        if self._waits and self._next():
+            self._ctx.clock.sleep(park_s)
+            while rows := self._next():
+                self._finish(rows)
+        elif self._parked and not self._waits:
+            self._tally.notes.add(
+                f"{self._parked} files are parked; their bytes are freed by the next pass after {park_s:g} s"
+            )
+
+    def _next(self) -> list[JournalRow]:
+        with self._ctx.catalog.read() as tx:
+            return journal.page_of_kind(
+                tx, JournalKind.RELEASE, step="parked", within=self._ids, after=self._after, limit=BATCH_ROWS
+            )
+
+    def _finish(self, rows: Sequence[JournalRow]) -> None:
+        finish_rows(self._ctx, rows, self._tally)
+        self._after = rows[-1].op_id  # what stays parked was told, and is left to the next pass
 
 
-def _park_batch(ctx: Context, found: Sequence[Candidate], tally: Tally, *, wait_parked: bool) -> set[str]:
-    """Swap the files of one batch; return the op ids of those that are parked now."""
-    claims = _claim(ctx, found, tally)
+def _park_batch(
+    ctx: Context, found: Sequence[Candidate], op_ids: Sequence[str], tally: Tally, *, wait_parked: bool
+) -> int:
+    """Swap the files of one batch; return how many are parked now."""
+    claims = _claim(ctx, found, op_ids, tally)
     if not claims:
-        return set()
+        return 0
     ctx.step("release.intent")
     surroundings = Surroundings()
     begun = [_swap(ctx, claim, candidate, surroundings) for claim, candidate in claims]
@@ -141,14 +180,15 @@ def _park_batch(ctx: Context, found: Sequence[Candidate], tally: Tally, *, wait_
     spots.sync_directories(ctx, [(row.root_id, row.dir) for _, candidate in claims for row in candidate.rows])
     _note(ctx, begun, tally, wait_parked=wait_parked)
     ctx.step("release.parked")
-    return {item.claim.op_id for item in begun if isinstance(item.result, Parked)}
+    return sum(isinstance(item.result, Parked) for item in begun)
 
 
-def _claim(ctx: Context, found: Sequence[Candidate], tally: Tally) -> list[tuple[journal.Claim, Candidate]]:
+def _claim(
+    ctx: Context, found: Sequence[Candidate], op_ids: Sequence[str], tally: Tally
+) -> list[tuple[journal.Claim, Candidate]]:
     """Write the intents, durably; return the granted ones."""
-    base = secrets.token_hex(8)
     wanted: list[tuple[journal.Claim, Candidate]] = []
-    for number, candidate in enumerate(found):
+    for op_id, candidate in zip(op_ids, found, strict=True):
         try:
             with spots.opened(ctx, candidate.rows) as dir_fds:
                 there = [spots.spot_of(row, fd) for row, fd in zip(candidate.rows, dir_fds, strict=True)]
@@ -161,7 +201,6 @@ def _claim(ctx: Context, found: Sequence[Candidate], tally: Tally) -> list[tuple
             "identity": spots.identity_json(candidate.identity),
             "shown": candidate.shown,
         }
-        op_id = f"release:{base}-{number}"
         claim = journal.Claim(op_id, JournalKind.RELEASE, candidate.row.file_id, "intent", spots.encode_detail(detail))
         wanted.append((claim, candidate))
     with ctx.catalog.write() as tx:
