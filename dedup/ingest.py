@@ -7,12 +7,13 @@ that is in memory whole goes through ingest_whole(), a longer one through ingest
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import repeat
+from itertools import accumulate, islice, pairwise, repeat
 from typing import NamedTuple, Protocol, Self
 
 from dedup.buffers import thread_buffer
 from dedup.chunkers import Chunker
 from dedup.errors import ShortRead
+from dedup.familiar import LEAST_BYTES, Familiar, Stretch
 from dedup.fingerprint import Buffer, FileDigest, FingerprintFunction, digest, digests, fingerprints
 from dedup.values import ChunkPart, Digest, Extent, HolePart, Part, Region, Span, WrappedPart
 from dedup.wrappers import unwrap
@@ -86,6 +87,9 @@ class Pieces:
         return self
 
 
+_Cut = tuple[list[ChunkPart], list[Buffer]]
+"""Chunks and their bytes."""
+
 Take = Callable[[Pieces], None]
 """Is offered every piece of a stretch, in order, known or not. May block; may raise what it likes."""
 
@@ -113,6 +117,8 @@ class Cutting:
     """They cover the source; none: all of it is generic. Left aside where there are holes."""
     proves: bool = True
     """False makes no digests: those of chunks and file are empty. For who only counts, and stores nothing."""
+    familiar: Familiar | None = None
+    """What was cut before, and named by the same function. Not asked without digests."""
 
 
 def generic(span: Span) -> Region:
@@ -127,20 +133,25 @@ def named(pieces: Sequence[Buffer], fingerprint: FingerprintFunction, *, proves:
     return list(map(_as_chunk, columns))
 
 
+def split(view: memoryview, ends: Iterable[int]) -> list[Buffer]:
+    """Return the pieces of *view* that end at *ends*, ascending."""
+    return [view[start:end] for start, end in pairwise((0, *ends))]
+
+
 def ingest_whole(data: memoryview, cutting: Cutting) -> tuple[Ingested, Pieces]:
     """Return parts and digest of a file that is *data*, and its pieces for the caller to hand over, in order.
 
     The pieces are views of *data*, or of what pages unwrap to.
     """
-    held = _Held()
-    run = _Cutter(cutting, _Memory(data), held)
+    held, window = _Held(), _Memory(data)
+    run = _Cutter(cutting, window, held)
     for region in cutting.regions or ([generic(Span(0, len(data)))] if data else []):
         run.add_region(region)
     parts = run.parts
     if len(parts) == 1 and isinstance(parts[0], ChunkPart):
         whole = parts[0].digest
     else:
-        whole = digest(data) if cutting.proves else Digest(b"")
+        whole = window.prefix() if cutting.proves else Digest(b"")
     return Ingested(tuple(parts), whole), held.pieces
 
 
@@ -200,12 +211,16 @@ class _Window(Protocol):
     def need(self, offset: int, length: int) -> memoryview:
         """Return *length* bytes from *offset* on. Views given before may become worthless; offsets ascend."""
 
+    def prefix(self) -> Digest:
+        """Return the digest of the source up to the last byte that is held."""
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class _Memory:
     """A window over all of a small file."""
 
     data: memoryview
+    _whole: Digest | None = None
 
     @property
     def capacity(self) -> int:
@@ -213,6 +228,11 @@ class _Memory:
 
     def need(self, offset: int, length: int) -> memoryview:
         return self.data[offset : offset + length]
+
+    def prefix(self) -> Digest:
+        if self._whole is None:
+            self._whole = digest(self.data)
+        return self._whole
 
 
 @dataclass(slots=True)
@@ -229,10 +249,16 @@ class _Stream:
     """Nothing is read beyond: the end of the extent in hand."""
     base: int = 0
     held: int = 0
+    _prefix: Digest | None = None
 
     @property
     def capacity(self) -> int:
         return len(self.buffer)
+
+    def prefix(self) -> Digest:
+        if self._prefix is None:
+            self._prefix = self.whole.digest()
+        return self._prefix
 
     def need(self, offset: int, length: int) -> memoryview:
         start = offset - self.base
@@ -245,6 +271,7 @@ class _Stream:
         return self.buffer[start : start + length]
 
     def _fill(self, wanted: int) -> None:
+        self._prefix = None
         while self.held < wanted:
             self.before_read()
             piece = self.buffer[self.held : min(self.held + READ_BYTES, wanted)]
@@ -271,8 +298,10 @@ class _Cutter:
         if region.wrap and 0 < span.length <= self.window.capacity:
             plain = unwrap(region.wrap, bytes(self.window.need(span.start, span.length)))
             if plain:
-                chunker = self.cutting.chunker(region)
-                inner = self._chunks(memoryview(plain), chunker.cuts(memoryview(plain), final=True), region, 0)
+                view = memoryview(plain)
+                data = split(view, self.cutting.chunker(region).cuts(view, final=True))
+                inner = self._named(data)
+                self._hold(inner, data, region, 0)
                 self.parts.append(WrappedPart(region.wrap, span.length, tuple(inner)))
                 return
         if region.wrap:
@@ -284,24 +313,40 @@ class _Cutter:
         while at < end:
             wanted = min(self.window.capacity, end - at)
             view = self.window.need(at, wanted)
-            if wanted <= chunker.min_len:  # what is left of the file, or a small one: nothing to look for
-                ends = [wanted]
-            else:
-                ends = chunker.cuts(view, final=at + wanted == end)
-            self.parts += self._chunks(view, ends, region, at - region.span.start)
-            at += ends[-1]
+            chunks, data = self._cut(view, chunker, at, is_final=at + wanted == end)
+            self._hold(chunks, data, region, at - region.span.start)
+            self.parts += chunks
+            at += sum(map(len, data))
 
-    def _chunks(self, view: memoryview, ends: Sequence[int], region: Region, offset: int) -> list[ChunkPart]:
-        starts = [0, *ends[:-1]]
-        data = [view[start:end] for start, end in zip(starts, ends, strict=True)]
-        chunks = named(data, self.cutting.fingerprint, proves=self.cutting.proves)
+    def _cut(self, view: memoryview, chunker: Chunker, at: int, *, is_final: bool) -> _Cut:
+        """Cut *view*, which begins at *at*, unless it is the copy of one that was."""
+        familiar = self.cutting.familiar
+        if familiar is None or len(view) < LEAST_BYTES or not self.cutting.proves:
+            return self._cut_anew(view, chunker, is_final=is_final)
+        stretch = Stretch(self.window.prefix(), at, len(view), chunker.name, is_final)
+        known = familiar.chunks(stretch)
+        if known is not None:
+            return known, split(view, accumulate([chunk[2] for chunk in known]))
+        chunks, data = self._cut_anew(view, chunker, is_final=is_final)
+        familiar.add(stretch, chunks)
+        return chunks, data
+
+    def _cut_anew(self, view: memoryview, chunker: Chunker, *, is_final: bool) -> _Cut:
+        # What is left of a file, or a small one, has nothing to look for.
+        is_short = len(view) <= chunker.min_len
+        data = split(view, [len(view)] if is_short else chunker.cuts(view, final=is_final))
+        return self._named(data), data
+
+    def _named(self, data: Sequence[Buffer]) -> list[ChunkPart]:
+        return named(data, self.cutting.fingerprint, proves=self.cutting.proves)
+
+    def _hold(self, chunks: list[ChunkPart], data: list[Buffer], region: Region, offset: int) -> None:
         pieces, count = self.held.pieces, len(chunks)
         pieces.chunks += chunks
         pieces.data += data
         pieces.regions += [region] * count
-        pieces.starts += [offset + start for start in starts] if offset else starts
+        pieces.starts += islice(accumulate(map(len, data), initial=offset), count)
         pieces.origins += [self.cutting.origin] * count
-        return chunks
 
 
 class _NoDigest:

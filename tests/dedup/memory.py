@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from dedup.assemble import rewrapped
 from dedup.blocks import Gatherer, RawBlock
 from dedup.chunkers import Chunker
+from dedup.familiar import Familiar
 from dedup.fingerprint import DEFAULT_FINGERPRINT, digest, resolve_fingerprint
 from dedup.ingest import Cutting, Ingested, ingest
 from dedup.values import ChunkPart, Digest, Extent, Fingerprint, HolePart, Part, Region, Span, WrappedPart
@@ -73,10 +74,13 @@ class Shelf:
         fingerprint: str = DEFAULT_FINGERPRINT,
         regions: Sequence[Region] = (),
         before_read: Callable[[], None] = lambda: None,
+        familiar: Familiar | None = None,
     ) -> Ingested:
         """Ingest one source in windows, its blocks closed at its end."""
         gatherer = Gatherer(self, self.full)
-        cutting = Cutting(lambda region: chunker, resolve_fingerprint(fingerprint), "a source", regions)
+        cutting = Cutting(
+            lambda region: chunker, resolve_fingerprint(fingerprint), "a source", regions, familiar=familiar
+        )
         result = ingest(source, cutting, take=gatherer.take, before_read=before_read)
         gatherer.flush()
         return result

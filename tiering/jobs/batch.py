@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from dedup.blocks import RawBlock
+from dedup.familiar import Familiar
 from dedup.fingerprint import DEFAULT_FINGERPRINT, resolve_fingerprint
 from dedup.references import Shelf
 from tiering.errors import FrostlineError
@@ -41,6 +42,7 @@ class Batch:
     shelf: Shelf = field(default_factory=Shelf)
     """Models stored so far, which others may be coded against."""
     recent: Recent = field(default_factory=Recent)
+    familiar: Familiar = field(default_factory=Familiar)
 
 
 class BatchRun:
@@ -94,6 +96,7 @@ class BatchRun:
             newcomers=self.newcomers,
             fingerprint=resolve_fingerprint(self.batch.fingerprint),
             shelf=self.batch.shelf,
+            familiar=self.batch.familiar,
             outcome=self.outcome,
             until_s=self.ctx.clock.monotonic_s() + BATCH_S,
         )

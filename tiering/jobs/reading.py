@@ -16,6 +16,7 @@ from dedup.buffers import thread_buffer
 from dedup.chunkers import chunker_for, chunker_of
 from dedup.codecs import GIVEN
 from dedup.errors import ShortRead
+from dedup.familiar import Familiar
 from dedup.fingerprint import FingerprintFunction
 from dedup.formats.segmentation import segment
 from dedup.ingest import Cutting, ingest
@@ -59,6 +60,8 @@ class Reader:
     fingerprint: FingerprintFunction
     shelf: Shelf
     """Gets the models that are read, and offers them as references."""
+    familiar: Familiar
+    """What this run has cut."""
     outcome: BatchOutcome
     """Gets what is skipped, left and read."""
     until_s: float
@@ -159,7 +162,7 @@ class Reader:
         if self.ctx.config.chunking.codecs:
             given = ((number, self._given(wanted)) for number, wanted in enumerate(read.wanted))
             members.regions = {number: regions for number, regions in given if regions}
-        found = ingest_many(buffer, members, self.fingerprint)
+        found = ingest_many(buffer, members, self.fingerprint, self.familiar)
         gatherer.take(found.pieces)
         names = map(chunker_for, members.lengths)
         columns = (read.wanted, read.identities, found.parts, found.digests, read.metas, names, read.have_lease)
@@ -198,7 +201,8 @@ class Reader:
             regions = self._given(wanted) or segment(SourceBytes(source), name=row.name) or ()
             references = self._references(wanted, regions)
             chunkers = partial(chunker_of, size_bytes=source.size)
-            cutting = Cutting(chunkers, self.fingerprint, _Shown(self.ctx, wanted), regions)
+            shown = _Shown(self.ctx, wanted)
+            cutting = Cutting(chunkers, self.fingerprint, shown, regions, familiar=self.familiar)
             take = partial(gatherer.take, references=references, again=wanted.is_again)
             try:
                 result = ingest(Counted(source, self.ctx.progress), cutting, take=take, before_read=before_read)
@@ -207,7 +211,7 @@ class Reader:
             meta = source.meta()  # checks once more: all that was read is one state of the file
             if references is not None:
                 self.shelf.put(references.model)
-            if self._unit(cutting.origin):
+            if self._unit(shown):
                 gatherer.flush()  # its last block is not to be shared with the next one's first
             source.drop_cache()
             name = chunker_for(source.size)
