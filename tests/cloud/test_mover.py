@@ -9,6 +9,7 @@ import pytest
 
 from tests.cloud.installation import Site
 from tests.cloud.test_ledger_equals_bill import send_away
+from tests.jobs.asking import asked_for
 from tests.jobs.lab import Lab, open_lab
 from tests.jobs.outbound import Killed, StopAt, items, learn, rows, states, stored_bytes
 from tests.jobs.rebuilding import lose_catalog, rebuilt
@@ -18,7 +19,6 @@ from tiering.catalog import packs as pack_rows
 from tiering.catalog.values import FileState, PackRow, PackState
 from tiering.jobs import mover, segments
 from tiering.jobs.advance import advance
-from tiering.jobs.apply import carry_out
 from tiering.jobs.audit import audit
 from tiering.jobs.charges import charge
 from tiering.jobs.gc import collect
@@ -135,7 +135,7 @@ def test_migrate_moves_what_is_stored_already(site: Site) -> None:
         lab.write("a", noise(1, 300_000))
         learn(lab)
         migrate(lab.context, items(lab, "standard"))
-        report = carry_out(lab.context, items(lab, "archive"), releases=False, wait_parked=True)
+        report = asked_for(lab, "archive")
         assert report.files_done == 1
         assert {row.storage_class for row in live(lab)} == {"DEEP_ARCHIVE"}
         assert states(lab)[b"a"] is FileState.DUAL
@@ -207,7 +207,7 @@ def test_into_a_directory_where_that_saves_more_than_the_egress_of_a_year(site: 
     with far_apart(site, store=f"file://{tmp_path}/cellar", usd_per_gib_month="0.001") as lab:
         content = send_away(lab, "standard", [b"a"])
         assert homes(lab.context)["standard"].region != homes(lab.context)["archive"].region
-        expected = mover.quote_move(lab.context, [rows(lab)[b"a"].file_id], "archive")
+        _, expected = mover.quote_move(lab.context, [rows(lab)[b"a"]], "archive")
         assert expected.egress_nano > 0
         report = mover.move(lab.context, list(rows(lab).values()), "archive", reason="test")
         assert report.rewritten.packs_rewritten == 1
@@ -222,7 +222,8 @@ def test_a_quote_is_what_is_billed_then(site: Site) -> None:
         send_away(lab, "standard", [b"a", b"b", b"c"])
         site.run(29 * 24)
         charge(lab.context, reason="before")
-        expected = mover.quote_move(lab.context, [row.file_id for row in rows(lab).values()], "archive")
+        count, expected = mover.quote_move(lab.context, rows(lab).values(), "archive")
+        assert count == len(rows(lab))
         assert (expected.packs, expected.requests) == (1, 3)
         assert expected.early_delete_nano > 0
         before = site.billed()
@@ -278,14 +279,14 @@ def test_what_is_archived_and_stands_on_the_disk_is_stored_again_to_be_warmer(si
         lab.write("a", data)
         learn(lab)
         migrate(lab.context, items(lab, "archive"))
-        report = carry_out(lab.context, items(lab, "standard"), releases=True, wait_parked=True)
+        report = asked_for(lab, "standard", releases=True)
         assert report.files_skipped == ()
         assert {(row.tier, row.state) for row in rows(lab).values()} == {("standard", FileState.OFFLINE)}
         collect(lab.context)
         assert {row.storage_class for row in live(lab)} == {"STANDARD"}
         assert stored_bytes(lab, b"a") == data
         books_agree(lab)
-        elsewhere = carry_out(lab.context, items(lab, "archive"), releases=False, wait_parked=True)
+        elsewhere = asked_for(lab, "archive")
         assert elsewhere.files_done == 1
-        back = carry_out(lab.context, items(lab, "standard"), releases=False, wait_parked=True)
+        back = asked_for(lab, "standard")
         assert ["bring it back first" in skipped.reason for skipped in back.files_skipped] == [True]

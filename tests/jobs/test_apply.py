@@ -6,13 +6,14 @@ from dataclasses import replace
 import pytest
 
 from policies.plan import Plan
+from tests.jobs.asking import asked_for
 from tests.jobs.lab import Lab
 from tiering.catalog import files
 from tiering.catalog.values import FileState
 from tiering.clock import NS_PER_DAY
 from tiering.config.models import Config
 from tiering.errors import UsageError
-from tiering.jobs.apply import apply_plan, carry_out
+from tiering.jobs.apply import apply_plan
 from tiering.jobs.context import Context
 from tiering.jobs.cycle import cycle
 from tiering.jobs.migrate import MigrateItem, migrate
@@ -136,11 +137,9 @@ def test_p5_a_cycle_leaves_an_unmounted_root_alone(lab: Lab) -> None:
 def test_what_is_stored_on_a_warmer_tier_moves_and_is_then_released(lab: Lab) -> None:
     lab.write("on standard", os.urandom(SIZE))
     scan_root(lab.context, lab.context.roots[0])
-    to_standard = [MigrateItem(lab.context.roots[0].root_id, b"", b"on standard", "standard")]
-    carry_out(lab.context, to_standard, releases=False, wait_parked=True)
+    asked_for(lab, "standard")
 
-    to_archive = [replace(item, tier="archive") for item in to_standard]
-    report = carry_out(lab.context, to_archive, releases=True, wait_parked=True)
+    report = asked_for(lab, "archive", releases=True)
 
     assert (report.files_done, report.exit_code) == (1, 0)
     assert states(lab) == {"on standard": FileState.OFFLINE}
@@ -149,19 +148,14 @@ def test_what_is_stored_on_a_warmer_tier_moves_and_is_then_released(lab: Lab) ->
 def test_what_is_stored_on_a_colder_tier_is_stored_again_only_from_the_disk(lab: Lab) -> None:
     lab.write("on archive", os.urandom(SIZE))
     scan_root(lab.context, lab.context.roots[0])
-    to_archive = [MigrateItem(lab.context.roots[0].root_id, b"", b"on archive", "archive")]
-    carry_out(lab.context, to_archive, releases=False, wait_parked=True)
+    asked_for(lab, "archive")
 
-    report = carry_out(
-        lab.context, [replace(item, tier="standard") for item in to_archive], releases=True, wait_parked=True
-    )
+    report = asked_for(lab, "standard", releases=True)
     assert (report.files_done, report.exit_code) == (1, 0)
     assert states(lab) == {"on archive": FileState.OFFLINE}
 
-    carry_out(lab.context, to_archive, releases=False, wait_parked=True)
-    report = carry_out(
-        lab.context, [replace(item, tier="standard") for item in to_archive], releases=True, wait_parked=True
-    )
+    asked_for(lab, "archive")
+    report = asked_for(lab, "standard", releases=True)
     assert (report.files_done, report.exit_code) == (0, 3)
     assert "is offline on archive and stays there" in report.files_skipped[0].reason
 

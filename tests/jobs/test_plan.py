@@ -239,7 +239,7 @@ def test_a_plan_that_cannot_be_written_gets_a_sentence(lab: Lab, tmp_path: Path)
 def _drifted(lab: Lab, plan: Plan) -> list[str]:
     checked = check_plan(lab.context, plan)
     assert checked.migrate == checked.release == ()
-    return [skipped.reason for skipped in checked.drifted]
+    return [skipped.reason for skipped in checked.drifted.listed]
 
 
 def test_an_unchanged_plan_is_carried_out_as_it_is(lab: Lab) -> None:
@@ -252,7 +252,7 @@ def test_an_unchanged_plan_is_carried_out_as_it_is(lab: Lab) -> None:
 
     assert [(item.dir + item.name, item.tier) for item in checked.migrate] == [(b"a.bin", "standard")]
     assert [(item.dir + item.name, item.tier) for item in checked.release] == [(b"sub/b.bin", "standard")]
-    assert checked.drifted == ()
+    assert checked.drifted.count == 0
 
 
 def _rewrite(lab: Lab) -> None:
@@ -299,8 +299,8 @@ def test_a_root_or_tier_that_is_gone_is_drift(lab: Lab) -> None:
     put(lab, "a.bin")
     scan(lab)
     plan = make_plan(lab.context)
-    assert "root" in check_plan(replace(lab.context, roots=()), plan).drifted[0].reason
-    assert "tier" in check_plan(replace(lab.context, tiers={}), plan).drifted[0].reason
+    assert "root" in check_plan(replace(lab.context, roots=()), plan).drifted.listed[0].reason
+    assert "tier" in check_plan(replace(lab.context, tiers={}), plan).drifted.listed[0].reason
 
 
 def test_a_plan_longer_than_its_limit_says_so(lab: Lab) -> None:

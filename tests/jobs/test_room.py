@@ -196,7 +196,7 @@ def test_a_hint_holds_a_file_also_against_a_saved_plan(tmp_path: Path) -> None:
         (hints / "resume.toml").write_text('[[hints]]\nmatch = "runs/7/**"\nreason = "resumes on Monday"\n')
 
         assert len(plan.actions) == 1
-        assert "resumes on Monday" in check_plan(lab.context, plan).drifted[0].reason
+        assert "resumes on Monday" in check_plan(lab.context, plan).drifted.listed[0].reason
         assert make_plan(lab.context).actions == ()
 
 

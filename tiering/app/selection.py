@@ -1,62 +1,111 @@
-"""Which files a command acts on: those of its targets that are in a state it can do something about."""
+"""Which files a command acts on: those of its targets that are in a state it can do something about.
+
+Nothing is listed: a selection looks its files up, a page at a time, whenever it is iterated, and the catalog adds up
+how many there are.
+"""
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
 
 from tiering.app.targets import Target
+from tiering.catalog.files import EVERY, Alike, Only, StateTotal
 from tiering.catalog.values import FileRow, FileState
 from tiering.errors import UsageError
 from tiering.jobs.context import Context
 from tiering.jobs.migrate import MigrateItem, stored_elsewhere
 from tiering.jobs.mover import can_follow
-from tiering.jobs.reports import Skip, Skipped
+from tiering.jobs.reports import Skip, Skips
 
-# 40 MB of rows: they go along from here to the quote and to the claim; those of larger moves are fetched again.
-CARRIED_ROWS = 50_000
 AWAY = (FileState.OFFLINE, FileState.RECALLING)
+_AT_HAND = frozenset({FileState.REGULAR, FileState.DUAL, FileState.MIGRATING})
 
 
-def to_migrate(
-    context: Context, targets: Sequence[Target], tier: str, *, with_stored: bool = True
-) -> tuple[list[MigrateItem], list[Skipped]]:
-    """Return the files of *targets* to be stored on *tier*, and those left alone.
+class Part(Enum):
+    """What a migration does with a file."""
 
-    Those stored there already are among them unless *with_stored* is off: stored_already() counts these without a look
-    at each. Pins hold; files that are offline on a colder tier are left alone. Names of one inode go under its leader.
+    STORE = "store"
+    """It is read and stored."""
+    MOVE = "move"
+    """Its stored copy goes to the tier."""
+    DONE = "done"
+    """It is stored there already."""
+    SKIP = "skip"
+    """Left alone, with a reason."""
+    NONE = "none"
+    """Not a matter of this command: further names, missing files, what is offline there already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The files of *targets*, which do not overlap, that a migration to *tier* is about. Names of one inode go under
+    its leader.
     """
-    items: list[MigrateItem] = []
-    skipped: list[Skipped] = []
-    for target in targets:
-        with context.catalog.read() as tx:
-            for row in target.rows(tx, not_on="" if with_stored else tier):
-                follows = row.is_leader and not row.pinned and can_follow(context, row, tier)
-                reason, kind = ("", Skip.OTHER) if follows else _objection(context, row, tier)
-                if follows:
-                    items.append(MigrateItem(row.root_id, row.dir, row.name, tier, "asked for"))
-                elif reason:
-                    skipped.append(Skipped(_shown(target, row), reason, kind))
-                elif row.is_leader and row.state in {FileState.REGULAR, FileState.DUAL, FileState.MIGRATING}:
-                    seen = row if len(items) < CARRIED_ROWS else None
-                    items.append(MigrateItem(row.root_id, row.dir, row.name, tier, "asked for", seen))
-    return items, skipped
+
+    context: Context
+    targets: Sequence[Target]
+    tier: str
+    parts: dict[Part, StateTotal]
+    """How much there was when it was made: select()."""
+
+    def to_store(self) -> Iterator[MigrateItem]:
+        """Yield what is to be read and stored, with its row as it stands now."""
+        if self.parts[Part.STORE].files:
+            for _, row in self._rows(Part.STORE, Only(not_on=self.tier)):
+                yield MigrateItem(row.root_id, row.dir, row.name, self.tier, "asked for", row)
+
+    def to_move(self) -> Iterator[FileRow]:
+        """Yield the stored files whose copies are to go to the tier."""
+        if self.parts[Part.MOVE].files:
+            for _, row in self._rows(Part.MOVE, Only(states=(FileState.DUAL, FileState.OFFLINE))):
+                yield row
+
+    def stored(self) -> Iterator[MigrateItem]:
+        """Yield what is hot and stored on the tier now: what may be released."""
+        for _, row in self._rows(Part.DONE, Only(on=self.tier)):
+            yield MigrateItem(row.root_id, row.dir, row.name, self.tier, "asked for")
+
+    def skips(self) -> Skips:
+        """Return what is left alone, with reasons: pins hold, and what is offline on a colder tier stays there."""
+        found = Skips()
+        if self.parts[Part.SKIP].files:
+            for target, row in self._rows(Part.SKIP, EVERY):
+                reason = _part(self.context, row, self.tier)[1]
+                found.add(os.fsdecode(os.path.join(target.root.path, row.path)), reason, Skip.REFUSED)
+        return found
+
+    def _rows(self, part: Part, only: Only) -> Iterator[tuple[Target, FileRow]]:
+        for target in self.targets:
+            for row in target.stream(self.context.catalog, only):
+                if _part(self.context, row, self.tier)[0] is part:
+                    yield target, row
 
 
-def stored_already(context: Context, targets: Sequence[Target], tier: str) -> int:
-    """Return how many files of *targets* are on the hot tier and stored on *tier*; those that a pin keeps not counted.
-
-    Of targets that overlap some are counted twice.
-    """
+def select(context: Context, targets: Sequence[Target], tier: str) -> Selection:
+    """Return what a migration of *targets*, which do not overlap, to *tier* is about, added up by the catalog."""
+    sums = dict.fromkeys(Part, (0, 0))
     with context.catalog.read() as tx:
-        return sum(target.stored_on(tx, tier) for target in targets)
+        groups: list[Alike] = [group for target in targets for group in target.alike(tx)]
+    for group in groups:
+        part, _ = _part(context, group.example, tier)
+        files, size_bytes = sums[part]
+        sums[part] = files + group.files, size_bytes + group.size_bytes
+    return Selection(context, targets, tier, {part: StateTotal(*counts) for part, counts in sums.items()})
 
 
 def to_recall(context: Context, targets: Sequence[Target]) -> Iterator[MigrateItem]:
-    """Yield the offline files of *targets*."""
+    """Yield the offline files of *targets*, a page at a time: those that are brought back meanwhile stand behind."""
     for target in targets:
-        with context.catalog.read() as tx:
-            rows = [row for row in target.rows(tx) if row.state in AWAY]
-        for row in rows:
+        for row in target.stream(context.catalog, Only(states=AWAY)):
             yield MigrateItem(target.root.root_id, row.dir, row.name, row.tier or "", "asked for")
+
+
+def away_total(context: Context, targets: Sequence[Target]) -> StateTotal:
+    """Return how many items to_recall() would yield now, and their bytes; each name counts."""
+    with context.catalog.read() as tx:
+        groups = [group for target in targets for group in target.alike(tx) if group.example.state in AWAY]
+    return StateTotal(sum(group.files for group in groups), sum(group.size_bytes for group in groups))
 
 
 def refuse_read_only(context: Context, targets: Sequence[Target]) -> None:
@@ -80,11 +129,16 @@ def missing_from_catalog(context: Context, targets: Sequence[Target]) -> Iterato
                     yield target
 
 
-def _objection(context: Context, row: FileRow, tier: str) -> tuple[str, Skip]:
+def _part(context: Context, row: FileRow, tier: str) -> tuple[Part, str]:
+    """Return what is done with a file, and why it is left alone. Depends on nothing that files of a group differ in."""
     if row.pinned and row.state in {FileState.REGULAR, FileState.DUAL}:
-        return "it is pinned (frostline unpin lets it go)", Skip.REFUSED
-    return stored_elsewhere(context, row, tier) if row.is_leader else "", Skip.REFUSED
-
-
-def _shown(target: Target, row: FileRow) -> str:
-    return os.fsdecode(os.path.join(target.root.path, row.path))
+        return Part.SKIP, "it is pinned (frostline unpin lets it go)"
+    if not row.is_leader:
+        return Part.NONE, ""
+    if not row.pinned and can_follow(context, row, tier):
+        return Part.MOVE, ""
+    if reason := stored_elsewhere(context, row, tier):
+        return Part.SKIP, reason
+    if row.state is FileState.DUAL and row.tier == tier:
+        return Part.DONE, ""
+    return (Part.STORE if row.state in _AT_HAND else Part.NONE), ""

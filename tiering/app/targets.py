@@ -5,12 +5,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tiering.catalog import files
+from tiering.catalog.files import EVERY, Alike, Only
+from tiering.catalog.open import Catalog
 from tiering.catalog.transaction import Tx
-from tiering.catalog.values import FileRow, FileState
+from tiering.catalog.values import FileRow
 from tiering.errors import UsageError
 from tiering.jobs.bucket_roots import SCHEME
 from tiering.jobs.context import Context, OpenRoot
 from tiering.jobs.stored_paths import absolute_path, place_of
+
+PAGE_ROWS = 2000  # 2 MB, 10 ms to read
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,28 +32,57 @@ class Target:
         """Whether everything below is meant."""
         return not self.name
 
-    def rows(self, tx: Tx, *, not_on: str = "") -> Iterator[FileRow]:
-        """Yield the catalog's rows at or below the target, in (dir, name) order; without those that stored_on() counts
-        of the tier *not_on*, and their other names.
-        """
+    def rows(self, tx: Tx) -> Iterator[FileRow]:
+        """Yield the catalog's rows at or below the target, in (dir, name) order."""
         if self.is_folder:
-            yield from files.every(tx, self.root.root_id, under=self.dir, not_on=not_on)
-        elif (row := self._file(tx)) is not None and not (not_on and _is_on(row, not_on)):
+            yield from files.every(tx, self.root.root_id, under=self.dir)
+        elif (row := self._file(tx)) is not None:
             yield row
 
-    def stored_on(self, tx: Tx, tier: str) -> int:
-        """Return how many files at or below the target are dual on *tier* and not pinned; an inode counts once."""
+    def stream(self, catalog: Catalog, only: Only = EVERY) -> Iterator[FileRow]:
+        """Yield rows() a page at a time, each page read in a transaction of its own: the caller may write meanwhile.
+
+        A row is as it stood when its page was read. Places do not change: none is met twice or passed over.
+        """
+        after: tuple[bytes, bytes] | None = None
+        while self.is_folder:
+            with catalog.read() as tx:
+                rows = files.page(tx, self.root.root_id, after=after, limit=PAGE_ROWS, under=self.dir, only=only)
+            yield from rows
+            if len(rows) < PAGE_ROWS:
+                return
+            after = (rows[-1].dir, rows[-1].name)
+        with catalog.read() as tx:
+            row = self._file(tx)
+        if row is not None and only.holds(row):
+            yield row
+
+    def alike(self, tx: Tx) -> list[Alike]:
+        """Return the names at or below the target in groups."""
         if self.is_folder:
-            return files.count_stored(tx, self.root.root_id, tier, under=self.dir)
+            return files.alike(tx, self.root.root_id, under=self.dir)
         row = self._file(tx)
-        return int(row is not None and row.is_leader and _is_on(row, tier))
+        return [] if row is None else [Alike(row, 1, row.size)]
+
+    def covers(self, other: "Target") -> bool:
+        """Return whether all of *other* is at or below this one."""
+        if other.root.root_id != self.root.root_id:
+            return False
+        if self.is_folder:
+            return other.dir.startswith(self.dir)
+        return (other.dir, other.name) == (self.dir, self.name)
 
     def _file(self, tx: Tx) -> FileRow | None:
         return files.get(tx, self.root.root_id, self.dir, self.name)
 
 
-def _is_on(row: FileRow, tier: str) -> bool:
-    return row.state is FileState.DUAL and row.tier == tier and not row.pinned
+def apart(targets: Sequence[Target]) -> list[Target]:
+    """Return *targets* without those that another one covers: each file is under one of them."""
+    found: list[Target] = []
+    for target in targets:
+        if not any(other.covers(target) for other in found):
+            found = [*(other for other in found if not target.covers(other)), target]
+    return found
 
 
 def find_targets(context: Context, paths: Sequence[str], *, with_objects: bool = False) -> list[Target]:

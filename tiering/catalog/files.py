@@ -37,6 +37,37 @@ class StateTotal:
     size_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Only:
+    """Which rows are asked for; all of them where nothing is said."""
+
+    on: str = ""
+    """Leaders that are dual on this tier and not pinned."""
+    not_on: str = ""
+    """All but the dual ones that stand on this tier and are not pinned."""
+    states: tuple[FileState, ...] = ()
+
+    def holds(self, row: FileRow) -> bool:
+        """Return whether *row* is one of them."""
+        stands = row.tier if row.state is FileState.DUAL and not row.pinned else ""
+        if self.on and not (stands == self.on and row.is_leader):
+            return False
+        return not (self.not_on and stands == self.not_on) and (not self.states or row.state in self.states)
+
+
+EVERY = Only()
+
+
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """Names of a root that agree in state, tier, pin, in leading or following, and in having a stored version."""
+
+    example: FileRow
+    """One of them."""
+    files: int
+    size_bytes: int
+
+
 def page(
     tx: Tx,
     root_id: int,
@@ -44,10 +75,10 @@ def page(
     after: tuple[bytes, bytes] | None = None,
     limit: int = 1000,
     under: bytes = b"",
-    not_on: str = "",
+    only: Only = EVERY,
 ) -> list[FileRow]:
     """Return up to *limit* rows of a root in (dir, name) order, after the given one; only below the folder
-    *under* ("a/b/"), and without the dual files that stand on the tier *not_on* and are not pinned.
+    *under* ("a/b/").
     """
     text = f"{_ROWS} WHERE root_id = ?"
     values: list[object] = [root_id]
@@ -55,26 +86,32 @@ def page(
         text, values = f"{text} AND (dir, name) > (?, ?)", [*values, *after]
     if under:
         text, values = f"{text} AND {_BELOW}", [*values, *_bounds(under)]
-    if not_on:
-        text, values = f"{text} AND NOT ({_STORED})", [*values, not_on]
+    if only.on:
+        text, values = f"{text} AND leader_id IS NULL AND {_STORED}", [*values, only.on]
+    if only.not_on:
+        text, values = f"{text} AND NOT ({_STORED})", [*values, only.not_on]
+    if only.states:
+        text, values = f"{text} AND state IN {marks(only.states)}", [*values, *map(str, only.states)]
     return list(file_rows(fetch_raw(tx, f"{text} ORDER BY dir, name LIMIT ?", [*values, limit])))
 
 
-def every(tx: Tx, root_id: int, *, under: bytes = b"", not_on: str = "", page_rows: int = 2000) -> Iterator[FileRow]:
+def every(tx: Tx, root_id: int, *, under: bytes = b"", page_rows: int = 2000) -> Iterator[FileRow]:
     """Yield the rows of a root in (dir, name) order, a page at a time; see page()."""
     after: tuple[bytes, bytes] | None = None
-    while rows := page(tx, root_id, after=after, limit=page_rows, under=under, not_on=not_on):
+    while rows := page(tx, root_id, after=after, limit=page_rows, under=under):
         yield from rows
         after = (rows[-1].dir, rows[-1].name)
 
 
-def count_stored(tx: Tx, root_id: int, tier: str, *, under: bytes = b"") -> int:
-    """Return how many leaders of a root are dual on *tier* and not pinned; only below the folder *under*."""
-    text = f"SELECT count(*) FROM files WHERE root_id = ? AND leader_id IS NULL AND {_STORED}"  # noqa: S608  # our own names
-    values: list[object] = [root_id, tier]
+def alike(tx: Tx, root_id: int, *, under: bytes = b"") -> list[Alike]:
+    """Return the names of a root in groups; only below the folder *under*."""
+    text = "SELECT min(file_id), count(*), sum(size) FROM files WHERE root_id = ?"
+    values: list[object] = [root_id]
     if under:
         text, values = f"{text} AND {_BELOW}", [*values, *_bounds(under)]
-    return int(fetch_raw(tx, text, values)[0][0])
+    groups = fetch_raw(tx, f"{text} GROUP BY state, tier, pinned, leader_id IS NULL, recipe_no IS NULL", values)
+    rows = load_files(tx, [file_id for file_id, _, _ in groups])
+    return [Alike(rows[file_id], int(count), int(size)) for file_id, count, size in groups]
 
 
 def count_unstored(tx: Tx, root_id: int, *, under: bytes = b"") -> int:

@@ -28,9 +28,9 @@ def run(
     if not yes:
         with session.looking() as context:
             checked = check_plan(context, plan)
-        session.out.json({**plan.to_json(), "drifted": [skip.path for skip in checked.drifted]})
+        session.out.json({**plan.to_json(), "drifted": [skip.path for skip in checked.drifted.listed]})
         show_plan(session.out, plan, limit=SHOWN)
-        session.out.text(f"{len(checked.drifted):,} of its files have changed since and would be refused")
+        session.out.text(f"{checked.drifted.count:,} of its files have changed since and would be refused")
         needs_yes(session, yes=yes, what="do it")
         return 0
     with acting(session) as context:

@@ -1,21 +1,19 @@
 """`frostline migrate`: copy files out to a tier, and release them if asked."""
 
-from dataclasses import replace
 from typing import Annotated
 
 import typer
 
 from policies.amounts import say_bytes, say_usd
-from tiering.app.selection import refuse_read_only, stored_already, to_migrate
-from tiering.app.targets import Target, find_targets, roots_of
+from tiering.app.selection import Part, Selection, refuse_read_only, select
+from tiering.app.targets import apart, find_targets, roots_of
 from tiering.cli.act import acting
 from tiering.cli.job_output import report_json, show_report, show_skips, skips_json
 from tiering.cli.quote_output import moves_json, say_moves
 from tiering.cli.session import Session, needs_yes, session_of
 from tiering.jobs.apply import carry_out
 from tiering.jobs.context import Context
-from tiering.jobs.migrate import MigrateItem
-from tiering.jobs.reports import Skipped
+from tiering.jobs.reports import Skips
 from tiering.jobs.scan import scan_root
 from tiering.report.quote import Quote, quote
 
@@ -44,39 +42,42 @@ def run(
     session = session_of(ctx)
     if dry_run or not yes:
         with session.looking() as context:
-            _, _, skipped, price = _prepare(context, paths, to, releases=False)
+            selected, price = _prepare(context, paths, to)
+            skipped = selected.skips()
         _show_quote(session, price, skipped)
         needs_yes(session, yes=False, what="do it")
         return 0
     with acting(session) as context:
-        done, items, skipped, price = _prepare(context, paths, to, releases=release)
+        selected, price = _prepare(context, paths, to)
+        skipped = selected.skips()
         _show_moves(session, price)
         context.progress.start("migrate", total_bytes=price.size_bytes, total_files=price.files)
-        report = carry_out(context, items, releases=release, wait_parked=True)
-    report = replace(report, files_done=done + report.files_done, files_skipped=(*skipped, *report.files_skipped))
+        report = carry_out(
+            context,
+            selected.to_store(),
+            to_move={to: selected.to_move()} if price.moved_files else {},
+            to_release=selected.stored() if release else (),
+            done=selected.parts[Part.DONE].files,
+            wait_parked=True,
+        )
+    report = skipped.report().merged(report)
     session.out.json(report_json(report))
     show_report(session.out, "migrated", report)
     return report.exit_code
 
 
-def _prepare(
-    context: Context, paths: list[str], tier: str, *, releases: bool
-) -> tuple[int, list[MigrateItem], list[Skipped], Quote]:
-    """Return how many files need nothing done, what is to be done, what is left alone, and the price.
-
-    Files that are stored there already need something only where it *releases*.
-    """
+def _prepare(context: Context, paths: list[str], tier: str) -> tuple[Selection, Quote]:
+    """Return what there is to do, the trees just looked at, and its price."""
     context.tier(tier)
-    targets: list[Target] = find_targets(context, paths)
+    targets = apart(find_targets(context, paths))
     refuse_read_only(context, targets)
     for root in roots_of(targets):
         scan_root(context, root)
-    done = 0 if releases else stored_already(context, targets, tier)
-    items, skipped = to_migrate(context, targets, tier, with_stored=releases)
-    return done, items, skipped, quote(context, items, tier)
+    selected = select(context, targets, tier)
+    return selected, quote(context, tier, selected.parts[Part.STORE], selected.to_move())
 
 
-def _show_quote(session: Session, price: Quote, skipped: list[Skipped]) -> None:
+def _show_quote(session: Session, price: Quote, skipped: Skips) -> None:
     session.out.json(
         {
             "files": price.files,
@@ -84,7 +85,8 @@ def _show_quote(session: Session, price: Quote, skipped: list[Skipped]) -> None:
             "usd_once": price.once_nano / 1e9,
             "usd_per_month": {"hot": price.hot_nano_month / 1e9, "there": price.cold_nano_month / 1e9},
             "moves": {"files": price.moved_files, **moves_json(price.moves)},
-            "files_skipped": skips_json(tuple(skipped)),
+            "files_skipped": skips_json(skipped.listed),
+            "files_skipped_count": skipped.count,
         }
     )
     session.out.text(
@@ -93,7 +95,7 @@ def _show_quote(session: Session, price: Quote, skipped: list[Skipped]) -> None:
         "before dedup and compression"
     )
     _show_moves(session, price)
-    show_skips(session.out, tuple(skipped))
+    show_skips(session.out, skipped.listed, skipped.more)
 
 
 def _show_moves(session: Session, price: Quote) -> None:

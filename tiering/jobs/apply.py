@@ -5,8 +5,10 @@ the file the decision was made for; the jobs below check again at the disk.
 """
 
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
+from types import MappingProxyType
 
 from policies.amounts import say_bytes
 from policies.plan import Action, ActionKind, Plan, Refusal
@@ -22,12 +24,13 @@ from tiering.jobs.foresight import as_planned, shift_of
 from tiering.jobs.hot_room import RULE as ROOM_RULE
 from tiering.jobs.migrate import MigrateItem, migrate
 from tiering.jobs.release import release
-from tiering.jobs.reports import JobReport, Skip, Skipped
+from tiering.jobs.reports import JobReport, Skip, Skipped, Skips
 from tiering.jobs.saved_plan import CheckedPlan, check_plan
 
 BATCH_ROWS = 1000  # rows looked up in one read transaction
 BATCH_FILES = 20_000
 """Of a plan between two looks at the hot tier, where planning.look_every does not come first: minutes of work."""
+NOTHING: Mapping[str, Iterable[FileRow]] = MappingProxyType({})
 
 Objection = Callable[[Sequence[Action]], str]
 """Asked between batches with what is left to do: why it is not to be done now, "" to go on."""
@@ -85,7 +88,8 @@ def _give_back(quota: Quota, left: Sequence[Action]) -> None:
 
 def _do(ctx: Context, plan: Plan, *, wait_parked: bool) -> JobReport:
     checked = check_plan(ctx, plan)
-    report = carry_out(ctx, checked.migrate, also_release=checked.release, releases=True, wait_parked=wait_parked)
+    to_release = chain(checked.release, _dual(ctx, checked.migrate))
+    report = carry_out(ctx, checked.migrate, to_release=to_release, wait_parked=wait_parked)
     if checked.ahead and not ctx.stop.is_set():  # after what makes room
         report = report.merged(migrate(ctx, checked.ahead))
     if checked.move and not ctx.stop.is_set():
@@ -93,7 +97,7 @@ def _do(ctx: Context, plan: Plan, *, wait_parked: bool) -> JobReport:
         released = {(item.root_id, item.dir, item.name) for item in checked.release}
         twice = sum((item.root_id, item.dir, item.name) in released for item in checked.move)
         report = report.merged(replace(moved, files_done=max(0, moved.files_done - twice)))
-    return replace(report, files_skipped=(*checked.drifted, *report.files_skipped))
+    return checked.drifted.report().merged(report)
 
 
 def _batches(actions: Sequence[Action], batch_bytes: int) -> list[list[Action]]:
@@ -115,42 +119,27 @@ def _batches(actions: Sequence[Action], batch_bytes: int) -> list[list[Action]]:
 
 def carry_out(
     ctx: Context,
-    items: Sequence[MigrateItem],
+    items: Iterable[MigrateItem],
     *,
-    also_release: Sequence[MigrateItem] = (),
-    releases: bool,
+    to_release: Iterable[MigrateItem] = (),
+    to_move: Mapping[str, Iterable[FileRow]] = NOTHING,
+    done: int = 0,
     wait_parked: bool,
 ) -> JobReport:
-    """Migrate *items*, then, if it *releases*, release those of them that are stored now and *also_release*.
+    """Move stored files to the tiers they are given to (*to_move*), store *items*, then release *to_release*.
 
-    files_done counts each file once: migrated or released.
+    Each is iterated once, in this order, *to_release* when everything else is stored. *done* files need nothing but
+    their release. files_done counts each file once: stored, moved or released.
     """
-    others, moved = _moved(ctx, items)
-    report = moved.merged(migrate(ctx, others)) if others else moved
-    if not releases or ctx.stop.is_set():
-        return report
-    to_release = [*also_release, *_dual(ctx, items)]
-    if not to_release:
+    report = JobReport(files_done=done)
+    for tier, rows in to_move.items():
+        report = report.merged(_told(mover.move(ctx, rows, tier, reason="asked for")))
+    report = report.merged(migrate(ctx, items))
+    if ctx.stop.is_set():
         return report
     released = release(ctx, to_release, wait_parked=wait_parked)
     merged = report.merged(released)
-    already_stored = max(0, released.files_done - report.files_done)
-    return replace(merged, files_done=report.files_done + already_stored)
-
-
-def _moved(ctx: Context, items: Sequence[MigrateItem]) -> tuple[list[MigrateItem], JobReport]:
-    """Move files that are stored on a warmer tier than they are to be on; return the other items and what was moved."""
-    rest: list[MigrateItem] = []
-    report = JobReport()
-    by_tier: dict[str, list[FileRow]] = {}
-    for item, row in _rows(ctx, items):
-        if row is not None and mover.can_follow(ctx, row, item.tier):
-            by_tier.setdefault(item.tier, []).append(row)
-        else:
-            rest.append(item)
-    for tier, rows in by_tier.items():
-        report = report.merged(_told(mover.move(ctx, rows, tier, reason="asked for")))
-    return rest, report
+    return replace(merged, files_done=max(report.files_done, released.files_done))
 
 
 def _sink(ctx: Context, checked: CheckedPlan) -> JobReport:
@@ -172,8 +161,9 @@ def _sink(ctx: Context, checked: CheckedPlan) -> JobReport:
             moved.files += len(moving.retarget(tx, going, tier, op_id=f"plan:{tier}:{secrets.token_hex(8)}"))
     ctx.step("mover.retargeted")
     report = _told(mover.tend_packs(ctx, moved, among=sorted(found.packs)))
-    left = [Skipped(_shown(ctx, refused), refused.reason, Skip.CHANGED) for refused in found.refused]
-    return replace(report, files_skipped=(*report.files_skipped, *left))
+    left = Skips()
+    left.add_all(Skipped(_shown(ctx, refused), refused.reason, Skip.CHANGED) for refused in found.refused)
+    return report.merged(left.report())
 
 
 def _shown(ctx: Context, refused: Refusal) -> str:

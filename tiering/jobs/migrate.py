@@ -25,10 +25,11 @@ from tiering.jobs import segments
 from tiering.jobs.batch import HEARTBEAT_S, Batch, BatchRun
 from tiering.jobs.charges import charge
 from tiering.jobs.context import Context, OpenTier
+from tiering.jobs.mentions import Mentions
 from tiering.jobs.newcomers import Filter
 from tiering.jobs.outgoing import BatchOutcome, Wanted, display_path
 from tiering.jobs.references import models_first
-from tiering.jobs.reports import JobReport, Skip, Skipped
+from tiering.jobs.reports import JobReport, Skip, Skips
 from tiering.jobs.wanted_queue import BATCH_FILES, WantedQueue
 
 # Items are looked up this many at a time, and no batch is of two such groups.
@@ -64,37 +65,38 @@ class _Tally:
 
     ctx: Context
     done: int = 0
-    skipped: list[Skipped] = field(default_factory=list)
+    skipped: Skips = field(default_factory=Skips)
     bytes_read: int = 0
     bytes_stored: int = 0
     notes: list[str] = field(default_factory=list)
-    names: dict[int, int | None] = field(default_factory=dict)
-    """leader's file id -> items that mean it; None once it is stored: each further one is done."""
+    mentions: Mentions = field(default_factory=Mentions)
+    """Leaders that the items meant: each is stored once, and counts as often as it was asked for."""
     checked: set[int] = field(default_factory=set)
     """Roots whose marker was seen."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def skip(self, item: MigrateItem, reason: str, kind: Skip) -> None:
         path = paths.display(self.ctx.root(item.root_id).path, item.dir, item.name)
-        self.skipped.append(Skipped(path, reason, kind))
+        with self.lock:
+            self.skipped.add(path, reason, kind)
+
+    def count(self, files: int) -> None:
+        with self.lock:
+            self.done += files
 
     def mention(self, file_id: int) -> bool:
         """Count an item that means that leader; False if another did before it: it is stored once."""
         with self.lock:
-            is_first = file_id not in self.names
-            count = self.names.setdefault(file_id, 0)
-            self.done += count is None
-            if count is not None:
-                self.names[file_id] = count + 1
+            is_first = file_id not in self.mentions
+            self.done += self.mentions.add(file_id)
         return is_first
 
     def add(self, outcome: BatchOutcome) -> None:
         with self.lock:
-            for wanted in outcome.stored:
-                self.done += self.names.get(wanted.row.file_id, 1) or 0
-                self.names[wanted.row.file_id] = None
-        for wanted, reason, kind in outcome.skipped:
-            self.skipped.append(Skipped(display_path(self.ctx.root(wanted.row.root_id), wanted.row), reason, kind))
+            self.done += self.mentions.store(wanted.row.file_id for wanted in outcome.stored)
+            self.mentions.skip(wanted.row.file_id for wanted, _, _ in outcome.skipped)
+            for wanted, reason, kind in outcome.skipped:
+                self.skipped.add(display_path(self.ctx.root(wanted.row.root_id), wanted.row), reason, kind)
         self.bytes_read += outcome.bytes_read
         self.bytes_stored += outcome.bytes_stored
 
@@ -123,7 +125,8 @@ def migrate(ctx: Context, items: Iterable[MigrateItem], *, fingerprint: str = DE
         ctx.progress.finish()
     return JobReport(
         files_done=tally.done,
-        files_skipped=tuple(tally.skipped),
+        files_skipped=tuple(tally.skipped.listed),
+        more_skipped=dict(tally.skipped.more),
         bytes_read=tally.bytes_read,
         bytes_stored=tally.bytes_stored,
         seconds=ctx.clock.monotonic_s() - started_s,
@@ -340,9 +343,8 @@ def _wanted(ctx: Context, group: Sequence[MigrateItem], tally: _Tally) -> list[W
             if row is None:
                 tally.skip(item, "is not known: scan first", Skip.OTHER)
             elif row.state is FileState.DUAL and row.tier == item.tier:
-                with tally.lock:
-                    tally.done += 1
-            elif row.file_id in tally.names:
+                tally.count(1)
+            elif row.file_id in tally.mentions:
                 tally.mention(row.file_id)
             elif reason := stored_elsewhere(ctx, row, item.tier):
                 tally.skip(item, reason, Skip.REFUSED)

@@ -21,7 +21,7 @@ from tiering.config.hints import Hint, read_hints
 from tiering.errors import UsageError
 from tiering.jobs.context import Context, OpenRoot
 from tiering.jobs.migrate import MigrateItem
-from tiering.jobs.reports import Skip, Skipped
+from tiering.jobs.reports import Skip, Skips
 
 CHECK_ROWS = 500
 
@@ -46,7 +46,7 @@ class CheckedPlan:
     """Stored files whose copies go to a colder tier."""
     packs: Mapping[int, str]
     """Packs that go with them, and no others: number -> what becomes of it."""
-    drifted: tuple[Skipped, ...]
+    drifted: Skips
     """Actions that no longer fit their file: refused, not adapted."""
 
 
@@ -91,13 +91,13 @@ def check_plan(ctx: Context, plan: Plan) -> CheckedPlan:
     roots = {root.name: root for root in ctx.roots}
     found: dict[ActionKind, list[MigrateItem]] = {kind: [] for kind in ActionKind}
     hints = read_hints(ctx.config, ctx.clock.now_ns())
-    drifted: list[Skipped] = []
+    drifted = Skips()
     for action, row in _with_rows(ctx, plan.actions, roots):
         root = roots.get(action.root)
         drift = _hinted(action, hints) or _drift(ctx, action, row, root)
         if drift or root is None:
             shown = action.path if root is None else os.fsdecode(os.path.join(root.path, action.dir, action.name))
-            drifted.append(Skipped(shown, drift, Skip.CHANGED))
+            drifted.add(shown, drift, Skip.CHANGED)
             continue
         item = MigrateItem(root.root_id, action.dir, action.name, action.target, f"rule {action.rule}")
         found[action.kind].append(item)
@@ -107,7 +107,7 @@ def check_plan(ctx: Context, plan: Plan) -> CheckedPlan:
         tuple(found[ActionKind.RELEASE]),
         tuple(found[ActionKind.MOVE]),
         dict(pack for report in plan.moves for pack in report.packs),
-        tuple(drifted),
+        drifted,
     )
 
 

@@ -2,21 +2,18 @@
 of those that move between cold tiers by the very packs that would move.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from policies.cost import packed_put_usd
 from policies.moving import MoveQuote
 from policies.planner import month_nano
 from policies.values import HOT
-from tiering.catalog import files
-from tiering.catalog.values import FileRow, FileState
+from tiering.catalog.files import StateTotal
+from tiering.catalog.values import FileRow
 from tiering.config.policy import price_book, tier_facts
 from tiering.jobs.context import Context
-from tiering.jobs.migrate import MigrateItem
-from tiering.jobs.mover import can_follow, quote_move
-
-BATCH_FILES = 1000
+from tiering.jobs.mover import quote_move
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,40 +33,21 @@ class Quote:
     """What moves of those; packs that something warmer needs, or that do not pay, stay."""
 
 
-def quote(context: Context, items: Sequence[MigrateItem], tier: str) -> Quote:
-    """Return the price of storing *items* on *tier* by the price book in force. Reads the catalog alone."""
-    count = size = 0
-    following: list[int] = []
-    for start in range(0, len(items), BATCH_FILES):
-        for row in _rows(context, items[start : start + BATCH_FILES]):
-            if can_follow(context, row, tier):
-                following.append(row.file_id)
-            elif not (row.state is FileState.DUAL and row.tier == tier):
-                count += 1
-                size += row.size
+def quote(context: Context, tier: str, new: StateTotal, following: Iterable[FileRow]) -> Quote:
+    """Return the price of storing *new* files on *tier*, and of moving the copies of *following* (see can_follow)
+    there, by the price book in force. Reads the catalog alone.
+    """
     facts = {known.name: known for known in tier_facts(context.config)}
     book = price_book(context.config)
     pack_bytes = context.config.chunking.pack_bytes
+    moved_files, moves = quote_move(context, following, tier)
     return Quote(
         tier=tier,
-        files=count,
-        size_bytes=size,
-        once_nano=packed_put_usd(book, facts[tier].price_class, size, pack_bytes=pack_bytes),
-        hot_nano_month=month_nano(facts[HOT], size, book),
-        cold_nano_month=month_nano(facts[tier], size, book),
-        moved_files=len(following),
-        moves=quote_move(context, following, tier) if following else MoveQuote(),
+        files=new.files,
+        size_bytes=new.size_bytes,
+        once_nano=packed_put_usd(book, facts[tier].price_class, new.size_bytes, pack_bytes=pack_bytes),
+        hot_nano_month=month_nano(facts[HOT], new.size_bytes, book),
+        cold_nano_month=month_nano(facts[tier], new.size_bytes, book),
+        moved_files=moved_files,
+        moves=moves,
     )
-
-
-def _rows(context: Context, items: Sequence[MigrateItem]) -> list[FileRow]:
-    """Return the rows of those of *items* that are known."""
-    rows = [item.seen for item in items if item.seen is not None]
-    places: dict[int, list[tuple[bytes, bytes]]] = {}
-    for item in items:
-        if item.seen is None:
-            places.setdefault(item.root_id, []).append((item.dir, item.name))
-    for root_id, wanted in places.items():
-        with context.catalog.read() as tx:
-            rows += files.at_paths(tx, root_id, wanted).values()
-    return rows
