@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from dedup.chunkers import MEDIA, SMALL, GearChunker, chunker_of, resolve_chunker
 from dedup.familiar import LEAST_BYTES, Familiar, Stretch
 from dedup.fingerprint import Buffer, FingerprintFunction, digest
-from dedup.formats import media, text
+from dedup.formats import media, onnx, text
 from dedup.formats.records import AVERAGE, LONGEST, RECORD, RECORDS
-from dedup.formats.segmentation import HEAD_BYTES, SMALLEST_BYTES, plain_kind, segment
+from dedup.formats.segmentation import FIRST_BYTES, HEAD_BYTES, SMALLEST_BYTES, plain_kind, segment
 from dedup.ingest import Cutting, Pieces, ingest_whole, named
 from dedup.values import ChunkPart, Digest, Part, Region, Span, chunks_of
 
@@ -34,7 +34,8 @@ _WHOLE = tuple(Region(Span(0, LONGEST_BYTES), kind) for kind in _KINDS)
 # The columns of the kernel's table of files.
 _START, _LENGTH, _KIND, _COUNT = range(4)
 _COLUMNS = 4
-_IS_TEXT, _MAY_BE_MEDIA = 1, 2
+# What a byte can do, for the kernel.
+_IN_TEXT, _FIRST_OF_MEDIUM, _SECOND_OF_MEDIUM, _FIRST_OF_PARTS = 1, 2, 4, 8
 
 
 @dataclass(slots=True)
@@ -194,7 +195,7 @@ def _kinds(buffer: memoryview, members: Members, kinds: list[int]) -> tuple[list
     for number, kind in enumerate(kinds):
         if number in parted:
             kinds[number] = 0
-        elif kind == _ASK:
+        elif kind == _ASK or members.names[number].endswith(onnx.SUFFIX):
             start = members.starts[number]
             found = regions_of(buffer[start : start + members.lengths[number]], members.names[number])
             kinds[number] = 0
@@ -234,14 +235,16 @@ def _small_chunker(region: Region) -> Any:
 @cache
 def _marks() -> NDArray[np.uint8]:
     marks = np.zeros(256, dtype=np.uint8)
-    marks[list(text.ALLOWED)] |= _IS_TEXT
-    marks[list(media.FIRST_BYTES)] |= _MAY_BE_MEDIA
+    marks[list(text.ALLOWED)] |= _IN_TEXT
+    marks[list(media.FIRST_BYTES)] |= _FIRST_OF_MEDIUM
+    marks[list(media.SECOND_BYTES)] |= _SECOND_OF_MEDIUM
+    marks[list(FIRST_BYTES)] |= _FIRST_OF_PARTS
     return marks
 
 
 @cache
 def _bounds() -> NDArray[np.int64]:
-    return np.array((HEAD_BYTES, SMALLEST_BYTES), dtype=np.int64)
+    return np.array((HEAD_BYTES, SMALLEST_BYTES, text.SAMPLES), dtype=np.int64)
 
 
 @cache

@@ -17,6 +17,7 @@ _MAGICS: dict[int, tuple[bytes, ...]] = {
 """Offset -> magics: JPEG, PNG, GIF, gzip, bzip2, xz, zstd, lz4, 7z, RAR, Ogg, FLAC, MP3, AAC, Matroska/WebM, FLV,
 JPEG XL, JPEG 2000, lzip, ASF, WOFF, MNG, BPG, QOI, MPEG; MP4/HEIF/AVIF; WebP and AVI in RIFF."""
 FIRST_BYTES = frozenset(magic[0] for magic in _MAGICS[0])
+SECOND_BYTES = frozenset(magic[1] for magic in _MAGICS[0])
 # Of a magic of two bytes one file in 65,536 of any other kind would be taken for sound.
 _NOISY = (b"\xff\xfb", b"\xff\xf3", b"\xff\xf1", b"\xff\xf9", b"BZh", b"ID3")
 

@@ -18,6 +18,8 @@ MOST_FIELDS = 1_000_000
 # Each with a name of up to 512 characters: 40 MB.
 MOST_TENSORS = 50_000
 
+FIRST_BYTE = 0x08
+SUFFIX = b".onnx"
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 # Message -> field -> message inside. A graph is entered again where an attribute holds one.
 _INSIDE = {
@@ -57,7 +59,7 @@ class _Tensor:
 
 def looks_like(head: bytes) -> bool:
     """Tell whether a file that begins with *head* may be ONNX: an IR version below 32, then one of a model's fields."""
-    return len(head) > 4 and head[0] == 0x08 and 0 < head[1] < 32 and head[2] in {0x12, 0x1A, 0x22, 0x3A, 0x42}
+    return len(head) > 4 and head[0] == FIRST_BYTE and 0 < head[1] < 32 and head[2] in {0x12, 0x1A, 0x22, 0x3A, 0x42}
 
 
 def segment_onnx(reader: Reader) -> list[Region]:

@@ -98,7 +98,7 @@ def _parser_of(head: _Head, depth: int) -> _Parser | None:
         return onnx.segment_onnx
     if depth and tar.looks_like(data):
         return partial(tar.segment_tar, inner=partial(_segmented, name=b"", depth=depth - 1))
-    return onnx.segment_onnx if head.name.endswith(b".onnx") else None
+    return onnx.segment_onnx if head.name.endswith(onnx.SUFFIX) else None
 
 
 def segment_zip(reader: Reader, *, depth: int) -> list[Region]:
@@ -131,3 +131,5 @@ _BY_MAGIC: tuple[tuple[bytes, _Parser], ...] = (
     (hdf5.MAGIC, hdf5.segment_hdf5),
     (torch_legacy.MAGIC, torch_legacy.segment_torch_legacy),
 )
+FIRST_BYTES = frozenset({onnx.FIRST_BYTE, zips.MAGIC[0], *(magic[0] for magic, _ in _BY_MAGIC)})
+"""Of a file with parts, if that byte is always the same. Without: tflite, safetensors, tar, and what is named .onnx."""

@@ -1,6 +1,6 @@
-"""Many small files in one buffer, looked at and cut in one call each; dedup.plain_files says what is computed.
+"""Many small files in one buffer, looked at and cut in one call each; dedup.many says what is computed.
 
-Used by dedup.plain_files. The loops that cut are those of the chunkers, so that a file is cut the same wherever it
+Used by dedup.many. The loops that cut are those of the chunkers, so that a file is cut the same wherever it
 stands. Releases the GIL.
 """
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dedup.kernels import gear, records
-from dedup.kernels.machine import VOID, array_in, array_out, compiled, numbers_out
+from dedup.kernels.machine import VOID, array_in, array_out, compiled, inner, numbers_out
 
 GENERIC, TEXT, MEDIA, ASK = 0, 1, 2, 3
 """What a file is; ASK: its first bytes are worth a closer look."""
@@ -23,32 +23,80 @@ _SIZES, _THRESHOLDS = 3, 2
 """Of a chunker."""
 _TABLE = 256
 _ASCII = 128
+IN_TEXT, FIRST_OF_MEDIUM, SECOND_OF_MEDIUM, FIRST_OF_PARTS = 1, 2, 4, 8
+"""What a byte can do: stand in text, be the first or the second of a medium, be the first of a format with parts."""
+_SUM_FROM, _SUM_TO = 148, 156  # the checksum of a tar's header
+
+
+@inner
+def _text_kind(data: Any, marks: Any, start: Any, stop: Any) -> Any:
+    """Return TEXT for ASCII without control characters, GENERIC for what is no text, ASK for what is no ASCII."""
+    kind = TEXT
+    for position in range(start, stop):
+        byte = data[position]
+        if marks[byte] & IN_TEXT == 0:
+            return GENERIC
+        if byte >= _ASCII:
+            kind = ASK
+    return kind
+
+
+@inner
+def _may_begin(data: Any, at: Any) -> Any:
+    """Tell whether at least 512 bytes from *at* on may begin a tflite, a safetensors or a tar, whose first byte can be
+    any.
+    """
+    if (data[at + 4] == 0x54 and data[at + 5] == 0x46) or data[at + 8] == 0x7B:  # "TF", "{"
+        return True
+    digits = 0
+    for position in range(at + _SUM_FROM, at + _SUM_TO):
+        byte = data[position]
+        if 0x30 <= byte <= 0x37:
+            digits += 1
+        elif byte != 0x20 and byte != 0:
+            return False
+    return digits > 0
+
+
+@inner
+def _kind(data: Any, at: Any, length: Any, marks: Any, bounds: Any) -> Any:
+    """Return what the file at *at* is; *length* is not 0."""
+    has_parts = length >= bounds[1]
+    first = marks[data[at]]
+    if first & FIRST_OF_MEDIUM and length > 1 and marks[data[at + 1]] & SECOND_OF_MEDIUM:
+        return ASK
+    if first & FIRST_OF_PARTS and has_parts:
+        return ASK
+    if length >= 8 and (
+        (data[at + 4] == 0x66 and data[at + 5] == 0x74)  # "ft" of an MP4
+        or (data[at] == 0x52 and data[at + 1] == 0x49 and data[at + 2] == 0x46)  # RIFF
+    ):
+        return ASK
+    if has_parts and _may_begin(data, at):
+        return ASK
+    sample = bounds[0]
+    kind = _text_kind(data, marks, at, at + min(length, sample))
+    if not has_parts or kind == GENERIC:
+        return kind
+    last = length - sample
+    steps = 1 if length <= bounds[2] * sample else bounds[2] - 1
+    for step in range(1, steps + 1):
+        place = at + last * step // steps
+        here = _text_kind(data, marks, place, place + sample)
+        if here != TEXT:
+            kind = here
+        if here == GENERIC:
+            break
+    return kind
 
 
 def _kinds(data: Any, files: Any, marks: Any, bounds: Any) -> None:
-    """Write to *files* what each is. *marks* of a byte: 1 stands in text, 2 may begin a medium; *bounds* = bytes of a
-    sample, bytes from which on a file may have parts.
+    """Write to *files* what each is. *marks* of a byte are what it can do; *bounds* = bytes of a sample, bytes from
+    which on a file may have parts and is looked at in several places, samples then.
     """
     for row in range(0, files.shape[0], COLUMNS):
         at, length = files[row + START], files[row + LENGTH]
-        if length >= bounds[1] or (length > 0 and marks[data[at]] & 2):
-            files[row + KIND] = ASK
-            continue
-        if length >= 8 and (
-            (data[at + 4] == 0x66 and data[at + 5] == 0x74)  # "ft" of an MP4
-            or (data[at] == 0x52 and data[at + 1] == 0x49 and data[at + 2] == 0x46)  # RIFF
-        ):
-            files[row + KIND] = ASK
-            continue
-        kind = TEXT if length > 0 else GENERIC
-        for position in range(at, at + min(length, bounds[0])):
-            byte = data[position]
-            if marks[byte] & 1 == 0:
-                kind = GENERIC
-                break
-            if byte >= _ASCII:
-                kind = ASK
-        files[row + KIND] = kind
+        files[row + KIND] = _kind(data, at, length, marks, bounds) if length > 0 else GENERIC
 
 
 def _cuts(data: Any, files: Any, sizes: Any, words: Any, ends: Any) -> None:
@@ -82,7 +130,9 @@ _CUTS = compiled(_cuts, VOID, array_in(1), numbers_out(), numbers_out(), array_o
 def find_kinds(
     data: NDArray[np.uint8], files: NDArray[np.int64], marks: NDArray[np.uint8], bounds: NDArray[np.int64]
 ) -> None:
-    """Fill the KIND of the *files* that stand in *data*: as many rows of COLUMNS."""
+    """Fill the KIND of the *files* that stand in *data*: as many rows of COLUMNS. Files that may have parts have 512
+    bytes at least.
+    """
     _KINDS(data, files.reshape(-1), marks, bounds)
 
 

@@ -1,6 +1,7 @@
 """Small files that are cut together get the parts, the names and the pieces that each gets alone."""
 
 import random
+import tarfile
 from functools import partial
 from itertools import accumulate
 
@@ -9,11 +10,14 @@ from hypothesis import strategies as st
 
 from dedup.chunkers import chunker_of
 from dedup.fingerprint import fingerprint
+from dedup.formats.segmentation import _BY_MAGIC
+from dedup.formats.zips import MAGIC
 from dedup.ingest import Cutting, Ingested, Piece, Pieces, ingest_whole
 from dedup.many import LONGEST_BYTES, Members, ingest_many, regions_of
 from dedup.values import Region, Span
 
 LINES = b"".join(b'{"id": %d, "text": "%s"}\n' % (n, b"x" * (n % 300)) for n in range(400))
+TAR = tarfile.TarInfo("member").tobuf()
 HEADS = (
     b"",
     b"\x89PNG\r\n\x1a\n",
@@ -27,23 +31,46 @@ HEADS = (
     "Ää".encode(),
     b"\xc3",
     b"\x1b[0m\t",
+    b"\x1b\x00",
+    TAR,
+    b"\x00" + TAR[1:],
+    TAR[:148] + b"0000000\x00" + TAR[156:],
+    b"\x1c\x00\x00\x00TFL3",
+    b"\x02\x00\x00\x00\x00\x00\x00\x00{}",
+    b"\x08\x07\x12\x04test",
+    *(magic for magic, _ in _BY_MAGIC),
+    MAGIC,
 )
+
+
+def spoilt(data: bytes, place: float, put: bytes) -> bytes:
+    at = int(place * len(data))
+    return data[:at] + put + data[at:]
+
+
 FILLERS = st.one_of(
     st.binary(max_size=40),
     st.builds(lambda seed, size: random.Random(seed).randbytes(size), st.integers(0, 999), st.integers(0, 90_000)),
     st.builds(lambda start, size: LINES[start : start + size], st.integers(0, 900), st.integers(0, 50_000)),
     st.builds(lambda size: b"a" * size, st.sampled_from([2047, 2048, 2049, 4095, 4096, 4097, 16383, 16384, 16385])),
     st.builds(lambda size: "ü".encode() * size, st.integers(1, 5000)),
+    # Text with a few bytes that are none, where samples see them and where they do not.
+    st.builds(
+        lambda size, at, put: spoilt(b"a line of text\n" * (size // 15), at, put),
+        st.sampled_from([16_000, 16_400, 30_000, 32_767, 32_768, 33_000, 100_000]),
+        st.floats(0, 1),
+        st.sampled_from([b"", b"\x00", "ü".encode(), b"\xff", b"\x80"]),
+    ),
 )
 FILES = st.lists(st.builds(lambda head, rest: head + rest, st.sampled_from(HEADS), FILLERS), max_size=9)
 
 
-@settings(max_examples=80, deadline=None)
-@given(FILES)
-def test_together_is_as_alone(files: list[bytes]) -> None:
+@settings(max_examples=150, deadline=None)
+@given(FILES, st.sampled_from([b".bin", b".onnx"]))
+def test_together_is_as_alone(files: list[bytes], suffix: bytes) -> None:
     buffer = memoryview(b"".join(files))
     lengths = [len(data) for data in files]
-    names = [b"%d.bin" % number for number in range(len(files))]
+    names = [b"%d%s" % (number, suffix) for number in range(len(files))]
     members = Members([0, *accumulate(lengths)][:-1], lengths, names, list(range(len(files))))
 
     parts, digests, pieces = ingest_many(buffer, members, fingerprint)
