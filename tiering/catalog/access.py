@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import delete, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from tiering.catalog.tables import access_days
-from tiering.catalog.transaction import Tx, batches
+from tiering.catalog.transaction import Tx, batches, own_insert
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +23,7 @@ class AccessDay:
 
 def add(tx: Tx, days: Sequence[AccessDay]) -> None:
     """Note days of use. The same day and source again keeps the larger count, so a scan may be repeated."""
-    dialect = sqlite if tx.is_sqlite else postgresql
-    statement = dialect.insert(access_days)
+    statement = own_insert(tx, access_days)
     statement = statement.on_conflict_do_update(
         index_elements=["file_id", "day", "source"],
         set_={"opens": statement.excluded.opens},

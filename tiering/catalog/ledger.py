@@ -13,12 +13,11 @@ from typing import Any
 
 import blake3
 from sqlalchemy import Row, func, insert, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from tiering.catalog import outbox
 from tiering.catalog.accounts import BOOK_OF, UNIT_OF, Line
 from tiering.catalog.tables import balances, ledger_entries, ledger_lines, storable
-from tiering.catalog.transaction import Tx, batches
+from tiering.catalog.transaction import Tx, batches, own_insert
 from tiering.errors import Discrepancy, FrostlineError
 
 
@@ -249,8 +248,7 @@ def _write(tx: Tx, entry: PostedEntry) -> None:
 
 
 def _add_to_balances(tx: Tx, lines: Sequence[Line]) -> None:
-    dialect = sqlite if tx.is_sqlite else postgresql
-    statement = dialect.insert(balances)
+    statement = own_insert(tx, balances)
     statement = statement.on_conflict_do_update(
         index_elements=["account", "tier", "unit"], set_={"amount": balances.c.amount + statement.excluded.amount}
     )

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from sqlalchemy import delete, exists, func, insert, select, text, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from dedup.recipe_id import recipe_key
 from dedup.values import Block, Digest, Fingerprint, Recipe, chunks_of
@@ -19,7 +18,7 @@ from tiering.catalog.open import Catalog
 from tiering.catalog.tables import blocks, files, meta, restores, ticket_files, ticket_packs, tickets, versions
 from tiering.catalog.tables import packs as pack_rows
 from tiering.catalog.tables import recipes as recipe_rows
-from tiering.catalog.transaction import Tx, batches
+from tiering.catalog.transaction import Tx, batches, own_insert
 from tiering.catalog.values import FileState, PackRow, RecipeRow
 from tiering.errors import UsageError
 
@@ -211,11 +210,10 @@ def restore_ticket(tx: Tx, record: Mapping[str, object], file_ids: Sequence[int]
         tx.conn.execute(insert(ticket_files), waiting)
     rows = tx.conn.execute(select(files.c.recipe_no).where(files.c.file_id.in_(file_ids))).scalars().all()
     needed = {pack_no for found in recipes.packs_of(tx, [row for row in rows if row]).values() for pack_no in found}
-    dialect = sqlite if tx.is_sqlite else postgresql
     for pack_no in sorted(needed):
         tx.conn.execute(insert(ticket_packs), {"ticket_no": record["ticket_no"], "pack_no": pack_no})
         wanted = {"pack_no": pack_no, "state": "wanted", "speed": record["speed"]}
-        tx.conn.execute(dialect.insert(restores).values(wanted).on_conflict_do_nothing())
+        tx.conn.execute(own_insert(tx, restores).values(wanted).on_conflict_do_nothing())
 
 
 def waiting_files(tx: Tx, paths: Iterable[tuple[int, bytes, bytes]]) -> list[int]:

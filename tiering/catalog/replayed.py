@@ -6,12 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from sqlalchemy.dialects import postgresql, sqlite
-
 from dedup.values import Block, Recipe
 from tiering.catalog import recipes
 from tiering.catalog.tables import roots
-from tiering.catalog.transaction import Tx, batches
+from tiering.catalog.transaction import Tx, batches, own_insert
 
 Value = Mapping[str, Any]
 Path = tuple[str, str]
@@ -62,8 +60,7 @@ def recipe_nos(tx: Tx, found: Sequence[Value]) -> dict[str, int]:
 
 
 def upsert(tx: Tx, table: Any, keys: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
-    dialect = sqlite if tx.is_sqlite else postgresql
     for batch in batches(rows):
-        statement = dialect.insert(table)
+        statement = own_insert(tx, table)
         others = {name: statement.excluded[name] for name in batch[0] if name not in keys}
         tx.conn.execute(statement.on_conflict_do_update(index_elements=list(keys), set_=others), batch)

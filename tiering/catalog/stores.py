@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 
 from sqlalchemy import select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from tiering.catalog import accounts, outbox, records
 from tiering.catalog.accounts import Amounts
 from tiering.catalog.booking import book
 from tiering.catalog.tables import stores
-from tiering.catalog.transaction import Tx
+from tiering.catalog.transaction import Tx, own_insert
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +41,8 @@ def every(tx: Tx) -> list[StoreRow]:
 def put(tx: Tx, row: StoreRow) -> None:
     """Write a store's row; a change of its ownership file's size is booked as metadata in the same transaction."""
     before = get(tx, row.url)
-    dialect = sqlite if tx.is_sqlite else postgresql
     values = {name: getattr(row, name) for name in StoreRow.__dataclass_fields__}
-    statement = dialect.insert(stores).values(values)
+    statement = own_insert(tx, stores).values(values)
     tx.conn.execute(statement.on_conflict_do_update(index_elements=["url"], set_=values))
     if before is None or (before.store_id, before.epoch, before.tier) != (row.store_id, row.epoch, row.tier):
         outbox.append(tx, [records.store(url=row.url, store_id=row.store_id, epoch=row.epoch, tier=row.tier)])

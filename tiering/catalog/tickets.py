@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Select, bindparam, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from tiering.catalog import outbox
 from tiering.catalog.booking import load_files, root_names
 from tiering.catalog.records import ticket as ticket_record
 from tiering.catalog.tables import blocks, chunks, packs, refs, restores, ticket_files, ticket_packs, tickets
-from tiering.catalog.transaction import Tx, batches
+from tiering.catalog.transaction import Tx, batches, own_insert
 
 SPEEDS = ("bulk", "standard", "expedited")  # slowest first
 PAGE = 10_000  # rows at once: 4 MB of what is known of packs
@@ -296,8 +295,7 @@ def _follow(tx: Tx, speeds: Mapping[int, str]) -> None:
     """Wait for packs that are being restored, at whatever speed that is; the one given where it is not known."""
     if not speeds:
         return
-    dialect = sqlite if tx.is_sqlite else postgresql
-    statement = dialect.insert(restores)
+    statement = own_insert(tx, restores)
     statement = statement.on_conflict_do_update(
         index_elements=["pack_no"], set_={"state": "warming"}, where=restores.c.state == "done"
     )
@@ -308,8 +306,7 @@ def _follow(tx: Tx, speeds: Mapping[int, str]) -> None:
 def _want(tx: Tx, speeds: Mapping[int, str]) -> None:
     if not speeds:
         return
-    dialect = sqlite if tx.is_sqlite else postgresql
-    statement = dialect.insert(restores)
+    statement = own_insert(tx, restores)
     statement = statement.on_conflict_do_update(
         index_elements=["pack_no"],
         set_={"state": "wanted", "speed": statement.excluded.speed, "requested_ns": None, "warm_until_ns": None},

@@ -1,5 +1,6 @@
 """What every query is handed: an open connection and the transaction's time; and how long lists are cut for it."""
 
+import importlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from itertools import chain, islice
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, Table
+from sqlalchemy.dialects.sqlite import Insert
 from sqlalchemy.exc import DBAPIError
 
 T = TypeVar("T")
@@ -57,6 +59,15 @@ def insert_many(
         _insert_sqlite(tx, f"{table.name} ({named})", len(columns), rows, tuple(same.values()))
     else:
         _insert_postgres(tx, f"{table.name} ({named})", len(columns), rows, tuple(same.values()))
+
+
+def own_insert(tx: Tx, table: Table) -> Insert:
+    """Return an insert into *table* that may go on with ON CONFLICT, as the engine in use says it.
+
+    Its dialect alone is loaded: PostgreSQL's, with the drivers it speaks to, costs every command 18 ms.
+    """
+    dialect = importlib.import_module(f"sqlalchemy.dialects.{tx.conn.dialect.name}")
+    return cast("Insert", dialect.insert(table))
 
 
 def fetch_raw(tx: Tx, text: str, values: Sequence[object]) -> list[tuple[Any, ...]]:

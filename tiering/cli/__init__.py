@@ -169,6 +169,8 @@ def _nearest(word: str) -> str:
 def _call(invocation: Invocation) -> int:
     # numpy's BLAS starts a thread a core when it is loaded, which spin while nobody multiplies matrices here.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # pydantic looks through every installed package for plugins of others, which have no business with our values.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     # What modules make as they are loaded stays: looking through it for garbage is a tenth of the start.
     collector.disable()
     try:
