@@ -5,10 +5,10 @@ import json
 import pytest
 
 from tests.cli.recorded import Recorded
+from tiering.cli.arguments import parse_deadline
 from tiering.cli.job_output import SKIPS_SHOWN, report_json, show_report
 from tiering.cli.output import Output
 from tiering.cli.progress import LineProgress
-from tiering.cli.recall import parse_deadline
 from tiering.clock import FakeClock
 from tiering.errors import UsageError
 from tiering.jobs.reports import JobReport, Skip, Skipped

@@ -9,8 +9,8 @@ import typer
 from policies.amounts import NANO, say_bytes, say_usd
 from policies.plan import EnergyReport
 from tiering.catalog import ledger
+from tiering.cli.arguments import parse_moment
 from tiering.cli.output import Output
-from tiering.cli.recall import parse_moment
 from tiering.cli.session import session_of
 from tiering.errors import ConfigError, UsageError
 from tiering.jobs.audit import AuditReport, audit

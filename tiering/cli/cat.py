@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from tiering.cli.recall import parse_moment, parse_range
+from tiering.cli.arguments import parse_moment, parse_range
 from tiering.cli.session import session_of
 from tiering.jobs.random_access import cat_range
 from tiering.jobs.restore import cat

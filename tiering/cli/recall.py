@@ -3,7 +3,6 @@
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -13,11 +12,10 @@ from policies.amounts import NANO, say_time
 from tiering.app.selection import missing_from_catalog, refuse_read_only, to_recall
 from tiering.app.targets import Target, find_targets
 from tiering.cli.act import acting
+from tiering.cli.arguments import parse_deadline, parse_range
 from tiering.cli.job_output import report_json, show_report
 from tiering.cli.recall_output import quote_json, show_quote
 from tiering.cli.session import Session, session_of
-from tiering.clock import NS_PER_S
-from tiering.config.quantities import parse_duration_ns, parse_size
 from tiering.errors import UsageError
 from tiering.jobs.advance import advance
 from tiering.jobs.block_cache import BlockCache
@@ -157,37 +155,6 @@ def _cancel(session: Session, number: int) -> int:
         "already stays paid for"
     )
     return 0
-
-
-def parse_deadline(text: str, now_ns: int) -> int:
-    """Return the moment that *text* means, in ns: a duration from now, or a time. Raises UsageError."""
-    try:
-        return now_ns + parse_duration_ns(text)
-    except ValueError:
-        return parse_moment(text)
-
-
-def parse_range(text: str) -> Span:
-    """Return the bytes that OFFSET+LENGTH means, each a size: "0+4096", "1.5GiB+64MiB". Raises UsageError."""
-    offset, plus, length = text.partition("+")
-    try:
-        span = Span(parse_size(offset or "?"), parse_size(length or "?"))
-    except ValueError:
-        span = Span(0, 0)
-    if not plus or not span.length:
-        raise UsageError(f'"{text}" is no range', hint='write OFFSET+LENGTH: "0+4096" or "1.5GiB+64MiB"')
-    return span
-
-
-def parse_moment(text: str) -> int:
-    """Return the ns of an ISO 8601 time, UTC unless it names a zone. Raises UsageError."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(
-            f'"{text}" is neither a duration nor a time', hint='write "12h", "2d" or 2026-01-31T08:00'
-        ) from None
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()) * NS_PER_S
 
 
 def _wait_for(session: Session, context: Context, first: JobReport) -> JobReport:

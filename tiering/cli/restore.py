@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from tiering.cli.arguments import parse_moment
 from tiering.cli.job_output import report_json, show_report
-from tiering.cli.recall import parse_moment
 from tiering.cli.session import session_of
 from tiering.jobs.restore import restore
 from tiering.jobs.stored_paths import absolute_path
