@@ -35,6 +35,10 @@ _SHAPES: dict[int, tuple[int, int]] = {
     Form.BF16_IN_F32: (4, 2),
     Form.F16_IN_F32: (4, 2),
 }
+_FIRST = 16
+"""Words that show most data to have no narrow form: the lowest byte is zero in all that have."""
+_NOISE = 7.98
+"""Bits a byte of what is kept without a trial: a sample of pure chance has 7.99 and more."""
 _TURN = {Form.PLAIN: 0, Form.ROTATED: 1, Form.BF16_IN_F32: 1, Form.F16_IN_F32: 0}
 
 
@@ -49,14 +53,18 @@ class Trial:
     """Coded bytes / raw bytes of the sample."""
     head: int = 0
     """Bytes before the first word."""
+    bits: tuple[float, ...] = ()
+    """What a byte of each plane costs by its entropy; nothing: look."""
 
 
 def attempt(data: Buffer, form: Form, width: int, *, piece: int, head: int = 0) -> Trial | None:
     """Return what it costs to code *data* in *form*, by sixteen runs of *piece* words; None where they do not have that
     form.
     """
-    words, _ = _words(data, width, head)
-    sample = narrowed(spread(words, piece), form)
+    view, end = _bounds(data, width, head)
+    if form >= Form.BF16_IN_F32 and any(view[head:end][: _FIRST * width : width]):
+        return None  # without looking at the rest: most floats are not of a form that their first words have not
+    sample = narrowed(spread(transforms.words_in(view[head:end], width), piece), form)
     if sample is None or not len(sample):
         return None
     stored = sum(table.cost(plane) for plane in transforms.split(sample, _TURN[form]))
@@ -67,12 +75,14 @@ def encode(data: Buffer, trial: Trial, level: int) -> tuple[bytes, str] | None:
     """Return (payload of *data* coded as *trial* says, what became of the planes); None where not all of it has that
     form.
     """
-    words, ends = _words(data, trial.width, trial.head)
-    narrow = narrowed(words, trial.form)
+    view, end = _bounds(data, trial.width, trial.head)
+    narrow = narrowed(transforms.words_of(view[trial.head : end], trial.width), trial.form)
     if narrow is None:
         return None
     planes = transforms.split(narrow, _TURN[trial.form])
-    return table.pack(trial.form, planes, (level, frames.HUFFMAN), ends=ends, raw=data)
+    kept = [number for number, bits in enumerate(trial.bits) if bits >= _NOISE]
+    levels = (level, frames.HUFFMAN)
+    return table.pack(trial.form, planes, levels, ends=(view[: trial.head], view[end:]), raw=data, kept=kept)
 
 
 def decode(payload: Buffer, raw_len: int) -> bytes:
@@ -105,7 +115,7 @@ def _widened(halves: NDArray[Any], form: Form) -> NDArray[Any]:
     return halves.view("<f2").astype("<f4").view("<u4")
 
 
-def _words(data: Buffer, width: int, head: int) -> tuple[NDArray[Any], tuple[memoryview, memoryview]]:
+def _bounds(data: Buffer, width: int, head: int) -> tuple[memoryview, int]:
+    """Return *data* as bytes, and where its last whole word ends."""
     view = memoryview(data).cast("B")
-    end = len(view) - (len(view) - head) % width
-    return transforms.words_of(view[head:end], width), (view[:head], view[end:])
+    return view, len(view) - (len(view) - head) % width

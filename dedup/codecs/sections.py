@@ -47,6 +47,8 @@ _MOST = 1 << 12  # sections of a block: 16 MiB of 4 KiB
 
 _Guess = tuple[int, int]
 """Width of words, bytes before the first."""
+_Bits = tuple[float, ...]
+"""Of each plane, that of the lowest byte first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,36 +177,37 @@ def _trials(part: memoryview, guess: _Guess, level: int) -> list[Trial]:
     if width == 1:
         return []
     narrow = (Form.BF16_IN_F32, Form.F16_IN_F32) if width == 4 else ()
-    spent = dict(zip((Form.PLAIN, Form.ROTATED), _spent(np.frombuffer(part, np.uint8), guess), strict=True))
-    least = min(spent.values())
-    forms = [form for form, bits in spent.items() if bits <= _LIKELY * least]
+    bits = dict(zip((Form.PLAIN, Form.ROTATED), _spent(np.frombuffer(part, np.uint8), guess), strict=True))
+    spent = {form: sum(8.0 if one >= 8 * table.WORTH else one for one in each) for form, each in bits.items()}
+    best = min(spent, key=lambda form: spent[form])
+    least = spent[best]
+    forms = [form for form, total in spent.items() if total <= _LIKELY * least]
     trials: list[Trial | None] = []
     if level < table.PATIENT_FROM and least:
-        trials.append(Trial(min(spent, key=lambda form: spent[form]), width, least / (8 * width), head))
+        trials.append(Trial(best, width, least / (8 * width), head, bits[best]))
         forms.clear()
     trials += [planes.attempt(part, form, width, piece=_PIECE, head=head) for form in (*forms, *narrow)]
     return [trial for trial in trials if trial is not None]
 
 
-def _spent(data: NDArray[np.uint8], guess: _Guess) -> tuple[float, float]:
-    """Return the bits that a word of *data* costs in planes, plain and rotated, by the entropy of a sample's bytes."""
+def _spent(data: NDArray[np.uint8], guess: _Guess) -> tuple[_Bits, _Bits]:
+    """Return the bits that words of *data* cost in each plane, plain and rotated, by the entropy of a sample."""
     kernel = _kernel()
     if kernel is None:
         return _plainly_spent(data, guess)
-    found: tuple[float, float] = kernel.spend(data, (*guess, PIECES, _PIECE), _N_LOG_N, table.WORTH)
+    found: tuple[_Bits, _Bits] = kernel.spend(data, (*guess, PIECES, _PIECE), _N_LOG_N)
     return found
 
 
-def _plainly_spent(data: NDArray[np.uint8], guess: _Guess) -> tuple[float, float]:
+def _plainly_spent(data: NDArray[np.uint8], guess: _Guess) -> tuple[_Bits, _Bits]:
     width, head = guess
     end = len(data) - (len(data) - head) % width
-    sample = spread(transforms.words_of(data[head:end].data, width), _PIECE)
+    sample = spread(transforms.words_in(data[head:end].data, width), _PIECE)
     return _bits(transforms.split(sample, 0)), _bits(transforms.split(sample, 1))
 
 
-def _bits(split: list[NDArray[np.uint8]]) -> float:
-    entropies = _entropies(np.array([np.bincount(plane, minlength=256) for plane in split]))
-    return float(np.where(entropies < 8 * table.WORTH, entropies, 8.0).sum())
+def _bits(split: list[NDArray[np.uint8]]) -> _Bits:
+    return tuple(_entropies(np.array([np.bincount(plane, minlength=256) for plane in split])).tolist())
 
 
 def _guesses(data: NDArray[np.uint8], step: int) -> list[_Guess]:

@@ -4,7 +4,7 @@ Used by dedup.codecs.planes and dedup.codecs.delta. docs/codecs.md has the bytes
 """
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,13 +100,14 @@ def pack(
     *,
     ends: tuple[Any, Any],
     raw: Buffer,
+    kept: Collection[int] = (),
 ) -> tuple[bytes, str]:
     """Return (payload of *planes*, what became of each, in words).
 
     *levels*: where matches pay, and which Huffman coding otherwise; *ends*: the bytes of *raw* before and after the
-    words.
+    words; *kept*: planes, by number, that are known to be worth no frame.
     """
-    found = [coded(plane, *levels) for plane in planes]
+    found = [(plane.data, KEEP) if number in kept else coded(plane, *levels) for number, plane in enumerate(planes)]
     entries = [ENTRY.pack(PLAIN if best == KEEP else FRAME, len(body)) for body, best in found]
     head, tail = ends
     header = HEADER.pack(VERSION, form, len(planes), len(head), fingerprint(raw))

@@ -31,8 +31,14 @@ _ROOMS = {
 
 def words_of(data: Buffer, width: int) -> NDArray[Any]:
     """Return *data*, a whole number of words, as words; copied only where memory is not aligned to them."""
-    words: NDArray[Any] = np.frombuffer(data, dtype=_WORDS[width])
+    words = words_in(data, width)
     return words if words.flags.aligned else words.copy()
+
+
+def words_in(data: Buffer, width: int) -> NDArray[Any]:
+    """Return *data* as words_of() does, where it stands: for who takes samples of it."""
+    words: NDArray[Any] = np.frombuffer(data, dtype=_WORDS[width])
+    return words
 
 
 def split(words: NDArray[Any], turn: int) -> list[NDArray[np.uint8]]:

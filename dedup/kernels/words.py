@@ -32,23 +32,27 @@ def _tally(section: Any, runs: Any, run_words: Any, counts: Any) -> None:
 
 
 @inner
-def _entropy(counts: Any, n_log_n: Any, width: Any, place: Any) -> Any:
-    """Return the entropy in bits of the bytes at *place* of words of *width*, corrected as that of a sample is."""
+def _entropy(counts: Any, n_log_n: Any) -> Any:
+    """Return the entropy in bits of the bytes that *counts* counts, corrected as that of a sample is.
+
+    In four sums: an addition waits for the one before it.
+    """
     total, seen = 0, 0
-    weighed = 0.0
-    for value in range(_VALUES):
-        count = 0
-        for at in range(place, counts.shape[0] >> 8, width):
-            count += counts[(at << 8) + value]
-        total += count
-        seen += count > 0
-        weighed += n_log_n[count]
+    w0, w1, w2, w3 = 0.0, 0.0, 0.0, 0.0
+    for value in range(0, _VALUES, 4):
+        c0, c1, c2, c3 = counts[value], counts[value + 1], counts[value + 2], counts[value + 3]
+        total += c0 + c1 + c2 + c3
+        seen += (c0 > 0) + (c1 > 0) + (c2 > 0) + (c3 > 0)
+        w0 += n_log_n[c0]
+        w1 += n_log_n[c1]
+        w2 += n_log_n[c2]
+        w3 += n_log_n[c3]
     total = max(total, 1)
-    return np.log2(total) - weighed / total + max(seen - 1, 0) / (2 * total * np.log(2.0))
+    return np.log2(total) - (w0 + w1 + (w2 + w3)) / total + max(seen - 1, 0) / (2 * total * np.log(2.0))
 
 
-def _spend(data: Any, sizes: Any, tables: Any, worth: Any, out: Any) -> None:
-    """Write to *out* the bits a word that the planes of *data* cost, plain and rotated; see dedup.codecs.sections.
+def _spend(data: Any, sizes: Any, tables: Any, out: Any) -> None:
+    """Write to *out* the bits that each plane of *data* costs, plain and then rotated; see dedup.codecs.sections.
 
     *sizes* = bytes of a word, bytes before the first, runs, words of a run.
     """
@@ -71,24 +75,28 @@ def _spend(data: Any, sizes: Any, tables: Any, worth: Any, out: Any) -> None:
                 before = value >> 7
                 counts[((_PERIOD + place) << 8) + turned] += 1
     for form in range(2):
-        out[form] = 0.0
         for place in range(width):
-            bits = _entropy(
-                counts[(form * _PERIOD + place) << 8 : (form * _PERIOD + place + 1) << 8], n_log_n, _PERIOD, 0
-            )
-            out[form] += bits if bits < 8.0 * worth else 8.0
+            at = (form * _PERIOD + place) << 8
+            out[form * width + place] = _entropy(counts[at : at + _VALUES], n_log_n)
 
 
 @inner
-def _judge(counts: Any, n_log_n: Any, worth: Any, still: Any, tie: Any) -> Any:
-    """Return 16 * width + head, as dedup.codecs.sections._guess does."""
-    best, head = 1, 0
-    least = _entropy(counts, n_log_n, 1, 0)
+def _judge(counts: Any, n_log_n: Any, bounds: Any, entropies: Any) -> Any:
+    """Return 16 * width + head, as dedup.codecs.sections._guess does. Folds *counts*; *entropies* is room for 16."""
+    width = _PERIOD
+    while width > 0:
+        for place in range(width):
+            entropies[width + place] = _entropy(counts[place << 8 : (place + 1) << 8], n_log_n)
+        width >>= 1
+        for at in range(width << 8):
+            counts[at] += counts[(width << 8) + at]
+    worth, still, tie = bounds
+    best, head, least = 1, 0, entropies[1]
     for power in range(1, 4):
         width = 1 << power
         mean, lowest, lively = 0.0, 9.0, 0
         for place in range(width):
-            entropy = _entropy(counts, n_log_n, width, place)
+            entropy = entropies[width + place]
             mean += entropy
             if entropy > still and entropy < lowest - tie:
                 lowest, lively = entropy, place
@@ -101,16 +109,17 @@ def _judge(counts: Any, n_log_n: Any, worth: Any, still: Any, tie: Any) -> Any:
 def _guesses(data: Any, sizes: Any, tables: Any, bounds: Any, out: Any) -> None:
     """Write to *out* what each section of *data* seems to hold; *sizes* = bytes of a section, runs, words of a run."""
     step = sizes[0]
-    n_log_n, counts = tables
+    n_log_n, entropies, counts = tables
     for number in range(out.shape[0]):
         start = number * step
         _tally(data[start : min(start + step, data.shape[0])], sizes[1], sizes[2], counts)
-        out[number] = _judge(counts, n_log_n, bounds[0], bounds[1], bounds[2])
+        out[number] = _judge(counts, n_log_n, bounds, entropies)
 
 
 _TABLES = (numbers_in("float64"), numbers_out())
-_SPEND = compiled(_spend, VOID, array_in(1), planes_of(I64, 4), _TABLES, F64, numbers_out("float64"))
-_GUESSES = compiled(_guesses, VOID, array_in(1), planes_of(I64, 3), _TABLES, planes_of(F64, 3), numbers_out())
+_SPEND = compiled(_spend, VOID, array_in(1), planes_of(I64, 4), _TABLES, numbers_out("float64"))
+_ROOMS = (numbers_in("float64"), numbers_out("float64"), numbers_out())
+_GUESSES = compiled(_guesses, VOID, array_in(1), planes_of(I64, 3), _ROOMS, planes_of(F64, 3), numbers_out())
 
 
 def guesses(
@@ -122,15 +131,17 @@ def guesses(
     """Return 16 * width + head of each section of *data*; *bounds* = _judge's worth, still and tie."""
     found = np.empty(-(-len(data) // sizes[0]), dtype=np.int64)
     counts = np.empty(_PERIOD * _VALUES, dtype=np.int64)
-    _GUESSES(data, sizes, (n_log_n, counts), bounds, found)
+    _GUESSES(data, sizes, (n_log_n, np.empty(2 * _PERIOD), counts), bounds, found)
     return found
 
 
 def spend(
-    data: NDArray[np.uint8], sizes: tuple[int, int, int, int], n_log_n: NDArray[np.float64], worth: float
-) -> tuple[float, float]:
-    """Return the bits that a word of *data* costs split in planes, as it is and rotated; *sizes* as _spend's."""
-    found = np.empty(2)
+    data: NDArray[np.uint8], sizes: tuple[int, int, int, int], n_log_n: NDArray[np.float64]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the bits that words of *data* cost in each plane, as they are and rotated; *sizes* as _spend's."""
+    width = sizes[0]
+    found = np.empty(2 * width)
     counts = np.empty(2 * _PERIOD * _VALUES, dtype=np.int64)
-    _SPEND(data, sizes, (n_log_n, counts), worth, found)
-    return float(found[0]), float(found[1])
+    _SPEND(data, sizes, (n_log_n, counts), found)
+    bits = tuple(found.tolist())
+    return bits[:width], bits[width:]
