@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from dedup.chunkers import chunker_of, resolve_chunker
 from dedup.errors import ShortRead
 from dedup.fingerprint import FINGERPRINT_LEN, digest, fingerprint, register_fingerprint
-from dedup.ingest import Cutting, Ingested, ingest_whole
+from dedup.ingest import LONGEST_PAGE_BYTES, WINDOW_BYTES, Cutting, Ingested, ingest_whole
 from dedup.values import ChunkPart, Fingerprint, HolePart, Region, Span, WrappedPart, chunks_of
 from dedup.wrappers import register_wrapper
 from tests.dedup.memory import BytesSource, Shelf
@@ -234,6 +234,18 @@ def test_a_page_is_stored_in_its_plain_form() -> None:
     assert sum(len(block.raw) for block in shelf.blocks) == len(plain) + 8
     assert shelf.assembled(result.parts) == data
     assert result.digest == digest(data)
+
+
+def test_a_page_longer_than_a_window_is_stored_in_its_plain_form_too() -> None:
+    plain, shelf = os.urandom(3 * WINDOW_BYTES), Shelf()
+    region = Region(Span(5, 2 * len(plain)), "page", wrap="doubled:1")
+    assert region.span.length <= LONGEST_PAGE_BYTES
+    regions = [Region(Span(0, 5), "generic"), region]
+
+    result = shelf.take_in(BytesSource(b"first" + plain + plain), TINY, regions=regions)
+
+    assert isinstance(result.parts[1], WrappedPart)
+    assert sum(len(block.raw) for block in shelf.blocks) == 5 + len(plain)
 
 
 def test_a_page_that_does_not_come_back_exactly_is_kept_as_it_is() -> None:
