@@ -21,8 +21,9 @@ from tiering.errors import StoreUnavailable, UsageError
 from tiering.hot.paths import split
 from tiering.jobs.audit import audit
 from tiering.jobs.gc import collect
+from tiering.jobs.items import MigrateItem
 from tiering.jobs.leave import leave
-from tiering.jobs.migrate import MigrateItem, migrate
+from tiering.jobs.migrate import migrate
 from tiering.jobs.object_choice import quote_ingest
 from tiering.jobs.object_ingest import ingest_bucket
 from tiering.jobs.object_return import return_objects

@@ -11,7 +11,7 @@ from dedup.values import ChunkPart, Digest, Recipe, Span, WrappedPart
 from tests.jobs.lab import Lab
 from tiering.catalog import accounts, files, ledger, packs, recipes, sums
 from tiering.catalog.values import FileRow, FileState, NewFile, PackState
-from tiering.jobs.migrate import MigrateItem
+from tiering.jobs.items import MigrateItem
 
 
 def learn(lab: Lab) -> None:

@@ -16,7 +16,8 @@ from tiering.errors import UsageError
 from tiering.jobs.apply import apply_plan
 from tiering.jobs.context import Context
 from tiering.jobs.cycle import cycle
-from tiering.jobs.migrate import MigrateItem, migrate
+from tiering.jobs.items import MigrateItem
+from tiering.jobs.migrate import migrate
 from tiering.jobs.plan import make_plan
 from tiering.jobs.scan import scan_root
 

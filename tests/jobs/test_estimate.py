@@ -23,7 +23,8 @@ from tiering.hot.evidence import mount_quality
 from tiering.jobs.estimate import Estimate, EstimateOptions, estimate
 from tiering.jobs.estimate_look import FirstNames
 from tiering.jobs.estimate_reduction import ReductionMeter
-from tiering.jobs.migrate import MigrateItem, migrate
+from tiering.jobs.items import MigrateItem
+from tiering.jobs.migrate import migrate
 from tiering.jobs.scan import scan_root
 
 NOW_NS = 1_800_000_000 * 10**9

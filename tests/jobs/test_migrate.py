@@ -26,7 +26,8 @@ from tiering.catalog import accounts, journal, ledger, segments
 from tiering.catalog.values import FileState, PackState
 from tiering.errors import RootMissing
 from tiering.jobs.context import NoProgress
-from tiering.jobs.migrate import MigrateItem, migrate
+from tiering.jobs.items import MigrateItem
+from tiering.jobs.migrate import migrate
 from tiering.jobs.reports import Skip
 
 

@@ -22,7 +22,8 @@ from tiering.hot import syscalls
 from tiering.hot.placeholder import parse_target
 from tiering.jobs import candidates as candidates_module
 from tiering.jobs import release as release_module
-from tiering.jobs.migrate import MigrateItem, migrate
+from tiering.jobs.items import MigrateItem
+from tiering.jobs.migrate import migrate
 from tiering.jobs.release import finish_parked, release, resume
 from tiering.jobs.reports import JobReport, Skip
 

@@ -26,7 +26,8 @@ from tiering.catalog import ledger, sums
 from tiering.errors import WaitingOnRestore
 from tiering.jobs.context import Context
 from tiering.jobs.gc import collect
-from tiering.jobs.migrate import MigrateItem, migrate
+from tiering.jobs.items import MigrateItem
+from tiering.jobs.migrate import migrate
 from tiering.jobs.recall import recall
 from tiering.jobs.reconcile import reconcile
 from tiering.jobs.release import release

@@ -14,8 +14,7 @@ from tiering.catalog.files import EVERY, Alike, Only, StateTotal
 from tiering.catalog.values import FileRow, FileState
 from tiering.errors import UsageError
 from tiering.jobs.context import Context
-from tiering.jobs.migrate import MigrateItem, stored_elsewhere
-from tiering.jobs.mover import can_follow
+from tiering.jobs.items import MigrateItem, can_follow, stored_elsewhere
 from tiering.jobs.reports import Skip, Skips
 
 AWAY = (FileState.OFFLINE, FileState.RECALLING)

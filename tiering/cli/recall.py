@@ -20,7 +20,7 @@ from tiering.errors import UsageError
 from tiering.jobs.advance import advance
 from tiering.jobs.block_cache import BlockCache
 from tiering.jobs.context import Context
-from tiering.jobs.migrate import MigrateItem
+from tiering.jobs.items import MigrateItem
 from tiering.jobs.random_access import open_stored, recall_range
 from tiering.jobs.recall import recall
 from tiering.jobs.recall_quote import quote_packs, quote_recall

@@ -126,6 +126,13 @@ class Config(Section):
         """Folder for packs under construction."""
         return os.path.join(self.catalog.state_dir, "spool")
 
+    def root(self, name: str) -> RootConfig:
+        """Return the settings of a root; the defaults for one that only the catalog knows."""
+        for root in self.roots:
+            if root.name == name:
+                return root
+        return RootConfig(name=name, path="/")
+
     def rank(self, tier: str) -> int:
         """Return 1 for the warmest cold tier, more for colder ones. KeyError where there is no such tier."""
         return {name: rank for rank, name in enumerate(self.tiers, start=1)}[tier]

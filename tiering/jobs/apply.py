@@ -22,7 +22,8 @@ from tiering.jobs import mover
 from tiering.jobs.context import Context
 from tiering.jobs.foresight import as_planned, shift_of
 from tiering.jobs.hot_room import RULE as ROOM_RULE
-from tiering.jobs.migrate import MigrateItem, migrate
+from tiering.jobs.items import MigrateItem, can_follow
+from tiering.jobs.migrate import migrate
 from tiering.jobs.release import release
 from tiering.jobs.reports import JobReport, Skip, Skipped, Skips
 from tiering.jobs.saved_plan import CheckedPlan, check_plan
@@ -150,7 +151,7 @@ def _sink(ctx: Context, checked: CheckedPlan) -> JobReport:
     file_ids: dict[tuple[str, bytes, bytes], int] = {}
     wanted: list[Shift] = []
     for item, row in _rows(ctx, checked.move):
-        if row is not None and mover.can_follow(ctx, row, item.tier):
+        if row is not None and can_follow(ctx, row, item.tier):
             wanted.append(shift_of(ctx, row, item.tier, rule=item.reason))
             file_ids[wanted[-1].place] = row.file_id
     found = as_planned(ctx, wanted, checked.packs)

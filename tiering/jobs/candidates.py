@@ -13,8 +13,6 @@ from tiering.catalog import files, hardlinks, packs, recipes, segments
 from tiering.catalog.transaction import Tx
 from tiering.catalog.values import FileRow, FileState, PackState, RecipeRow
 from tiering.clock import NS_PER_S
-from tiering.config import Config
-from tiering.config.sections import RootConfig
 from tiering.errors import CatalogBusy, SourceBusy
 from tiering.hot import paths
 from tiering.hot.identity import Identity, from_sql_int
@@ -53,14 +51,6 @@ class Candidate:
         return Identity(from_sql_int(row.dev), from_sql_int(row.ino), row.size, row.mtime_ns, row.ctime_ns)
 
 
-def root_settings(config: Config, name: str) -> RootConfig:
-    """Return the configured settings of a root; the defaults for one that is only in the catalog."""
-    for root in config.roots:
-        if root.name == name:
-            return root
-    return RootConfig(name=name, path="/")
-
-
 def candidates(ctx: Context, items: Sequence[FileItem], tally: Tally) -> list[Candidate]:
     """Return what the catalog knows of *items*, each inode once; those without a stored copy go to the tally.
 
@@ -87,7 +77,7 @@ def check(ctx: Context, candidate: Candidate, fd: int, surroundings: Surrounding
     refused = refusal(fd, status, names_known=len(candidate.rows), surroundings=surroundings)
     if refused:
         return False, refused
-    settings = root_settings(ctx.config, ctx.root(candidate.row.root_id).name)
+    settings = ctx.config.root(ctx.root(candidate.row.root_id).name)
     parameters = SafetyParameters(
         without_lease_ns=settings.release_without_lease_ns, park_ns=int(ctx.config.release.park_s * NS_PER_S)
     )

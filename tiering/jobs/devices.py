@@ -10,7 +10,6 @@ import os
 from tiering.catalog import files
 from tiering.catalog.values import signed64
 from tiering.hot.marker import check_marker
-from tiering.jobs.candidates import root_settings
 from tiering.jobs.context import Context, OpenRoot
 
 
@@ -20,7 +19,7 @@ def follow_device(ctx: Context, root: OpenRoot) -> int:
     Roots that span mounts have several numbers and are left alone: their files are looked at again by the next scan.
     Raises RootMissing.
     """
-    if not root.marker or root_settings(ctx.config, root.name).cross_mounts:
+    if not root.marker or ctx.config.root(root.name).cross_mounts:
         return 0
     check_marker(root.path, root.marker)
     device = signed64(os.stat(root.path).st_dev)

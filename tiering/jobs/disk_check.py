@@ -14,7 +14,6 @@ from tiering.config.sections import PlaceholderKind
 from tiering.errors import RootMissing
 from tiering.hot.marker import check_marker
 from tiering.hot.placeholder import parse_target
-from tiering.jobs.candidates import root_settings
 from tiering.jobs.context import Context, OpenRoot
 from tiering.jobs.findings import Findings
 
@@ -30,7 +29,7 @@ def check_root(ctx: Context, root: OpenRoot, found: Findings) -> None:
     except RootMissing as error:
         found.note(f"disk: {os.fsdecode(root.path)} was not looked at: {error.what}")
         return
-    leaves_links = root_settings(ctx.config, root.name).placeholder is PlaceholderKind.LINK
+    leaves_links = ctx.config.root(root.name).placeholder is PlaceholderKind.LINK
     after = 0
     while True:
         with ctx.catalog.read() as tx:

@@ -16,7 +16,6 @@ from tiering.errors import SourceChanged, SourceRefused
 from tiering.hot import paths
 from tiering.hot.placeholder import parse_target, read_link
 from tiering.hot.swap import status_of
-from tiering.jobs.candidates import root_settings
 from tiering.jobs.context import Context
 from tiering.jobs.fetch import cold_packs
 from tiering.jobs.reports import Skip
@@ -63,7 +62,7 @@ def expected_target(ctx: Context, dir_fd: int, row: FileRow, recipe: RecipeRow) 
     shown = paths.display(root.path, row.dir, row.name)
     status = status_of(dir_fd, row.name)
     if status is None:
-        if root_settings(ctx.config, root.name).placeholder is PlaceholderKind.NONE:
+        if ctx.config.root(root.name).placeholder is PlaceholderKind.NONE:
             return None
         raise SourceChanged(
             f"{shown}: its placeholder is gone", now="nothing was done", hint="frostline restore takes the content"

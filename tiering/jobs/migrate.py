@@ -25,6 +25,7 @@ from tiering.jobs import segments
 from tiering.jobs.batch import HEARTBEAT_S, Batch, BatchRun
 from tiering.jobs.charges import charge
 from tiering.jobs.context import Context, OpenTier
+from tiering.jobs.items import MigrateItem, stored_elsewhere
 from tiering.jobs.mentions import Mentions
 from tiering.jobs.newcomers import Filter
 from tiering.jobs.outgoing import BatchOutcome, Wanted, display_path
@@ -41,22 +42,6 @@ _WHY_NOT = {
     FileState.RECALLING: "is being recalled",
     FileState.MISSING: "was not there at the last scan",
 }
-_STORED = (FileState.DUAL, FileState.OFFLINE, FileState.RECALLING)
-
-
-@dataclass(frozen=True, slots=True)
-class MigrateItem:
-    """One file to store, as a plan names it."""
-
-    root_id: int
-    dir: bytes
-    """b"" or "a/b/"."""
-    name: bytes
-    tier: str
-    reason: str = ""
-    """Goes into the ledger entry."""
-    seen: FileRow | None = field(default=None, compare=False, repr=False)
-    """The row, where it was read a moment ago; claim and commit look at the row again in any case."""
 
 
 @dataclass(slots=True)
@@ -132,22 +117,6 @@ def migrate(ctx: Context, items: Iterable[MigrateItem], *, fingerprint: str = DE
         seconds=ctx.clock.monotonic_s() - started_s,
         notes=tuple(tally.notes),
     )
-
-
-def stored_elsewhere(ctx: Context, row: FileRow, tier: str) -> str:
-    """Return why a file that is stored cannot be stored on *tier*; "" if it can: it is there, or stored nowhere, or its
-    bytes are at hand and it is to be warmer: then it is stored again (adr/0003).
-
-    On the way to a colder tier its chunks would be found in the warmer one and nothing would move: what is to be colder
-    is given to the mover instead.
-    """
-    if row.tier is None or row.tier == tier or row.state not in _STORED:
-        return ""
-    if row.state is not FileState.DUAL:
-        return f"is offline on {row.tier} and stays there: bring it back first; it can be stored on {tier} again then"
-    if row.tier in ctx.tiers and tier in ctx.tiers and ctx.tiers[tier].rank < ctx.tiers[row.tier].rank:
-        return ""
-    return f"is stored on {row.tier} and stays there; free its hot bytes with --to {row.tier} --release"
 
 
 def _free_expired(ctx: Context) -> None:

@@ -19,7 +19,7 @@ from tiering.catalog import files, journal, leases, moving, packs, recipes, repa
 from tiering.catalog import tickets as ticket_rows
 from tiering.catalog.moving import Sinking
 from tiering.catalog.transaction import Tx, batches
-from tiering.catalog.values import FileRow, FileState, JournalKind, JournalRow, PackRow
+from tiering.catalog.values import FileRow, JournalKind, JournalRow, PackRow
 from tiering.clock import NS_PER_S
 from tiering.config.policy import price_book
 from tiering.errors import ObjectArchived
@@ -28,6 +28,7 @@ from tiering.jobs.accrue import accrue
 from tiering.jobs.charges import charge
 from tiering.jobs.context import Context, OpenTier
 from tiering.jobs.early_delete import charge_early_stay
+from tiering.jobs.items import can_follow
 from tiering.jobs.pack_plans import PackPlan, content_of, homes, plans, ranks_of, standing
 from tiering.jobs.pack_ranges import tidy
 from tiering.jobs.repack import RepackReport, rewrite_all
@@ -59,14 +60,6 @@ class MoveReport:
     rewritten: RepackReport = field(default_factory=RepackReport)
     """Packs that were written anew, because a part of them may be colder."""
     notes: list[str] = field(default_factory=list)
-
-
-def can_follow(ctx: Context, row: FileRow, tier: str) -> bool:
-    """Return whether a stored file can be given to *tier*: one that is colder than its own."""
-    if row.tier is None or row.tier not in ctx.tiers or tier not in ctx.tiers:
-        return False
-    is_stored = row.state in {FileState.DUAL, FileState.OFFLINE} and row.recipe_no is not None
-    return is_stored and ctx.tiers[tier].rank > ctx.tiers[row.tier].rank
 
 
 def move(ctx: Context, rows: Iterable[FileRow], tier: str, *, reason: str) -> MoveReport:

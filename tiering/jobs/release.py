@@ -26,7 +26,7 @@ from tiering.hot.parking import Parked, Slot, Undone, begin, undo
 from tiering.hot.placeholder import format_target
 from tiering.hot.refusal import Surroundings
 from tiering.jobs import spots
-from tiering.jobs.candidates import Candidate, candidates, check, root_settings
+from tiering.jobs.candidates import Candidate, candidates, check
 from tiering.jobs.context import Context
 from tiering.jobs.parked import BATCH_ROWS, finish_rows, is_due, slots_of
 from tiering.jobs.put_back import note_put_back
@@ -213,7 +213,7 @@ def _claim(
 
 
 def _targets(ctx: Context, candidate: Candidate) -> list[bytes | None]:
-    settings = root_settings(ctx.config, ctx.root(candidate.row.root_id).name)
+    settings = ctx.config.root(ctx.root(candidate.row.root_id).name)
     if settings.placeholder is PlaceholderKind.NONE:
         return [None for _ in candidate.rows]
     return [format_target(ctx.store_id, candidate.recipe.recipe_id, row.name) for row in candidate.rows]

@@ -20,7 +20,7 @@ from tiering.config import RootConfig
 from tiering.config.hints import Hint, read_hints
 from tiering.errors import UsageError
 from tiering.jobs.context import Context, OpenRoot
-from tiering.jobs.migrate import MigrateItem
+from tiering.jobs.items import MigrateItem
 from tiering.jobs.reports import Skip, Skips
 
 CHECK_ROWS = 500

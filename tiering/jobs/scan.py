@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 
 from policies.values import NS_PER_S, AccessQuality
 from tiering.catalog import files, leases, scans, walked
-from tiering.config import RootConfig
 from tiering.errors import FrostlineError, NoSpace
 from tiering.hot.evidence import mount_quality
 from tiering.hot.marker import check_marker
@@ -131,7 +130,7 @@ class _Scan:
     def __init__(self, ctx: Context, root: OpenRoot) -> None:
         self._ctx = ctx
         self._root = root
-        self._settings = _settings_of(ctx, root)
+        self._settings = ctx.config.root(root.name)
         self._tally = _Tally()
         self._begun_s = ctx.clock.monotonic_s()
         self._renewed_s = self._begun_s
@@ -321,10 +320,3 @@ def _failure(error: OSError, root: OpenRoot) -> FrostlineError:
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return NoSpace(what, now=now, hint="make room in catalog.state_dir, then scan again")
     return FrostlineError(what, now=now, hint="scan again; frostline doctor looks at the root")
-
-
-def _settings_of(ctx: Context, root: OpenRoot) -> RootConfig:
-    for settings in ctx.config.roots:
-        if settings.name == root.name:
-            return settings
-    return RootConfig(name=root.name, path=os.fsdecode(root.path))
