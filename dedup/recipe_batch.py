@@ -8,7 +8,8 @@ itself.
 import struct
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import accumulate, chain, compress
+from itertools import accumulate, chain, compress, repeat
+from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,28 +29,37 @@ from dedup.recipe import (
     shared_names,
     shared_numbers,
 )
-from dedup.recipe_id import recipe_key
-from dedup.values import ChunkPart, FileMeta, Recipe
+from dedup.recipe_id import recipe_keys
+from dedup.values import ChunkPart, Digest, FileMeta, Recipe
 from dedup.varint import encode_columns, encode_varints
 
 _NS = 10**9
 _ENOUGH = 8  # below it setting up the columns costs more than they save
 _STAMPS = 5
 _PLAIN = {ChunkPart}
+_xattrs_of = attrgetter("xattrs")
 _lead = lru_cache(maxsize=1024)(lambda number: encode_varints((number,)))
 
 
 def encode_recipes(recipes: Sequence[Recipe]) -> list[bytes | FormatError]:
     """Return encode_recipe() of each, or the error that it raises."""
-    plain = list(map(_is_plain, recipes))
-    found = iter(_together(list(compress(recipes, plain))))
+    if not recipes:
+        return []
+    plain = _are_plain(recipes)
+    found = iter(_together(recipes if all(plain) else list(compress(recipes, plain))))
     return [
         (next(found) if is_plain else None) or _alone(recipe) for recipe, is_plain in zip(recipes, plain, strict=True)
     ]
 
 
-def _is_plain(recipe: Recipe) -> bool:
-    return not recipe.links and not recipe.meta.xattrs and {*map(type, recipe.parts)} <= _PLAIN
+def _are_plain(recipes: Sequence[Recipe]) -> list[bool]:
+    _, _, _, links, _, _, _, metas, parts, _ = zip(*recipes, strict=True)
+    if not (any(links) or any(map(_xattrs_of, metas))) and {*map(type, chain.from_iterable(parts))} <= _PLAIN:
+        return [True] * len(recipes)  # as a rule
+    return [
+        not others and not meta.xattrs and {*map(type, of_file)} <= _PLAIN
+        for others, meta, of_file in zip(links, metas, parts, strict=True)
+    ]
 
 
 def _alone(recipe: Recipe) -> bytes | FormatError:
@@ -75,28 +85,38 @@ def _encoded(recipes: Sequence[Recipe]) -> list[bytes | None]:
     ids, roots, paths, _, sizes, digests, chunkers, metas, parts, stored = zip(*recipes, strict=True)
     heads = _heads(roots, chunkers, metas)
     stamps = _stamps(metas, sizes)
+    flags, rests = _rests(parts, digests, sizes, paths)
+    fixed = map(FIXED.pack, repeat(MAGIC), repeat(VERSION), flags, recipe_keys(ids), stored)
+    path_lengths = map(_lead, map(len, paths))
+    # Nothing of a file is interpreted but where it has more than one chunk.
+    made = map(b"".join, zip(fixed, heads, path_lengths, paths, stamps, digests, rests, strict=True))
+    return [
+        encoded if flag and len(encoded) <= MAX_RECIPE_BYTES else None
+        for flag, encoded in zip(flags, made, strict=True)
+    ]
+
+
+def _rests(
+    parts: Sequence[tuple[ChunkPart, ...]], digests: Sequence[Digest], sizes: Sequence[int], paths: Sequence[bytes]
+) -> tuple[list[int], list[bytes]]:
+    """Return the flags of each file and what stands behind its digest; 0 for one whose chunks repeat."""
     chunks: list[ChunkPart] = list(chain.from_iterable(parts))
-    ends = list(accumulate(map(len, parts)))
+    counts = list(map(len, parts))
+    ends = list(accumulate(counts))
     fingerprints, chunk_digests, lengths = zip(*chunks, strict=True) if chunks else ((), (), ())
     _check_all(paths, (*digests, *chunk_digests), fingerprints)
     lengths_of = _lengths(lengths, ends, sizes)
-    made: list[bytes | None] = []
-    start = 0
-    of_file = zip(map(recipe_key, ids), stored, heads, paths, stamps, digests, ends, lengths_of, strict=True)
-    for key, stored_ns, head, path, numbers, digest, end, of_chunks in of_file:
-        rest: tuple[bytes, ...]
-        count = end - start
-        if count == 1 and chunk_digests[start] == digest:
-            fixed, rest = FIXED.pack(MAGIC, VERSION, SINGLE, key, stored_ns), (fingerprints[start],)
-        elif count < 2 or len({*chunks[start:end]}) == count:
-            fixed = FIXED.pack(MAGIC, VERSION, STRAIGHT, key, stored_ns)
-            rest = (_lead(count), of_chunks, *fingerprints[start:end], *chunk_digests[start:end])
-        else:
-            fixed, rest = b"", ()
-        start = end
-        encoded = b"".join((fixed, head, _lead(len(path)), path, numbers, digest, *rest))
-        made.append(encoded if fixed and len(encoded) <= MAX_RECIPE_BYTES else None)
-    return made
+    flags, rests = [], []
+    for end, count, digest, of_chunks in zip(ends, counts, digests, lengths_of, strict=True):
+        if count == 1 and chunk_digests[end - 1] == digest:
+            flags.append(SINGLE)
+            rests.append(fingerprints[end - 1])
+            continue
+        of_file = slice(end - count, end)
+        is_straight = count < 2 or len({*chunks[of_file]}) == count
+        flags.append(STRAIGHT if is_straight else 0)
+        rests.append(b"".join((_lead(count), of_chunks, *fingerprints[of_file], *chunk_digests[of_file])))
+    return flags, rests
 
 
 def _heads(roots: Sequence[str], chunkers: Sequence[str], metas: Sequence[FileMeta]) -> list[bytes]:

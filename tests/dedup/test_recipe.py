@@ -1,5 +1,6 @@
 """Recipes: every version of a file comes back as it was written, compactly, or not at all."""
 
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from dedup.errors import DedupError, FormatError
 from dedup.fingerprint import digest, fingerprint
 from dedup.recipe import decode_recipe, encode_recipe, key_of_encoded
 from dedup.recipe_batch import encode_recipes
-from dedup.recipe_id import new_recipe_id, recipe_ids, recipe_key
+from dedup.recipe_id import new_recipe_id, recipe_ids, recipe_key, recipe_keys
 from dedup.values import (
     ChunkPart,
     Digest,
@@ -129,10 +130,12 @@ def test_ids_are_26_letters_that_give_back_their_bytes(random16: bytes) -> None:
 def test_ids_of_a_batch_share_their_beginning() -> None:
     ids = recipe_ids(bytes(range(12)))
 
-    keys = [recipe_key(next(ids)) for _ in range(300)]
+    batch = list(islice(ids, 3000))
+    keys = recipe_keys(batch)
 
-    assert len(set(keys)) == 300
-    assert {key[:12] for key in keys} == {bytes(range(12))}
+    assert keys == [bytes(range(12)) + number.to_bytes(4, "big") for number in range(3000)]
+    assert keys == [recipe_key(recipe_id) for recipe_id in batch]
+    assert recipe_keys([*batch[:9], new_recipe_id(bytes(16))]) == [*keys[:9], bytes(16)]
     with pytest.raises(ValueError, match="12 random bytes"):
         next(recipe_ids(bytes(16)))
 
@@ -141,6 +144,8 @@ def test_ids_of_a_batch_share_their_beginning() -> None:
 def test_what_is_not_an_id_is_refused(text: str) -> None:
     with pytest.raises(FormatError):
         recipe_key(RecipeId(text))
+    with pytest.raises(FormatError):
+        recipe_keys([*islice(recipe_ids(bytes(12)), 999), RecipeId(text)])
 
 
 def test_a_long_recipe_is_compact() -> None:

@@ -11,11 +11,13 @@ while missing) or a versions row (held.retained). A chunk is live while a refs r
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
+from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Select, bindparam, delete, exists, func, insert, literal, or_, select, update
+from sqlalchemy import Select, and_, bindparam, delete, exists, func, insert, literal, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from dedup.values import made_of
@@ -27,7 +29,8 @@ from tiering.catalog.values import FileRow, FileState
 
 _STATES: dict[object, FileState] = {str(state): state for state in FileState}
 _OF_IDS = f"SELECT {', '.join(column.name for column in files.columns)} FROM files WHERE file_id"  # noqa: S608  # our names
-_STATE, _PINNED = map(files.columns.keys().index, ("state", "pinned"))
+_STATE, _PINNED, _SIZE = map(files.columns.keys().index, ("state", "pinned", "size"))
+_size_of = itemgetter(_SIZE)
 _STATE_ACCOUNT = {
     FileState.DUAL: accounts.FILES_DUAL,
     FileState.OFFLINE: accounts.FILES_OFFLINE,
@@ -54,7 +57,7 @@ def held_account(row: FileRow) -> str | None:
 
 def load_files(tx: Tx, file_ids: Iterable[int]) -> dict[int, FileRow]:
     """Return the rows of those ids that exist."""
-    return {row[0]: row for row in file_rows(list(fetch_among(tx, _OF_IDS, file_ids)))}
+    return {row[0]: row for row in file_rows(fetch_among(tx, _OF_IDS, file_ids))}
 
 
 def file_rows(rows: Sequence[Sequence[Any]]) -> Iterable[FileRow]:
@@ -77,13 +80,33 @@ def file_row(row: Iterable[object]) -> FileRow:
 
 @dataclass(frozen=True, slots=True)
 class NewlyStored:
-    """Leaders that had no stored copy and have one now: what they weigh is known without comparing each."""
+    """Leaders that had no stored copy and will have one: what they weigh is known without comparing each."""
 
-    rows: Mapping[int, FileRow]
-    """As they are now, by their ids; dual, of one tier."""
+    file_ids: Collection[int]
+    root_ids: Sequence[int]
+    """Of each."""
+    sizes: Sequence[int]
+    """Of each, as it was read."""
     tier: str
     plain_bytes: int
     """Raw bytes of all chunks that their recipes list, as often as they do."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewChunks:
+    """Chunks whose rows were inserted by a commit, numbered in a row, and which of them its recipes use."""
+
+    tier: str | None
+    """Of all their packs; None if those are not of one."""
+    numbers: range
+    raw: Sequence[int]
+    """Lengths, of each."""
+    stored: Sequence[int]
+    """Shares, of each."""
+    used: set[int]
+    """Numbers of those that recipes contain, and perhaps of older chunks."""
+    bases: set[int]
+    """Numbers of those that are only referred to as bases, and perhaps of older chunks."""
 
 
 @dataclass(slots=True)
@@ -113,43 +136,44 @@ class FileChange:
         kind: str,
         reason: str,
         new_recipes: range = range(0),
+        new_chunks: NewChunks | None = None,
         stored: NewlyStored | None = None,
     ) -> int | None:
         """Book the difference, doom recipes that lost their last holder, write records; return the entry, None
         if nothing weighs.
 
         *new_recipes* are the newest there are and have their refs in place already; the chunks those brought to life
-        are booked here. The rows of *stored* are not read again, and the caller has noted their records.
+        are booked here. The rows of *stored* are not read, and the caller has noted their records.
         """
         before = self.before
         if stored is not None:
             self._weigh(stored)
-            before = {file_id: row for file_id, row in before.items() if file_id not in stored.rows}
+            others = before.keys() - set(stored.file_ids)
+            before = {file_id: before[file_id] for file_id in others}
         after = load_files(self.tx, (*before, *self.created))
         recorded = self._file_records(before, after)
         held = self._compare(before, after)
         facts = _recipe_facts(self.tx, {recipe_no for recipe_no, _ in held})
         _book_holders(self.amounts, held, facts)
         if new_recipes:
-            book_new_chunks(self.tx, self.amounts, new_recipes)
+            book_new_chunks(self.tx, self.amounts, new_recipes, new_chunks)
         dropped = {recipe_no for (recipe_no, _), count in held.items() if count < 0}
         doomed = doom_unheld(self.tx, self.amounts, dropped)
         outbox.append(self.tx, [*self.notes, *recorded, *doomed])
         return book(self.tx, self.amounts, op_id=op_id, kind=kind, reason=reason)
 
     def _weigh(self, stored: NewlyStored) -> None:
-        """Book what _compare() would say of the rows of *stored*."""
+        """Book what _compare() would say of the rows of *stored* when they are written."""
         of_bucket = bucket_names(self.tx)
-        sizes_now, sizes_before = Counter[int](), Counter[int]()
-        for file_id, row in stored.rows.items():
-            sizes_now[row.root_id] += row.size
-            sizes_before[row.root_id] += self.before[file_id].size
-        for root_id, size_bytes in sizes_now.items():
+        before = list(map(_size_of, map(self.before.__getitem__, stored.file_ids)))
+        for root_id in set(stored.root_ids):
+            is_of_root = [root_id == other for other in stored.root_ids]
+            size_bytes, was_bytes = sum(compress(stored.sizes, is_of_root)), sum(compress(before, is_of_root))
             bucket = of_bucket.get(root_id, "")
             self.amounts.add(accounts.FILES_DUAL, size_bytes, bucket)
-            self.amounts.add(accounts.FILES_HOT_ONLY, -sizes_before[root_id], bucket)
-            self.amounts.add(accounts.FILES_LOGICAL, sizes_before[root_id] - size_bytes, bucket)
-        size_bytes = sizes_now.total()
+            self.amounts.add(accounts.FILES_HOT_ONLY, -was_bytes, bucket)
+            self.amounts.add(accounts.FILES_LOGICAL, was_bytes - size_bytes, bucket)
+        size_bytes = sum(stored.sizes)
         self.amounts.add(accounts.HELD_CURRENT, -size_bytes, stored.tier)
         self.amounts.add(accounts.STORE_DEDUP_SAVED, stored.plain_bytes, stored.tier)
         self.amounts.add(accounts.STORE_COMPRESSION_SAVED, size_bytes - stored.plain_bytes, stored.tier)
@@ -216,12 +240,25 @@ def book_chunks(tx: Tx, amounts: Amounts, recipe_nos: Sequence[int], *, sign: in
     _book_use(amounts, tx.conn.execute(query).all(), sign)
 
 
-def book_new_chunks(tx: Tx, amounts: Amounts, recipe_nos: range) -> None:
-    """Book as book_chunks() does the chunks that the newest recipes there are brought to life."""
-    ends = {"first": recipe_nos.start, "last": recipe_nos.stop - 1}
+def book_new_chunks(tx: Tx, amounts: Amounts, recipe_nos: range, new: NewChunks | None = None) -> None:
+    """Book as book_chunks() does the chunks that the newest recipes there are brought to life; *new* are those of the
+    same commit, which nothing can have referred to before, and are not asked for.
+    """
+    ends = {"first": recipe_nos.start, "last": recipe_nos.stop - 1, "before": _NO_CHUNK}
+    if new is not None and new.tier is not None:
+        ends["before"] = new.numbers.start
+        used = [number in new.used for number in new.numbers]
+        bases = [number in new.bases for number in new.numbers]
+        facts = (
+            (new.tier, is_used, False, sum(compress(new.raw, which)), sum(compress(new.stored, which)))
+            for is_used, which in ((True, used), (False, bases))
+            if any(which)
+        )
+        _book_use(amounts, facts, +1)
     _book_use(amounts, tx.conn.execute(_USED_ANEW, ends).all(), +1)
 
 
+_NO_CHUNK = (1 << 63) - 1  # above all numbers of chunks
 _others = refs.alias("others")
 
 
@@ -254,7 +291,8 @@ def _use_changed(is_mine: ColumnElement[bool], counts: ColumnElement[bool]) -> S
 
 
 _USED_ANEW = _use_changed(
-    refs.c.recipe_no.between(bindparam("first"), bindparam("last")), _others.c.recipe_no < bindparam("first")
+    and_(refs.c.recipe_no.between(bindparam("first"), bindparam("last")), refs.c.chunk_no < bindparam("before")),
+    _others.c.recipe_no < bindparam("first"),
 )
 
 

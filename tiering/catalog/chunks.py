@@ -5,6 +5,7 @@ pack.
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import accumulate, chain, islice, repeat
 
 from sqlalchemy import select
@@ -30,16 +31,32 @@ UNRESOLVED = 0
 """blocks.base_no while rebuild does not know it; blocks.digest is the base's then. No chunk has this number."""
 
 
-def insert_blocks(tx: Tx, new: Sequence[NewBlock], tiers: Sequence[str]) -> dict[Digest, int]:
-    """Insert blocks of data packs and their chunks; return digest -> chunk_no.
+@dataclass(slots=True)
+class Inserted:
+    """Chunks whose rows were inserted in a row."""
+
+    numbers: dict[Digest, int] = field(default_factory=dict)
+    """Digest -> chunk_no; of the first where a chunk occurs twice."""
+    first: int = 0
+    """The lowest chunk_no; 0 if there is none."""
+    raw: list[int] = field(default_factory=list)
+    """Lengths, in the order of the numbers."""
+    stored: list[int] = field(default_factory=list)
+    """Shares of their blocks, in the order of the numbers."""
+
+
+def insert_blocks(tx: Tx, new: Sequence[NewBlock], tiers: Sequence[str]) -> Inserted:
+    """Insert blocks of data packs and their chunks.
 
     Left out, and so dead bytes of their pack: blocks whose base is neither among *new* nor live in *tiers*, or would
     have more than MAX_BASE_DEPTH bases behind it.
     """
-    numbers = insert_based(tx, [(item, None) for item in new if item.block.base is None])
+    inserted = Inserted()
+    _insert_based(tx, [(item, None) for item in new if item.block.base is None], inserted)
     waiting = [item for item in new if item.block.base is not None]
     if not waiting:
-        return numbers
+        return inserted
+    numbers = inserted.numbers
     older = _older_bases(tx, waiting, tiers)
     depth = bases.depths(tx, older.values())
     while waiting:
@@ -51,20 +68,24 @@ def insert_blocks(tx: Tx, new: Sequence[NewBlock], tiers: Sequence[str]) -> dict
                 ready.append((item, base_no))
         if not ready:
             break
-        added = insert_based(tx, ready)
+        added = _insert_based(tx, ready, inserted)
         for item, base_no in ready:
             (chunk,) = item.block.chunks
             depth[added[chunk.digest]] = depth.get(base_no, 0) + 1
-        numbers |= added
         done = {id(item) for item, _ in ready}
         waiting = [item for item in waiting if id(item) not in done]
-    return numbers
+    return inserted
 
 
 def insert_based(tx: Tx, new: Sequence[tuple[NewBlock, int | None]]) -> dict[Digest, int]:
     """Insert (block, chunk_no of its base or None) with their chunks; return digest -> chunk_no, of the first where a
     chunk occurs twice.
     """
+    return _insert_based(tx, new, Inserted())
+
+
+def _insert_based(tx: Tx, new: Sequence[tuple[NewBlock, int | None]], inserted: Inserted) -> dict[Digest, int]:
+    """Do what insert_based() does, and add it to what was *inserted* before."""
     if not new:
         return {}
     codecs = recipes.codec_numbers(tx, {item.block.codec for item, _ in new})
@@ -86,7 +107,12 @@ def insert_based(tx: Tx, new: Sequence[tuple[NewBlock, int | None]]) -> dict[Dig
     insert_many(tx, blocks, _BLOCK_COLUMNS, block_rows)
     names = (range(first, chunk_no), fingerprint_numbers(fingerprints), digests)
     insert_many(tx, chunks, _CHUNK_COLUMNS, zip(*names, of_block, offsets, lengths, shares, strict=True))
-    return dict(zip(reversed(digests), range(chunk_no - 1, first - 1, -1), strict=True))
+    numbers = dict(zip(reversed(digests), range(chunk_no - 1, first - 1, -1), strict=True))
+    inserted.numbers |= numbers
+    inserted.first = inserted.first or first
+    inserted.raw += lengths
+    inserted.stored += shares
+    return numbers
 
 
 def insert_recipe_blocks(tx: Tx, new: Sequence[NewBlock]) -> dict[bytes, RecipeSpot]:

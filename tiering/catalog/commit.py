@@ -5,19 +5,21 @@ Every function may run twice: it changes only rows that are in the state it star
 changed.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import groupby, repeat
+from operator import attrgetter
 
 from sqlalchemy import delete, insert, select, update
 
-from dedup.recipe_id import recipe_key
-from dedup.values import Recipe, made_of
+from dedup.recipe_id import recipe_keys
+from dedup.values import Recipe
 from tiering.catalog import hardlinks, ledger, outbox, packs, recipes, records
-from tiering.catalog.booking import FileChange, insert_versions, recipe_ids, root_names
-from tiering.catalog.chunks import archived_blocks, insert_blocks, insert_recipe_blocks
+from tiering.catalog.booking import FileChange, NewChunks, NewlyStored, insert_versions, recipe_ids, root_names
+from tiering.catalog.chunks import Inserted, archived_blocks, insert_blocks, insert_recipe_blocks
 from tiering.catalog.files import version_of
 from tiering.catalog.needs import Needs
-from tiering.catalog.placing import IDENTITY, identity_values, newly_stored, place, placed_rows, update_files
+from tiering.catalog.placing import IDENTITY, Columns, Placing, columns_of, identity_values, update_files
 from tiering.catalog.rebasing import rebase, replaced_chunks
 from tiering.catalog.tables import files, versions
 from tiering.catalog.transaction import Tx, batches, change_raw, marks
@@ -36,6 +38,8 @@ from tiering.catalog.values import (
 
 RECORD_FILES = 2000  # per record: about 60 kB of JSON
 
+_file_id_of, _recipe_id_of = attrgetter("file_id"), attrgetter("recipe_id")
+
 
 def commit_stored(tx: Tx, batch: StoredBatch) -> list[Rejected]:
     """Commit files whose chunks and recipes are in the store: packs live, files dual, all booked. Return the
@@ -47,37 +51,37 @@ def commit_stored(tx: Tx, batch: StoredBatch) -> list[Rejected]:
     """
     if ledger.is_booked(tx, batch.op_id):
         return []
-    change = FileChange.begin(tx, hardlinks.with_links(tx, [file.file_id for file in batch.files]))
+    file_ids = list(map(_file_id_of, batch.files))
+    change = FileChange.begin(tx, hardlinks.with_links(tx, file_ids))
     change.notes += packs.go_live(tx, change.amounts, batch.pack_nos)
-    known = insert_blocks(tx, batch.blocks, batch.tiers)
+    inserted = insert_blocks(tx, batch.blocks, batch.tiers)
     change.notes += archived_blocks(tx, batch.blocks)
-    needs = Needs.of([file.recipe for file in batch.files])
-    known = packs.oldest(tx, needs.beside(known), batch.tiers) | known
+    needs = Needs.of([file.recipe.parts for file in batch.files])
+    known = packs.oldest(tx, needs.beside(inserted.numbers), batch.tiers) | inserted.numbers
     accepted, rejected = _judged(change.before, batch.files, needs.missing(known))
     if rejected:
-        needs = Needs.of([file.recipe for file in accepted])
-    found = [file.recipe for file in accepted]
-    of_id = insert_recipe_blocks(tx, batch.recipe_blocks)
-    spots = [of_id[recipe_key(recipe.recipe_id)] for recipe in found]
-    leases = [file.read_under_lease for file in accepted]
-    new = made_of(recipes.NewRecipe, (found, spots, repeat(batch.tier), leases, repeat(tx.now_ns)))
-    numbers = recipes.insert_recipes(tx, list(new))
-    recipes.insert_own_refs(tx, numbers, [known[digest] for digest in needs.digests], needs.ends)
-    before = [change.before[file.file_id] for file in accepted]
-    for row in before:
+        needs = Needs.of([file.recipe.parts for file in accepted])
+    found, spots, numbers, plain = _insert_recipes(tx, batch, accepted, needs)
+    needed = list(map(known.__getitem__, needs.digests))
+    behind = recipes.insert_own_refs(tx, numbers, needed, needs.ends)
+    placing = Placing.of(change, accepted, numbers, batch.tier)
+    for row in placing.before:
         if row.recipe_no is not None:
             hardlinks.part_offline(tx, row)
-    leaders = {row.leader_id for row in change.before.values()}
-    stored = list(zip(numbers, accepted, strict=True))
-    place(tx, batch, change, stored, leaders)
-    after = placed_rows(tx, batch, change, stored, leaders)
-    noted, told = _stored_records(tx, batch.tier, [after[file.file_id] for file in accepted], found, spots)
-    change.notes += noted
-    moved = replaced_chunks(tx, [row.recipe_no for row in before], found, known)
-    newly = newly_stored(batch.tier, change, [file for file in accepted if file.file_id in told], after)
-    change.finish(op_id=batch.op_id, kind="migrate", reason=batch.reason, new_recipes=numbers, stored=newly)
+    placing.first()
+    after = placing.after()
+    change.notes += _stored_records(placing, after, found, spots)
+    moved = replaced_chunks(tx, [row.recipe_no for row in placing.before], found, known)
+    change.finish(
+        op_id=batch.op_id,
+        kind="migrate",
+        reason=batch.reason,
+        new_recipes=numbers,
+        new_chunks=_new_chunks(tx, batch, inserted, set(needed), behind),
+        stored=_newly_stored(placing, after, plain),
+    )
     rebase(tx, moved, batch.tiers, op_id=batch.op_id, reason="coded anew")
-    _note_durable(tx, numbers)
+    placing.last(outbox.last_seq(tx))
     return rejected
 
 
@@ -192,12 +196,32 @@ def note_durable_at(tx: Tx, file_ids: Sequence[int]) -> None:
         change_raw(tx, f"UPDATE files SET stored_seq = ? WHERE file_id IN {marks(batch)}", [seq, *batch])  # noqa: S608
 
 
-def _note_durable(tx: Tx, recipe_nos: range) -> None:
-    """Do what note_durable_at() does for the leaders that have those recipes."""
-    values = [outbox.last_seq(tx), recipe_nos.start, recipe_nos.stop]
-    change_raw(
-        tx, "UPDATE files SET stored_seq = ? WHERE recipe_no >= ? AND recipe_no < ? AND leader_id IS NULL", values
-    )
+def _insert_recipes(
+    tx: Tx, batch: StoredBatch, accepted: Sequence[StoredFile], needs: Needs
+) -> tuple[Sequence[Recipe], list[RecipeSpot], range, list[int]]:
+    """Insert the recipes of *accepted*, who have these *needs*; return them, where they stand, their numbers and the
+    raw bytes of the chunks of each.
+    """
+    _, _, found, leases = zip(*accepted, strict=True) if accepted else ((), (), (), ())
+    of_id = insert_recipe_blocks(tx, batch.recipe_blocks)
+    spots = list(map(of_id.__getitem__, recipe_keys(list(map(_recipe_id_of, found)))))
+    plain = needs.plain_bytes()
+    others = (repeat(batch.tier), plain, repeat(tx.now_ns), leases)
+    return found, spots, recipes.insert_columns(tx, found, spots, others), plain
+
+
+def _new_chunks(tx: Tx, batch: StoredBatch, inserted: Inserted, used: set[int], behind: set[int]) -> NewChunks | None:
+    if not inserted.raw:
+        return None
+    tiers = {row.tier for row in packs.by_numbers(tx, {item.pack_no for item in batch.blocks}).values()}
+    numbers = range(inserted.first, inserted.first + len(inserted.raw))
+    tier = tiers.pop() if len(tiers) == 1 else None
+    return NewChunks(tier, numbers, inserted.raw, inserted.stored, used, behind)
+
+
+def _newly_stored(placing: Placing, after: Columns, plain: Sequence[int]) -> NewlyStored:
+    file_ids, root_ids, sizes = map(placing.fresh, (placing.file_ids, after["root_id"], after["size"]))
+    return NewlyStored(file_ids, root_ids, sizes, placing.tier, sum(placing.fresh(plain)))
 
 
 def _judged(
@@ -205,9 +229,22 @@ def _judged(
 ) -> tuple[Sequence[StoredFile], list[Rejected]]:
     """Return the files to be committed, and those to be left out; *missing* counts each one's chunks that are gone."""
     rows = [before.get(file.file_id) for file in files]
+    if not any(missing) and _all_fit([row for row in rows if row is not None], files):
+        return files, []
     reasons = list(map(_refusal, rows, files, missing))
     rejected = [Rejected(file.file_id, why) for file, why in zip(files, reasons, strict=True) if why]
     return [file for file, why in zip(files, reasons, strict=True) if not why] if rejected else files, rejected
+
+
+def _all_fit(rows: Sequence[FileRow], files: Sequence[StoredFile]) -> bool:
+    """Whether _refusal() would say nothing of any of *files*, whose *rows* are those that are known; as a rule."""
+    of = columns_of(rows)
+    stand = {*of["state"]} <= {*hardlinks.ON_DISK} and {*of["leader_id"]} <= {None}
+    return (
+        stand
+        and len(rows) == len(files)
+        and [file.identity.size for file in files] == [file.recipe.size for file in files]
+    )
 
 
 def _refusal(row: FileRow | None, file: StoredFile, missing: int) -> str:
@@ -225,30 +262,30 @@ def _refusal(row: FileRow | None, file: StoredFile, missing: int) -> str:
 
 
 def _stored_records(
-    tx: Tx, tier: str, after: Sequence[FileRow], found: Sequence[Recipe], spots: Sequence[RecipeSpot]
-) -> tuple[list[outbox.Record], set[int]]:
-    """Return what says that the recipes *found*, at *spots*, are live, a record for many of one pack; and the ids of
-    the files, *after* the commit, that those records say are stored.
+    placing: Placing, after: Columns, found: Sequence[Recipe], spots: Sequence[RecipeSpot]
+) -> list[outbox.Record]:
+    """Return what says that the recipes *found*, at *spots*, are live, a record for many of one pack; and of those
+    files, *after* the commit, that are told of, that they are stored.
     """
-    keys = {row.pack_no: row.key for row in packs.by_numbers(tx, {spot.pack_no for spot in spots}).values()}
-    is_told = records.are_told(after, found, root_names(tx))
+    tx, is_told = placing.tx, placing.is_told
+    in_order = sorted(range(len(spots)), key=[(spot[0], spot[5]) for spot in spots].__getitem__)
+    of_pack = Counter([spot.pack_no for spot in spots])
+    keys = {row.pack_no: row.key for row in packs.by_numbers(tx, of_pack).values()}
     made: list[outbox.Record] = []
-    of_packs = sorted(zip(spots, after, found, is_told, strict=True), key=_place_in_pack)
-    for pack_no, group in groupby(of_packs, key=lambda item: item[0].pack_no):
-        of_pack = list(group)
+    for pack_no, group in groupby(in_order, key=lambda at: spots[at].pack_no):
+        of_group = list(group)
         for says in (False, True):
-            for part in batches([item for item in of_pack if item[3] is says], RECORD_FILES):
-                spots_of, rows, of_rows, _ = zip(*part, strict=True)
-                places = [spot.place for spot in spots_of]
+            for part in batches([at for at in of_group if is_told[at] is says], RECORD_FILES):
+                places = [spots[at].place for at in part]
                 live = records.recipes(
-                    pack_key=keys[pack_no], tier=tier, created_ns=tx.now_ns, places=places, of=len(of_pack)
+                    pack_key=keys[pack_no], tier=placing.tier, created_ns=tx.now_ns, places=places, of=of_pack[pack_no]
                 )
-                made.append(records.stored(live, rows, of_rows) if says else live)
-    return made, {row.file_id for row, told in zip(after, is_told, strict=True) if told}
+                made.append(records.stored(live, _chosen(after, part), [found[at] for at in part]) if says else live)
+    return made
 
 
-def _place_in_pack(item: tuple[RecipeSpot, FileRow, Recipe, bool]) -> tuple[int, int]:
-    return item[0].pack_no, item[0].place
+def _chosen(of: Columns, rows: Sequence[int]) -> Columns:
+    return {name: [column[at] for at in rows] for name, column in of.items() if name in records.STORED_COLUMNS}
 
 
 def _set_placed(

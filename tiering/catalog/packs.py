@@ -112,7 +112,7 @@ def lookup(
 
 def oldest(tx: Tx, fingerprints: Collection[Fingerprint], tiers: Sequence[str]) -> dict[Digest, int]:
     """Return digest -> chunk_no of the chunks that lookup() returns; the oldest where one has several."""
-    rows = list(fetch_among(tx, _BY_FINGERPRINT, fingerprint_numbers(list(fingerprints))))
+    rows = fetch_among(tx, _BY_FINGERPRINT, fingerprint_numbers(list(fingerprints)))
     fit = {no for no, tier in fetch_among(tx, _LIVE, {row[3] for row in rows}) if tier in tiers}
     rows.sort(key=itemgetter(2), reverse=True)
     return {Digest(digest): chunk_no for _, digest, chunk_no, pack_no in rows if pack_no in fit}
@@ -128,7 +128,7 @@ def locate_all(tx: Tx, recipe_nos: Iterable[int]) -> dict[int, dict[Digest, Loca
     found: dict[int, list[Location]] = {recipe_no: [] for recipe_no in recipe_nos}
     places: dict[int, BlockPlace] = {}
     for batch in batches(found):
-        rows = list(fetch_among(tx, _OF_RECIPES, batch))
+        rows = fetch_among(tx, _OF_RECIPES, batch)
         places |= block_places(tx, {row[1] for row in rows} - places.keys())
         for recipe_no, block_no, inner_offset, length, stored_len, fingerprint, digest in rows:
             name = fingerprint_from_number(fingerprint)

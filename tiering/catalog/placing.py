@@ -1,27 +1,33 @@
 """File rows of a commit: made dual, and as they are then.
 
-Used by tiering.catalog.commit alone, inside a FileChange.
+Used by tiering.catalog.commit alone, inside a FileChange. Columns, not rows: of thousands of files nearly all are
+stored for the first time, as the last scan saw them, under one name, and nothing is interpreted for each of those.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain, repeat
-from operator import attrgetter, itemgetter
+from dataclasses import dataclass
+from itertools import chain, compress, repeat
+from operator import attrgetter, eq, itemgetter, not_
+from typing import Any, Self
 
 from sqlalchemy import bindparam, or_, update
 
 from dedup.values import made_of
-from tiering.catalog import recipes
-from tiering.catalog.booking import FileChange, NewlyStored, load_files
+from tiering.catalog import records
+from tiering.catalog.booking import FileChange, load_files, root_names
 from tiering.catalog.hardlinks import ON_DISK
 from tiering.catalog.tables import files
 from tiering.catalog.transaction import INSERT_ROWS, STATEMENT_ROWS, Tx, batches, change_raw
-from tiering.catalog.values import FileRow, FileState, Identity, StoredBatch, StoredFile, signed64
+from tiering.catalog.values import FileRow, FileState, Identity, StoredFile, signed64
+
+Columns = Mapping[str, Sequence[Any]]
+"""Of file rows, by the names of FileRow."""
 
 IDENTITY = ("dev", "ino", "mtime_ns", "ctime_ns")
-_identity_of = attrgetter("size", *IDENTITY)
-_STATE, _RECIPE_NO, _TIER, _STORED_NS = map(FileRow._fields.index, ("state", "recipe_no", "tier", "stored_ns"))
-_SIZE, _DEV, _INO, _MTIME_NS, _CTIME_NS = map(FileRow._fields.index, ("size", *IDENTITY))
-_identity_of_row = itemgetter(_SIZE, _DEV, _INO, _MTIME_NS, _CTIME_NS)
+_STAMPS = ("size", *IDENTITY)
+_stamps_of_row = itemgetter(*map(FileRow._fields.index, _STAMPS))
+_stamps_of = attrgetter(*_STAMPS)
+_recipe_no_of, _leader_of = map(itemgetter, map(FileRow._fields.index, ("recipe_no", "leader_id")))
 
 
 def identity_values(identity: Identity) -> tuple[int, int, int, int]:
@@ -29,81 +35,132 @@ def identity_values(identity: Identity) -> tuple[int, int, int, int]:
     return signed64(identity.dev), signed64(identity.ino), identity.mtime_ns, identity.ctime_ns
 
 
-def place(
-    tx: Tx,
-    batch: StoredBatch,
-    change: FileChange,
-    stored: Sequence[tuple[int, StoredFile]],
-    leaders: set[int | None],
-) -> None:
-    """Make the files dual, and the other names of their inodes with them; *leaders* have such names."""
-    as_known: list[tuple[int, int]] = []
-    changed: list[tuple[object, ...]] = []
-    for number, file in stored:
-        # Written only where it differs, which is next to never: an index has dev and ino.
-        if _identity_of_row(change.before[file.file_id]) == _identity_of(file.identity):
-            as_known.append((file.file_id, number))
-        else:
-            values = (file.recipe.size, *identity_values(file.identity))
-            changed.append((str(FileState.DUAL), batch.tier, tx.now_ns, number, *values, file.file_id))
-    _refer(tx, batch.tier, as_known)
-    update_files(tx, ("state", "tier", "stored_ns", "recipe_no", "size", *IDENTITY), changed)
-    # Spelled out: executemany takes no IN list.
-    on_disk = or_(*(files.c.state == str(state) for state in sorted(ON_DISK)))
-    of_links = update(files).where(files.c.leader_id == bindparam("of_id"), on_disk)
-    placed: dict[str, object] = {"state": FileState.DUAL, "tier": batch.tier, "stored_ns": tx.now_ns}
-    placed |= {"recipe_no": bindparam("to_recipe"), "size": bindparam("to_size")}
-    for number, file in stored:
-        if file.file_id in leaders:
-            to = {"of_id": file.file_id, "to_recipe": number, "to_size": file.recipe.size}
-            tx.conn.execute(of_links.values(placed), to)
+def columns_of(rows: Sequence[FileRow]) -> Columns:
+    """Return rows as columns."""
+    columns = zip(*rows, strict=True) if rows else repeat(())
+    return dict(zip(FileRow._fields, columns, strict=False))
 
 
-def _refer(tx: Tx, tier: str, numbers: Iterable[tuple[int, int]]) -> None:
+@dataclass(frozen=True, slots=True)
+class Placing:
+    """Files about to refer to new recipes, all in one order.
+
+    First of two steps are those that other changes of the commit may look at or touch: stored before, or with other
+    names, or to be told of by a record of their own. The rest is written last, when it is known which record makes them
+    durable.
+    """
+
+    tx: Tx
+    tier: str
+    numbers: range
+    """Of the recipes."""
+    file_ids: Sequence[int]
+    before: Sequence[FileRow]
+    stamps: Sequence[tuple[int, ...]]
+    """_STAMPS of the files that were read."""
+    is_told: Sequence[bool]
+    """See records.are_told()."""
+    is_fresh: Sequence[bool]
+    """Whether a file is told of, had no stored copy and has no other name."""
+    leaders: set[int | None]
+    """Of files that have other names."""
+
+    @classmethod
+    def of(cls, change: FileChange, stored: Sequence[StoredFile], numbers: range, tier: str) -> Self:
+        """Prepare; nothing is written."""
+        file_ids, identities, found, _ = zip(*stored, strict=True) if stored else ((), (), (), ())
+        before = list(map(change.before.__getitem__, file_ids))
+        stamps = _signed(list(map(_stamps_of, identities)))
+        leaders = set(map(_leader_of, change.before.values()))
+        is_told = records.are_told(_overlaid(columns_of(before), stamps), found, root_names(change.tx))
+        is_fresh = is_told
+        if leaders != {None} or {*map(_recipe_no_of, before)} != {None}:
+            is_fresh = [
+                told and row.recipe_no is None and row.file_id not in leaders
+                for told, row in zip(is_told, before, strict=True)
+            ]
+        return cls(change.tx, tier, numbers, file_ids, before, stamps, is_told, is_fresh, leaders)
+
+    def fresh(self, values: Iterable[Any]) -> list[Any]:
+        """Return those of *values*, one per file, that belong to fresh ones."""
+        return list(compress(values, self.is_fresh))
+
+    def first(self) -> None:
+        """Write those that are not fresh, and the other names of their inodes with them."""
+        if all(self.is_fresh):
+            return
+        others = list(map(not_, self.is_fresh))
+        numbers, ids = list(compress(self.numbers, others)), list(compress(self.file_ids, others))
+        self._write(list(compress(self._rows(), others)), {})
+        # Spelled out: executemany takes no IN list.
+        on_disk = or_(*(files.c.state == str(state) for state in sorted(ON_DISK)))
+        of_links = update(files).where(files.c.leader_id == bindparam("of_id"), on_disk)
+        placed: dict[str, object] = {"state": FileState.DUAL, "tier": self.tier, "stored_ns": self.tx.now_ns}
+        placed |= {"recipe_no": bindparam("to_recipe"), "size": bindparam("to_size")}
+        sizes = [stamps[0] for stamps in compress(self.stamps, others)]
+        for number, file_id, size in zip(numbers, ids, sizes, strict=True):
+            if file_id in self.leaders:
+                to = {"of_id": file_id, "to_recipe": number, "to_size": size}
+                self.tx.conn.execute(of_links.values(placed), to)
+
+    def last(self, seq: int) -> None:
+        """Write the fresh ones, and on all of them that the outbox record *seq* makes their copies known."""
+        if not all(self.is_fresh):
+            text = "UPDATE files SET stored_seq = ? WHERE recipe_no >= ? AND recipe_no < ? AND leader_id IS NULL"
+            change_raw(self.tx, text, [seq, self.numbers.start, self.numbers.stop])
+        self._write(self.fresh(self._rows()), {"stored_seq": seq})
+
+    def after(self) -> Columns:
+        """Return the files as they are when all is written; the first step is."""
+        columns = dict(columns_of(self.fresh(self.before)))
+        count = len(columns["file_id"])
+        same = {"state": FileState.DUAL, "tier": self.tier, "stored_ns": self.tx.now_ns}
+        columns |= {name: [value] * count for name, value in same.items()}
+        columns["recipe_no"] = self.fresh(self.numbers)
+        columns = _overlaid(columns, self.fresh(self.stamps))
+        if count == len(self.file_ids):
+            return columns
+        rows = {row.file_id: row for row in made_of(FileRow, columns.values())}
+        rows |= load_files(self.tx, [file_id for file_id in self.file_ids if file_id not in rows])
+        return columns_of([rows[file_id] for file_id in self.file_ids])
+
+    def _rows(self) -> Iterable[tuple[int, int, bool, tuple[int, ...]]]:
+        """Yield (file id, recipe_no, whether the file is as its row says, stamps)."""
+        is_known = map(eq, map(_stamps_of_row, self.before), self.stamps)
+        return zip(self.file_ids, self.numbers, is_known, self.stamps, strict=True)
+
+    def _write(self, rows: Sequence[tuple[int, int, bool, tuple[int, ...]]], more: Mapping[str, int]) -> None:
+        same: dict[str, int | str] = {"tier": self.tier, "stored_ns": self.tx.now_ns, **more}
+        # What was read is written only where it differs, which is next to never: an index has dev and ino.
+        _refer(self.tx, same, [(file_id, number) for file_id, number, is_known, _ in rows if is_known])
+        changed = [
+            (str(FileState.DUAL), *same.values(), number, *stamps, file_id)
+            for file_id, number, is_known, stamps in rows
+            if not is_known
+        ]
+        update_files(self.tx, ("state", *same, "recipe_no", *_STAMPS), changed)
+
+
+def _overlaid(columns: Columns, stamps: Sequence[tuple[int, ...]]) -> dict[str, Sequence[Any]]:
+    return {**columns, **dict(zip(_STAMPS, zip(*stamps, strict=True), strict=False))}
+
+
+def _signed(stamps: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
+    if max(chain.from_iterable(stamps), default=0) < 1 << 63:
+        return stamps
+    return [(size, signed64(dev), signed64(ino), *times) for size, dev, ino, *times in stamps]
+
+
+def _refer(tx: Tx, same: Mapping[str, int | str], numbers: Iterable[tuple[int, int]]) -> None:
     """Let files refer to recipes: (file_id, recipe_no) for each. Many to a statement: half the cost of one by one."""
+    assigned = "".join(f"{column} = ?, " for column in same)
     for batch in batches(numbers, STATEMENT_ROWS):
         rows = ", ".join(["(?, ?)"] * len(batch))
         text = (
-            f"UPDATE files SET state = '{FileState.DUAL}', tier = ?, stored_ns = ?, recipe_no = new.column2 "  # noqa: S608
+            f"UPDATE files SET state = '{FileState.DUAL}', {assigned}recipe_no = new.column2 "  # noqa: S608  # our names
             f"FROM (VALUES {rows}) AS new WHERE file_id = new.column1"
         )
-        change_raw(tx, text, [tier, tx.now_ns, *chain.from_iterable(batch)])
-
-
-def placed_rows(
-    tx: Tx,
-    batch: StoredBatch,
-    change: FileChange,
-    stored: Sequence[tuple[int, StoredFile]],
-    leaders: set[int | None],
-) -> dict[int, FileRow]:
-    """Return the rows of the files as they are now; those that other changes may have touched are read again."""
-    fresh = [
-        (number, file)
-        for number, file in stored
-        if file.file_id not in leaders and change.before[file.file_id].recipe_no is None
-    ]
-    again = [file.file_id for _, file in stored]
-    if not fresh:
-        return load_files(tx, again)
-    columns: list[Iterable[object]] = list(zip(*[change.before[file.file_id] for _, file in fresh], strict=True))
-    columns[_RECIPE_NO], files_of = zip(*fresh, strict=True)
-    columns[_STATE], columns[_TIER], columns[_STORED_NS] = repeat(FileState.DUAL), repeat(batch.tier), repeat(tx.now_ns)
-    columns[_SIZE] = [file.recipe.size for file in files_of]
-    identities = zip(*[identity_values(file.identity) for file in files_of], strict=True)
-    columns[_DEV], columns[_INO], columns[_MTIME_NS], columns[_CTIME_NS] = identities
-    after = {row.file_id: row for row in made_of(FileRow, columns)}
-    again = [file_id for file_id in again if file_id not in after]
-    return after | load_files(tx, again)
-
-
-def newly_stored(
-    tier: str, change: FileChange, told: Sequence[StoredFile], after: Mapping[int, FileRow]
-) -> NewlyStored:
-    """Return those of *told*, whose records are made, that had no stored copy before: all but the few stored again."""
-    new = [file for file in told if change.before[file.file_id].recipe_no is None]
-    plain = sum(recipes.plain_bytes([file.recipe for file in new]))
-    return NewlyStored({file.file_id: after[file.file_id] for file in new}, tier, plain)
+        change_raw(tx, text, [*same.values(), *chain.from_iterable(batch)])
 
 
 def update_files(tx: Tx, columns: Sequence[str], rows: Iterable[tuple[object, ...]]) -> None:

@@ -2,14 +2,15 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import accumulate, chain, pairwise, repeat
-from operator import sub
+from itertools import chain, repeat
+from operator import attrgetter, sub
 from typing import NamedTuple
 
 from sqlalchemy import exists, func, insert, literal, select
 
-from dedup.values import Digest, Recipe, chunks_of
+from dedup.values import Digest, Recipe
 from tiering.catalog.bases import IN_BLOCK, chains
+from tiering.catalog.needs import Needs
 from tiering.catalog.numbers import take_numbers
 from tiering.catalog.tables import blocks, chunks, codecs, packs, recipes, refs
 from tiering.catalog.transaction import Tx, batches, fetch_among, insert_many
@@ -72,9 +73,10 @@ class NewRecipe(NamedTuple):
 
 
 _COLUMNS = (
-    *("recipe_no", "recipe_id", "tier", "digest", "size", "plain_bytes", "owner_uid"),
-    *("block_no", "inner_offset", "raw_len", "stored_len", "created_ns", "read_under_lease"),
+    *("recipe_no", "recipe_id", "digest", "size", "owner_uid", "block_no", "inner_offset", "raw_len", "stored_len"),
+    *("tier", "plain_bytes", "created_ns", "read_under_lease"),
 )
+_uid_of = attrgetter("uid")
 _REF_COLUMNS = ("recipe_no", "chunk_no", "times")
 
 
@@ -82,35 +84,37 @@ def insert_recipes(tx: Tx, new: Sequence[NewRecipe]) -> range:
     """Insert recipes, live, whose blocks have rows; return their numbers, in order."""
     if not new:
         return range(0)
-    first = take_numbers(tx, "recipes", len(new))
     found, spots, tiers, leases, created = zip(*new, strict=True)
+    times = [tx.now_ns if at_ns is None else at_ns for at_ns in created]
+    plain = Needs.of([recipe.parts for recipe in found]).plain_bytes()
+    return insert_columns(tx, found, spots, (tiers, plain, times, leases))
+
+
+def insert_columns(
+    tx: Tx, found: Sequence[Recipe], spots: Sequence[RecipeSpot], others: tuple[Iterable[object], ...]
+) -> range:
+    """Do what insert_recipes() does; *others* are the columns tier, plain_bytes, created_ns and read_under_lease."""
+    if not found:
+        return range(0)
+    numbers = range(first := take_numbers(tx, "recipes", len(found)), first + len(found))
     ids, _, _, _, sizes, digests, _, metas, _, _ = zip(*found, strict=True)
     _, block_nos, offsets, lengths, shares, _ = zip(*spots, strict=True)
-    times = [tx.now_ns if at_ns is None else at_ns for at_ns in created]
-    uids = [meta[1] for meta in metas]
-    columns = (ids, tiers, digests, sizes, plain_bytes(found), uids, block_nos, offsets, lengths, shares, times, leases)
-    rows = zip(range(first, first + len(new)), *columns, strict=True)
+    rows = zip(
+        numbers, ids, digests, sizes, map(_uid_of, metas), block_nos, offsets, lengths, shares, *others, strict=False
+    )
     insert_many(tx, recipes, _COLUMNS, rows, constants={"state": "live"})
-    return range(first, first + len(new))
+    return numbers
 
 
-def plain_bytes(found: Sequence[Recipe]) -> list[int]:
-    """Return of each recipe the raw bytes of all chunks that it lists, as often as it does."""
-    lists = [chunks_of(recipe.parts) for recipe in found]
-    upto = list(accumulate([chunk[2] for chunk in chain.from_iterable(lists)], initial=0))
-    ends = [upto[end] for end in accumulate(map(len, lists), initial=0)]
-    return [end - start for start, end in pairwise(ends)]
-
-
-def insert_own_refs(tx: Tx, recipe_nos: range, needed: Sequence[int], ends: Sequence[int]) -> None:
+def insert_own_refs(tx: Tx, recipe_nos: range, needed: Sequence[int], ends: Sequence[int]) -> set[int]:
     """Write which chunks new recipes refer to, as insert_refs(): *needed* has their numbers, recipe by recipe, as often
-    as they occur; those of each end before one of *ends*.
+    as they occur; those of each end before one of *ends*. Return the chunks referred to as bases alone.
     """
     starts = [0, *ends]
     if _any_base(tx):
         lists = zip(recipe_nos, starts, ends, strict=False)
-        insert_refs(tx, {number: Counter(needed[start:end]) for number, start, end in lists})
-        return
+        used = {number: Counter(needed[start:end]) for number, start, end in lists}
+        return insert_refs(tx, used).difference(needed)
     counts = map(sub, ends, starts)
     pairs = sorted(zip(chain.from_iterable(map(repeat, recipe_nos, counts)), needed, strict=True))
     if len(set(pairs)) < len(pairs):
@@ -118,10 +122,11 @@ def insert_own_refs(tx: Tx, recipe_nos: range, needed: Sequence[int], ends: Sequ
         insert_many(tx, refs, _REF_COLUMNS, [(*pair, count) for pair, count in times.items() if count > 1])
         pairs = [pair for pair, count in times.items() if count == 1]
     insert_many(tx, refs, _REF_COLUMNS[:2], pairs, constants={"times": 1})
+    return set()
 
 
-def insert_refs(tx: Tx, used: Mapping[int, Mapping[int, int]]) -> None:
-    """Write which chunks recipes refer to: *used* is recipe_no -> chunk_no -> how often it occurs.
+def insert_refs(tx: Tx, used: Mapping[int, Mapping[int, int]]) -> set[int]:
+    """Write which chunks recipes refer to: *used* is recipe_no -> chunk_no -> how often it occurs. Return the bases.
 
     The chunks that those are coded against, at however many removes, are referred to as well, 0 times where the file
     itself has no use for them.
@@ -130,6 +135,7 @@ def insert_refs(tx: Tx, used: Mapping[int, Mapping[int, int]]) -> None:
     if _any_base(tx):
         behind = chains(tx, {chunk_no for times in used.values() for chunk_no in times})
     insert_many(tx, refs, _REF_COLUMNS, _refs(used, behind))
+    return set(chain.from_iterable(behind.values()))
 
 
 def _refs(

@@ -8,7 +8,8 @@ never by number.
 import os
 from collections.abc import Mapping, Sequence
 from itertools import repeat
-from operator import add, eq, sub
+from operator import add, attrgetter, eq, sub
+from typing import Any
 
 from dedup.values import Block, Recipe
 from tiering.catalog.outbox import Record
@@ -149,17 +150,16 @@ def recipe_found(*, recipe_id: str, pack_key: str, tier: str, created_ns: int) -
     return {"record": "recipes", **found, "ids": [recipe_id]}
 
 
-def stored(live: Record, rows: Sequence[FileRow], found: Sequence[Recipe]) -> Record:
-    """Add to a record of recipes() that each is the stored copy of its path now; *rows* and what was *found* of them
-    are in the same order, and are_told() of all.
+def stored(live: Record, of: Mapping[str, Sequence[Any]], found: Sequence[Recipe]) -> Record:
+    """Add to a record of recipes() that each is the stored copy of its path now; the columns *of* the file rows and
+    what was *found* of them are in the same order, and are_told() of all.
 
     What the recipe says is not said again, and times are differences to its own: most of them are 0.
     """
-    of = dict(zip(FileRow._fields, zip(*rows, strict=True), strict=True))
-    mtimes = [recipe.meta[3] for recipe in found]
-    atimes = [recipe.meta[4] for recipe in found]
+    metas = list(map(_meta_of, found))
+    atimes = list(map(_atime_of, metas))
     columns: dict[str, Sequence[object]] = {
-        "ctime_ns": list(map(sub, of["ctime_ns"], mtimes)),
+        "ctime_ns": list(map(sub, of["ctime_ns"], map(_mtime_of, metas))),
         "last_access_ns": [
             None if at_ns is None else at_ns - atime_ns
             for at_ns, atime_ns in zip(of["last_access_ns"], atimes, strict=True)
@@ -172,11 +172,10 @@ def stored(live: Record, rows: Sequence[FileRow], found: Sequence[Recipe]) -> Re
     return {**live, "record": "stored", **same}
 
 
-def are_told(rows: Sequence[FileRow], found: Sequence[Recipe], root_names: Mapping[int, str]) -> list[bool]:
+def are_told(of: Mapping[str, Sequence[Any]], found: Sequence[Recipe], root_names: Mapping[int, str]) -> list[bool]:
     """Return whether stored() and the recipe together say all of the row of a file that was just stored, for each."""
-    if not rows:
+    if not found:
         return []
-    of = dict(zip(FileRow._fields, zip(*rows, strict=True), strict=True))
     _, roots, paths, _, sizes, _, _, metas, _, _ = zip(*found, strict=True)
     modes, uids, gids, mtimes, *_ = zip(*metas, strict=True)
     of_rows = (
@@ -187,6 +186,8 @@ def are_told(rows: Sequence[FileRow], found: Sequence[Recipe], root_names: Mappi
     return list(map(eq, zip(*of_rows, strict=True), zip(*of_recipes, strict=False)))
 
 
+_meta_of = attrgetter("meta")
+_mtime_of, _atime_of = attrgetter("mtime_ns"), attrgetter("atime_ns")
 STORED_AS_THEY_ARE = ("dev", "nlink", "pinned", "access_quality", "recalled_ns")
 STORED_COLUMNS = ("ctime_ns", "last_access_ns", "ino", "first_seen_ns", *STORED_AS_THEY_ARE)
 

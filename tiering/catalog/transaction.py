@@ -87,18 +87,21 @@ def change_raw(tx: Tx, text: str, values: Sequence[object]) -> int:
         return int(cursor.rowcount)
 
 
-def fetch_among(tx: Tx, text: str, keys: Iterable[object]) -> Iterator[tuple[Any, ...]]:
-    """Yield the rows of *text*, which ends before its IN list, for *keys*, IN_LIST at a time, as the driver gives them.
+def fetch_among(tx: Tx, text: str, keys: Iterable[object]) -> list[tuple[Any, ...]]:
+    """Return the rows of *text*, which ends before its IN list, for *keys*, IN_LIST at a time, as the driver gives
+    them.
 
     Nothing is compiled and no types are converted: for rows by the thousand.
     """
+    found: list[tuple[Any, ...]] = []
     for batch in batches(keys):
-        yield from fetch_raw(tx, f"{text} IN {marks(batch)}", batch)
+        found += fetch_raw(tx, f"{text} IN {marks(batch)}", batch)
+    return found
 
 
 def marks(values: Sized) -> str:
     """Return "(?, ?, ...)", one for each of *values*."""
-    return f"({', '.join('?' * len(values))})"
+    return f"({'?, ' * (len(values) - 1)}?)" if values else "()"
 
 
 @contextmanager
@@ -120,12 +123,13 @@ def _insert_sqlite(
     marks = ", ".join([*["?"] * width, *map(_literal, same)])
     one = f"INSERT INTO {into} VALUES ({marks})"  # noqa: S608  # our names
     many = one + f", ({marks})" * (STATEMENT_ROWS - 1)
-    for batch in batches(rows, STATEMENT_ROWS):
-        if len(batch) == STATEMENT_ROWS:
-            tx.conn.exec_driver_sql(many, tuple(chain.from_iterable(batch)))
-        else:
-            # Not a statement of just that length: the driver keeps each one it has seen, prepared, for ever.
-            tx.conn.exec_driver_sql(one, batch)
+    with _driver_cursor(tx, one) as cursor:
+        for batch in batches(rows, STATEMENT_ROWS):
+            if len(batch) == STATEMENT_ROWS:
+                cursor.execute(many, tuple(chain.from_iterable(batch)))
+            else:
+                # Not a statement of just that length: the driver keeps each one it has seen, prepared, for ever.
+                cursor.executemany(one, batch)
 
 
 def _insert_postgres(

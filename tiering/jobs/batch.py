@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from operator import attrgetter, itemgetter
 
 from dedup.blocks import RawBlock
 from dedup.familiar import Familiar
@@ -17,7 +18,7 @@ from dedup.fingerprint import DEFAULT_FINGERPRINT, resolve_fingerprint
 from dedup.references import Shelf
 from tiering.errors import FrostlineError
 from tiering.jobs import claims
-from tiering.jobs.committing import Described, describe, store_recipes
+from tiering.jobs.committing import Described, bytes_read, describe, store_recipes
 from tiering.jobs.context import Context, OpenTier
 from tiering.jobs.crew import Crew
 from tiering.jobs.group_reading import read_groups
@@ -30,6 +31,7 @@ from tiering.jobs.reading import Reader
 HEARTBEAT_S = 30.0
 # After this long no further file is begun: what is read gets committed, and its segment written.
 BATCH_S = 60.0
+_file_id_of, _first = attrgetter("wanted.row.file_id"), itemgetter(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,7 @@ class BatchRun:
     def settle(self) -> None:
         """Upload what is still open, store the recipes, commit. Raises what ends a job: nothing is committed then."""
         self.packer.seal()  # what is still open goes up meanwhile
-        outgoing = sorted(self._outgoing, key=lambda item: self._place[item.wanted.row.file_id])
+        outgoing = _in_order(self._outgoing, self._place)
         described = describe(self.ctx, outgoing, self.outcome)
         recipes = store_recipes(self.ctx, described, self.packer) if described else None
         data_packs = self.packer.finish()
@@ -127,7 +129,7 @@ class BatchRun:
             self.batch.recent.forget()
         self.newcomers.settle()
         self.ctx.step("migrate.committed")
-        self.outcome.bytes_read = sum(item.recipe.size - item.recipe.hole_bytes for item in described)
+        self.outcome.bytes_read = bytes_read(described)
         self.outcome.bytes_stored = self.packer.journal.uploaded_bytes
 
     def abandon(self) -> None:
@@ -168,3 +170,8 @@ class BatchRun:
         self._is_committed = True
         claims.tell(self.outcome, described, made)
         return made.live
+
+
+def _in_order(outgoing: list[Outgoing], place: dict[int, int]) -> list[Outgoing]:
+    places = list(map(place.__getitem__, map(_file_id_of, outgoing)))
+    return [item for _, item in sorted(zip(places, outgoing, strict=True), key=_first)]

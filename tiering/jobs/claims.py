@@ -4,13 +4,14 @@ Used by tiering.jobs.batch and object_batch.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from operator import attrgetter
 from typing import NamedTuple
 
 from tiering.catalog import journal, packs
 from tiering.catalog.commit import commit_stored
 from tiering.catalog.transaction import Tx
 from tiering.clock import NS_PER_S
-from tiering.jobs.committing import Described, Packed, stored_batch, used_packs
+from tiering.jobs.committing import Described, Packed, file_ids, stored_batch, used_packs
 from tiering.jobs.context import Context
 from tiering.jobs.outgoing import BatchOutcome, Wanted
 from tiering.jobs.packing import Packer, UploadedPack, UploadJournal
@@ -19,6 +20,7 @@ from tiering.jobs.reports import Skip
 # Longer than the slowest upload of the packs on the spool; reconcile need not wait for it where the process is known
 # dead.
 LEASE_S = 900
+_id_of, _wanted_of = attrgetter("row.file_id"), attrgetter("outgoing.wanted")
 
 
 class Made(NamedTuple):
@@ -36,7 +38,7 @@ class Made(NamedTuple):
 
 def take(ctx: Context, op_id: str, wanted: Sequence[Wanted], outcome: BatchOutcome) -> list[Wanted]:
     """Claim *wanted* for the batch *op_id* and return those that were free; the others are skipped in *outcome*."""
-    file_ids = [item.row.file_id for item in wanted]
+    file_ids = _ids_of(wanted)
     with ctx.catalog.write() as tx:
         won = journal.claim_batch(tx, op_id, file_ids, owner=ctx.owner, until_ns=_lease_until(tx))
     if won.issuperset(file_ids):
@@ -81,7 +83,9 @@ def make(tx: Tx, batched: Batched, claimed: Sequence[Wanted], *, owner: str) -> 
     """Make it so: packs live, files dual, claims gone; packs that nothing refers to are doomed."""
     op_id, recipes = batched.op_id, batched.recipes
     held = journal.of_batch(tx, op_id, owner=owner)
-    ready = [item for item in batched.described if item.outgoing.wanted.row.file_id in held]
+    ready = batched.described
+    if not held.issuperset(file_ids(ready)):
+        ready = [item for item in ready if item.outgoing.wanted.row.file_id in held]
     used = used_packs(batched.data_packs, ready)
     refused: dict[int, str] = {}
     live = {pack.pack_no for pack in used}
@@ -91,14 +95,17 @@ def make(tx: Tx, batched: Batched, claimed: Sequence[Wanted], *, owner: str) -> 
         refused = {item.file_id: item.reason for item in commit_stored(tx, stored)}
         live.add(recipes.pack_no)
     doom_unused(tx, batched.packer.journal, live, op_id)
-    done = {item.outgoing.wanted.row.file_id for item in ready} - refused.keys()
-    release(tx, op_id, [item for item in claimed if item.row.file_id not in done])
+    left = set(_ids_of(claimed)).difference(file_ids(ready)) | refused.keys()
+    release(tx, op_id, [item for item in claimed if item.row.file_id in left] if left else ())
     journal.end_batch(tx, op_id)
     return Made(held, refused, live, len(ready))
 
 
 def tell(outcome: BatchOutcome, described: Sequence[Described], made: Made) -> None:
     """Note in *outcome* what became of each that was read."""
+    if not made.refused and made.ready == len(described):
+        outcome.stored += map(_wanted_of, described)
+        return
     for wanted in (item.outgoing.wanted for item in described):
         if wanted.row.file_id not in made.held:
             outcome.skipped.append((wanted, "was taken over by another process", Skip.BUSY))
@@ -113,6 +120,10 @@ def doom_unused(tx: Tx, uploads: UploadJournal, live: Collection[int], op_id: st
     sizes = [(pack_no, size) for pack_no, size in uploads.sizes.items() if pack_no not in live]
     if sizes:
         packs.doom_pending(tx, sizes, op_id=f"{op_id}:unused", reason="uploaded, then not needed")
+
+
+def _ids_of(wanted: Sequence[Wanted]) -> list[int]:
+    return list(map(_id_of, wanted))
 
 
 def _names(op_id: str, claimed: Sequence[Wanted]) -> list[str]:

@@ -4,9 +4,10 @@ Used by tiering.jobs.batch. The files have been read, their new chunks are in pa
 """
 
 import secrets
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, repeat
+from itertools import accumulate, chain, repeat
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -14,8 +15,9 @@ from dedup.codecs import encode
 from dedup.errors import FormatError
 from dedup.fingerprint import digest
 from dedup.recipe_batch import encode_recipes
-from dedup.recipe_id import recipe_ids, recipe_key
-from dedup.values import Block, ChunkPart, Digest, Fingerprint, Recipe, chunks_of, made_of
+from dedup.recipe_id import recipe_ids, recipe_keys
+from dedup.values import Block, ChunkPart, Digest, Fingerprint, HolePart, Recipe, made_of
+from tiering.catalog.needs import chunk_lists
 from tiering.catalog.values import NewBlock, StoredBatch, StoredFile
 from tiering.errors import SourceRefused
 from tiering.jobs.context import Context
@@ -26,6 +28,10 @@ from tiering.jobs.packing import OpenPack, Packer, UploadedPack, spool_folder, u
 RECIPE_BLOCK_BYTES = 256 << 10
 # Recipes are a thousandth of the data: what the strongest level costs is not felt, what it saves stays for ever.
 RECIPE_EFFORT = "small"
+
+_digest_of = attrgetter("digest")
+_size_of, _holes_of = attrgetter("recipe.size"), attrgetter("recipe.hole_bytes")
+_file_id_of, _reason_of = attrgetter("outgoing.wanted.row.file_id"), attrgetter("outgoing.wanted.reason")
 
 
 class Described(NamedTuple):
@@ -48,8 +54,11 @@ class Packed:
 def describe(ctx: Context, outgoing: Sequence[Outgoing], outcome: BatchOutcome) -> list[Described]:
     """Return the files with their recipes, in order; those that no recipe can describe are skipped in *outcome*."""
     recipes = list(_recipes(ctx, outgoing))
+    found = encode_recipes(recipes)
+    if {*map(type, found)} == {bytes}:  # as a rule
+        return list(made_of(Described, (outgoing, recipes, found)))
     described: list[Described] = []
-    for item, recipe, encoded in zip(outgoing, recipes, encode_recipes(recipes), strict=True):
+    for item, recipe, encoded in zip(outgoing, recipes, found, strict=True):
         if isinstance(encoded, FormatError):  # a time beyond the year 2262, an attribute beyond 64 KiB
             shown = display_path(ctx.root(item.wanted.row.root_id), item.wanted.row)
             outcome.skip(item.wanted, SourceRefused(f"{shown} cannot be described exactly: {encoded}"))
@@ -80,16 +89,8 @@ def store_recipes(ctx: Context, described: Sequence[Described], packer: Packer) 
     """Pack the recipes, many to a block, and upload them to the metadata tier."""
     pack = OpenPack.begin(spool_folder(ctx), "recipes")
     try:
-        held: list[Described] = []
-        size_bytes = 0
-        for item in described:
-            held.append(item)
-            size_bytes += len(item.encoded)
-            if size_bytes >= RECIPE_BLOCK_BYTES:
-                _add_block(pack, held)
-                held, size_bytes = [], 0
-        if held:
-            _add_block(pack, held)
+        for of_block in _blocks_of(described):
+            _add_block(pack, of_block)
         summary = pack.writer.finish()
         uploaded = upload_pack(ctx, ctx.metadata, pack.spool, summary, kind="recipes", journal=packer.journal)
     finally:
@@ -98,19 +99,38 @@ def store_recipes(ctx: Context, described: Sequence[Described], packer: Packer) 
     return uploaded
 
 
+def bytes_read(described: Sequence[Described]) -> int:
+    """Return how many bytes were read of the files: all but holes."""
+    size_bytes: int = sum(map(_size_of, described))
+    kinds = {*map(type, chain.from_iterable([item.recipe.parts for item in described]))}
+    if HolePart in kinds:
+        size_bytes -= sum(map(_holes_of, described))
+    return size_bytes
+
+
+def _blocks_of(described: Sequence[Described]) -> Iterator[Sequence[Described]]:
+    """Yield *described* in stretches whose recipes have RECIPE_BLOCK_BYTES together, or the last of them just more."""
+    upto = list(accumulate([len(item.encoded) for item in described]))
+    start = before = 0
+    while start < len(described):
+        end = bisect_left(upto, before + RECIPE_BLOCK_BYTES, start) + 1
+        yield described[start:end]
+        start, before = end, upto[min(end, len(upto)) - 1]
+
+
 def _add_block(pack: OpenPack, held: Sequence[Described]) -> Block:
-    raw = b"".join([item.encoded for item in held])
-    whole = digest(raw)
-    keys = [recipe_key(item.recipe.recipe_id) for item in held]
-    chunks = list(made_of(ChunkPart, (keys, repeat(whole), [len(item.encoded) for item in held])))
+    _, recipes, encoded = zip(*held, strict=True)
+    raw = b"".join(encoded)
+    keys = recipe_keys([recipe.recipe_id for recipe in recipes])
+    chunks = list(made_of(ChunkPart, (keys, repeat(digest(raw)), map(len, encoded))))
     coded = encode(raw, effort=RECIPE_EFFORT)
     return pack.writer.add_block(coded.codec, coded.payload, len(raw), chunks)
 
 
 def used_packs(data_packs: Sequence[UploadedPack], ready: Sequence[Described]) -> list[UploadedPack]:
     """Return the packs that hold a chunk of a file to be committed, or what such a chunk is coded against."""
-    lists = [chunks_of(item.recipe.parts) for item in ready]
-    wanted = {chunk[1] for chunk in chain.from_iterable(lists)}
+    lists = chunk_lists([item.recipe.parts for item in ready])
+    wanted = set(map(_digest_of, chain.from_iterable(lists)))
     base_of = {
         block.chunks[0].digest: block.base
         for pack in data_packs
@@ -146,14 +166,17 @@ def stored_batch(
             for block in pack.summary.blocks
         ),
         recipe_blocks=tuple(NewBlock(recipes.pack_no, block) for block in recipes.summary.blocks),
-        files=tuple(
-            StoredFile(
-                file_id=item.outgoing.wanted.row.file_id,
-                identity=item.outgoing.identity,
-                recipe=item.recipe,
-                read_under_lease=item.outgoing.has_lease,
-            )
-            for item in ready
-        ),
-        reason="; ".join(sorted({item.outgoing.wanted.reason for item in ready} - {""}))[:500],
+        files=_stored_files(ready),
+        reason="; ".join(sorted({*map(_reason_of, ready)} - {""}))[:500],
     )
+
+
+def _stored_files(ready: Sequence[Described]) -> tuple[StoredFile, ...]:
+    outgoing, recipes, _ = zip(*ready, strict=True)
+    _, identities, _, _, _, _, leases = zip(*outgoing, strict=True)
+    return tuple(made_of(StoredFile, (file_ids(ready), identities, recipes, leases)))
+
+
+def file_ids(described: Sequence[Described]) -> list[int]:
+    """Return the file of each."""
+    return list(map(_file_id_of, described))

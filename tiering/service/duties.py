@@ -172,9 +172,7 @@ def upkeep(ctx: Context, log: Log) -> None:
         renew(ctx)
         report = finish_parked(ctx)
         if report.files_done or report.files_skipped:
-            log.info(
-                "parked_finished", freed=report.bytes_freed, files=report.files_done, back=report.skipped_count
-            )
+            log.info("parked_finished", freed=report.bytes_freed, files=report.files_done, back=report.skipped_count)
         segments.flush(ctx)
     except CatalogBusy:
         pass  # another process does it at this moment
