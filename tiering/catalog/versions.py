@@ -1,8 +1,6 @@
 """Versions: stored copies that stopped being a path's current one and are kept for a time."""
 
-from collections.abc import Iterator
-
-from sqlalchemy import select
+from sqlalchemy import select, tuple_
 
 from tiering.catalog.tables import versions
 from tiering.catalog.transaction import Tx
@@ -30,15 +28,21 @@ def at(tx: Tx, root_id: int, dir: bytes, name: bytes, *, at_ns: int) -> VersionR
     return None
 
 
-def under(tx: Tx, root_id: int, folder: bytes, *, at_ns: int) -> Iterator[VersionRow]:
-    """Yield versions current at that time whose path is below *folder* ("a/b/", or b"" for all), in path order."""
+def page_under(
+    tx: Tx, root_id: int, folder: bytes, *, at_ns: int, after: tuple[bytes, bytes] | None = None, limit: int = 1000
+) -> list[VersionRow]:
+    """Return up to *limit* versions current at that time whose path is below *folder* ("a/b/", or b"" for all) and
+    comes after the (dir, name) given, in path order.
+    """
     query = select(versions).where(
         versions.c.root_id == root_id, versions.c.from_ns <= at_ns, versions.c.superseded_ns > at_ns
     )
     if folder:
         query = query.where(versions.c.dir >= folder, versions.c.dir < folder[:-1] + b"0")
-    for row in tx.conn.execute(query.order_by(versions.c.dir, versions.c.name, versions.c.version_no)):
-        yield VersionRow(*row)
+    if after is not None:
+        query = query.where(tuple_(versions.c.dir, versions.c.name) > after)
+    query = query.order_by(versions.c.dir, versions.c.name, versions.c.version_no).limit(limit)
+    return [VersionRow(*row) for row in tx.conn.execute(query)]
 
 
 def every(tx: Tx, *, after_no: int = 0, limit: int = 1000) -> list[VersionRow]:

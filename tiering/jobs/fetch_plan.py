@@ -18,6 +18,7 @@ from tiering.jobs.fetch_sinks import Outlet, Page, Sink, Target
 RANGE_BYTES = 8 << 20  # one ranged read at most, unless a single block is longer
 RANGE_RAW_BYTES = 24 << 20  # and what it decodes to: a worker may hold all of it
 GAP_BYTES = 64 << 10  # unwanted bytes between two blocks that cost less than a request of their own
+CHUNKS_A_RUN = 3  # in memory: 200 bytes each
 WASTE_BYTES = 256 << 10  # unwanted bytes of one range; more only if no more than the wanted ones before them
 
 
@@ -85,7 +86,7 @@ class Planner:
     def __init__(self) -> None:
         """Begin with none."""
         self.size = 0
-        """Files and runs so far: what the plan takes in memory goes with it."""
+        """Files and runs so far, and chunks at a third: what the plan takes in memory goes with it."""
         self._works: dict[int, BlockWork] = {}
         self._open: list[tuple[Outlet, tuple[int, ...]]] = []
         """Files that need several blocks, and which."""
@@ -98,16 +99,18 @@ class Planner:
         """
         outlet = Outlet(target, recipe.size, recipe.digest)
         blocks: list[int] = []
+        chunks = 0
         try:
             for sink, location, want in _wants(recipe, known, outlet):
                 _work(self._works, location.block, known).wants.append(want)
                 blocks.append(location.block.block_no)
+                chunks += len(want.parts)
                 if isinstance(sink, Page) and want.offset == 0:
                     inner = tuple(location_of(recipe, part, known).block.block_no for part in sink.part.inner)
                     self._pages.append((sink, inner, known))
         except IntegrityError as error:
             target.fail(error)
-        self.size += 1 + len(blocks)
+        self.size += 1 + len(blocks) + chunks // CHUNKS_A_RUN
         if not blocks:
             self._bare.append(target)
         elif len(blocks) == 1 and target.whole_bytes >= 0:

@@ -17,13 +17,14 @@ from tiering.hot.walk import Entry, find_ours, walk
 from tiering.jobs import segments
 from tiering.jobs.bucket_roots import short
 from tiering.jobs.context import Context, OpenRoot
-from tiering.jobs.migrate import MigrateItem
+from tiering.jobs.items import MigrateItem
 from tiering.jobs.recall import recall
 from tiering.jobs.release import finish_parked
 from tiering.jobs.reports import JobReport
 from tiering.jobs.restore import restore
 
 AWAY = (FileState.OFFLINE, FileState.RECALLING)
+PAGE_ROWS = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,22 +96,28 @@ def _refuse_objects(ctx: Context) -> None:
 
 def _park_left_s(ctx: Context) -> float:
     with ctx.catalog.read() as tx:
-        is_parked = any(row.step == "parked" for row in journal.every(tx))
+        is_parked = journal.count(tx, step="parked") > 0
     return ctx.config.release.park_s if is_parked else 0.0
 
 
 def _offline(ctx: Context) -> Iterator[MigrateItem]:
+    """Yield them a page at a time, each read in a transaction of its own: recall brings them back meanwhile."""
     for root in ctx.roots:
-        with ctx.catalog.read() as tx:
-            rows = [row for row in files.every(tx, root.root_id) if row.state in AWAY]
-        for row in rows:
-            yield MigrateItem(root.root_id, row.dir, row.name, row.tier or "", "leave")
+        after: tuple[bytes, bytes] | None = None
+        while True:
+            with ctx.catalog.read() as tx:
+                rows = files.page(tx, root.root_id, after=after, limit=PAGE_ROWS, only=files.Only(states=AWAY))
+            if not rows:
+                break
+            for row in rows:
+                yield MigrateItem(root.root_id, row.dir, row.name, row.tier or "", "leave")
+            after = (rows[-1].dir, rows[-1].name)
 
 
 def _refuse_rest(ctx: Context, job: JobReport, *, elsewhere: bool) -> None:
     """Raise unless everything is back: by the job's word, the journal's, the catalog's, and the trees' own."""
     with ctx.catalog.read() as tx:
-        under_way = len(journal.every(tx))
+        under_way = journal.count(tx)
     rest = away(ctx).files
     standing, shown = 0, list[str]()
     for path in () if elsewhere else (path for root in ctx.roots for path in _placeholders(ctx, root)):
@@ -140,7 +147,7 @@ def _placeholders(ctx: Context, root: OpenRoot) -> Iterator[str]:
 def _remove_traces(ctx: Context, root: OpenRoot) -> int:
     """Take the root out of care; return how many placeholders stay. Nothing is parked: the journal is empty."""
     kept = sum(1 for _ in _placeholders(ctx, root))
-    for directory, name in list(find_ours(root.path)):
+    for directory, name in find_ours(root.path):
         raise FrostlineError(
             f"{os.fsdecode(os.path.join(root.path, directory, name))} is a hidden name that no operation explains",
             now="the markers still stand",

@@ -27,6 +27,7 @@ from tiering.jobs.stored_paths import Place, StoredVersion, count_unstored, plac
 from tiering.jobs.tally import Tally
 
 BATCH_FILES = 2000  # looked up together
+BATCH_RECIPE_BYTES = 2 << 20  # or recipes of so many bytes: 50,000 chunks, 20 MB decoded and located
 BATCH_FOLDERS = 100  # see restore_run.OTHERS_OPEN
 
 
@@ -110,10 +111,10 @@ def _chosen(ctx: Context, place: Place, at_ns: int | None, tally: Tally) -> Iter
         yield exact
         return
     count = 0
+    for version in versions_below(ctx, place, at_ns):
+        count += 1
+        yield version
     with ctx.catalog.read() as tx:
-        for version in versions_below(tx, place, at_ns):
-            count += 1
-            yield version
         unstored = count_unstored(tx, place)
     shown = os.path.join(os.fsdecode(place.root.path), os.fsdecode(place.path))
     if not count and place.path:
@@ -128,10 +129,13 @@ def _batches(ctx: Context, chosen: Iterator[StoredVersion]) -> Iterator[list[tup
             rows = recipes.by_numbers(tx, {version.recipe_no for version in group})
         batch: list[tuple[StoredVersion, RecipeRow]] = []
         folders: set[bytes] = set()
+        size_bytes = 0
         for version in group:
+            row = rows[version.recipe_no]
             folders.add(version.dir)
-            if batch and len(folders) > BATCH_FOLDERS:
+            size_bytes += row.raw_len
+            if batch and (len(folders) > BATCH_FOLDERS or size_bytes > BATCH_RECIPE_BYTES):
                 yield batch
-                batch, folders = [], {version.dir}
-            batch.append((version, rows[version.recipe_no]))
+                batch, folders, size_bytes = [], {version.dir}, row.raw_len
+            batch.append((version, row))
         yield batch

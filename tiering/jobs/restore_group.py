@@ -17,7 +17,7 @@ from tiering.jobs.landing import Folder, Landing
 from tiering.jobs.stored_paths import StoredVersion
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-GROUP_SIZE = 120_000  # files and runs of chunks that are planned together, at about 600 bytes
+GROUP_SIZE = 64_000  # files and runs of chunks that are planned together, at about 1 KB; three groups are under way
 SETTLE_FILES = 16_000
 SETTLE_BYTES = 256 << 20  # the disk has to be busy from the beginning: what is written last nothing else is done beside
 
@@ -56,7 +56,7 @@ class Group:
 
     def is_full(self, most_folders: int) -> bool:
         """Whether no more files fit, by what is kept of them or by their folders."""
-        return self.planner.size >= GROUP_SIZE or len(self._folders) >= most_folders
+        return self.planner.size + len(self.links) >= GROUP_SIZE or len(self._folders) >= most_folders
 
     def bring(self) -> None:
         """Read, write and prove the files; those that are complete get their names meanwhile."""

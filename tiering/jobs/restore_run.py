@@ -11,6 +11,8 @@ import stat
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from itertools import groupby
+from operator import itemgetter
 from types import TracebackType
 
 from dedup.fingerprint import FileDigest
@@ -23,6 +25,7 @@ from tiering.hot.space import check_room
 from tiering.jobs import tickets
 from tiering.jobs.context import Context
 from tiering.jobs.fetch import Interrupted, cold_packs, read_recipes
+from tiering.jobs.first_names import FirstNames
 from tiering.jobs.landing import Landing
 from tiering.jobs.reports import Skip
 from tiering.jobs.restore_group import Group, make_folder
@@ -47,9 +50,9 @@ class RestoreRun:
         self._most_folders = _folders_at_once()
         self._hidden = names.new(secrets.token_hex(8))
         self._number = 0
-        self._waiting: list[int] = []
-        self._linked: dict[int, tuple[bytes, bytes]] = {}
-        """Leader's file id -> (folder, name) in the target of the name that was restored first."""
+        self._waiting: set[int] = set()
+        """Packs that are archived: there are far fewer than files."""
+        self._linked = FirstNames()
         self._fetcher = ThreadPoolExecutor(1, thread_name_prefix="frostline-bring")
         self._settler = ThreadPoolExecutor(1, thread_name_prefix="frostline-settle")
         self._filling = self._new_group()
@@ -70,6 +73,7 @@ class RestoreRun:
         for group in (self._filling, bringing, self._settling):
             if group is not None:
                 group.close()
+        self._linked.close()
 
     def batch(self, place: Place, chosen: Sequence[tuple[StoredVersion, RecipeRow]]) -> None:
         """Restore some files, read together with others; they are counted when they have been settled, by finish() at
@@ -119,8 +123,8 @@ class RestoreRun:
             self._count(len(named), sum(file.size for file in named))
             for file in group.files:
                 self._tell(file)
-            for version, folder in group.links:
-                self._link(version, folder)
+            for folder, links in groupby(group.links, key=itemgetter(1)):
+                self._link([version for version, _ in links], folder)
         finally:
             group.close()
 
@@ -131,7 +135,7 @@ class RestoreRun:
         """Open one ticket for everything that was archived."""
         if not self._waiting:
             return
-        ticket = tickets.request(self.ctx, [], by=self.ctx.owner, reason="restore", recipe_nos=self._waiting)
+        ticket = tickets.request(self.ctx, [], by=self.ctx.owner, reason="restore", pack_nos=sorted(self._waiting))
         self.tally.tickets.append(ticket.number)
         told = tickets.waiting(ticket)
         self.tally.notes.add(f"archived packs are asked for: ticket {ticket.number}")
@@ -147,7 +151,7 @@ class RestoreRun:
         for version, row in ready:
             path = self._folder(place, version)
             recipe = read[row.recipe_no]
-            if version.inode_of is not None and version.inode_of in self._linked:
+            if version.inode_of is not None and self._linked.get(version.inode_of) is not None:
                 group.links.append((version, path))
             elif isinstance(recipe, FrostlineError):
                 self._failed(self._shown(path + version.name), recipe)
@@ -170,7 +174,7 @@ class RestoreRun:
         group.files.append(file)
         group.planner.add(recipe, known, file)
         if version.inode_of is not None:
-            self._linked[version.inode_of] = (path, version.name)
+            self._linked.put(version.inode_of, path, version.name)
 
     def _readable(
         self, place: Place, chosen: Sequence[tuple[StoredVersion, RecipeRow]]
@@ -185,7 +189,7 @@ class RestoreRun:
         ready = []
         for version, row in chosen:
             if cold.intersection(needed[row.recipe_no]):
-                self._waiting.append(row.recipe_no)
+                self._waiting.update(needed[row.recipe_no])
                 shown = self._shown(self._folder(place, version) + version.name)
                 self.tally.skip(shown, "waits for archived packs", Skip.WAITING)
             else:
@@ -194,6 +198,8 @@ class RestoreRun:
 
     def _tell(self, file: Landing) -> None:
         """Say why a file is not there, or not exactly as it was."""
+        if not file.is_named and file.version.inode_of is not None:
+            self._linked.forget(file.version.inode_of)  # what stands there may be anything
         if file.is_named:
             if file.left_out:
                 self.tally.notes.add_of_file(f"{file.shown}: not put back: {', '.join(file.left_out)}")
@@ -202,32 +208,45 @@ class RestoreRun:
         elif isinstance(file.error, NoSpace):
             raise file.error
         elif isinstance(file.error, ObjectArchived):
-            self._waiting.append(file.version.recipe_no)
+            with self.ctx.catalog.read() as tx:
+                self._waiting.update(recipes.packs_of(tx, [file.version.recipe_no])[file.version.recipe_no])
             self.tally.skip(file.shown, "waits for archived packs", Skip.WAITING)
         elif file.error is not None:
             self._failed(file.shown, file.error)
 
-    def _link(self, version: StoredVersion, folder: bytes) -> None:
-        """Make a further name of a hard link that was restored before."""
-        first_folder, first_name = self._linked[version.inode_of or 0]
+    def _link(self, links: Sequence[StoredVersion], folder: bytes) -> None:
+        """Make further names, in one folder, of hard-linked files that were restored before; count them when they are
+        durable.
+        """
+        made = 0
         with ExitStack() as stack:
             dir_fd = make_folder(self.to_fd, folder)
             stack.callback(os.close, dir_fd)
-            first_fd = make_folder(self.to_fd, first_folder)
-            stack.callback(os.close, first_fd)
-            try:
-                os.link(first_name, version.name, src_dir_fd=first_fd, dst_dir_fd=dir_fd, follow_symlinks=False)
+            for version in links:
+                made += self._linked_again(version, folder, dir_fd)
+            if made:
                 os.fsync(dir_fd)
+        self._count(made, 0)
+        self.ctx.progress.advance(files=made)
+
+    def _linked_again(self, version: StoredVersion, folder: bytes, dir_fd: int) -> bool:
+        first = self._linked.get(version.inode_of or 0)
+        if first is not None:
+            first_fd = make_folder(self.to_fd, first[0])
+            try:
+                os.link(first[1], version.name, src_dir_fd=first_fd, dst_dir_fd=dir_fd, follow_symlinks=False)
+                return True
             except FileExistsError:
                 self._taken(self._shown(folder + version.name))
-                return
+                return False
             except FileNotFoundError:
-                self.tally.skip(
-                    self._shown(folder + version.name), "the first name of its hard link was not restored", Skip.OTHER
-                )
-                return
-        self._count(1, 0)
-        self.ctx.progress.advance(files=1)
+                pass
+            finally:
+                os.close(first_fd)
+        self.tally.skip(
+            self._shown(folder + version.name), "the first name of its hard link was not restored", Skip.OTHER
+        )
+        return False
 
     def _count(self, files: int, size_bytes: int) -> None:
         self.tally.done += files

@@ -15,6 +15,8 @@ from tiering.hot.paths import split
 from tiering.jobs.bucket_roots import SCHEME, short, url_of
 from tiering.jobs.context import Context, OpenRoot
 
+PAGE_ROWS = 2000  # 2 MB
+
 
 @dataclass(frozen=True, slots=True)
 class StoredVersion:
@@ -93,25 +95,44 @@ def version_of_file(tx: Tx, place: Place, at_ns: int | None) -> StoredVersion | 
     return None if version is None else StoredVersion(root_id, folder, name, version.recipe_no)
 
 
-def versions_below(tx: Tx, place: Place, at_ns: int | None) -> Iterator[StoredVersion]:
+def versions_below(ctx: Context, place: Place, at_ns: int | None) -> Iterator[StoredVersion]:
     """Yield the stored version of every file below the folder, in path order; without *at_ns* deleted files are left
     out.
+
+    Read by the page, each in a transaction of its own, so that nothing is held up however long the caller takes: what
+    changes meanwhile is met as it is by then.
     """
     folder = place.path + b"/" if place.path else b""
-    root_id = place.root.root_id
-    seen: set[tuple[bytes, bytes]] = set()
-    for row in files.every(tx, root_id, under=folder):
-        found = _current(row, at_ns, even_missing=at_ns is not None)
-        if found is not None:
-            if at_ns is not None:
-                seen.add((row.dir, row.name))
-            yield found
-    if at_ns is None:
-        return
-    for version in versions.under(tx, root_id, folder, at_ns=at_ns):
-        if (version.dir, version.name) not in seen:
-            seen.add((version.dir, version.name))
-            yield StoredVersion(root_id, version.dir, version.name, version.recipe_no)
+    after: tuple[bytes, bytes] | None = None
+    while True:
+        with ctx.catalog.read() as tx:
+            found, after = _page(tx, place.root.root_id, folder, at_ns, after)
+        yield from found
+        if after is None:
+            return
+
+
+def _page(
+    tx: Tx, root_id: int, folder: bytes, at_ns: int | None, after: tuple[bytes, bytes] | None
+) -> tuple[list[StoredVersion], tuple[bytes, bytes] | None]:
+    """Return the next stored versions in path order, and the path up to which that is all; None at the end.
+
+    Current and kept versions of one stretch are read together: one that is being replaced is met in one form or the
+    other.
+    """
+    rows = files.page(tx, root_id, after=after, limit=PAGE_ROWS, under=folder)
+    kept = []
+    if at_ns is not None:
+        kept = versions.page_under(tx, root_id, folder, at_ns=at_ns, after=after, limit=PAGE_ROWS)
+    ends = [(page[-1].dir, page[-1].name) for page in (rows, kept) if len(page) == PAGE_ROWS]
+    upto = min(ends, default=None)
+    found: dict[tuple[bytes, bytes], StoredVersion] = {}
+    for row in rows:
+        if (current := _current(row, at_ns, even_missing=at_ns is not None)) is not None:
+            found[row.dir, row.name] = current
+    for old in kept:
+        found.setdefault((old.dir, old.name), StoredVersion(root_id, old.dir, old.name, old.recipe_no))
+    return [found[path] for path in sorted(found) if upto is None or path <= upto], upto
 
 
 def count_unstored(tx: Tx, place: Place) -> int:
