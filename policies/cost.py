@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from policies.amounts import GIB
 from policies.price_fields import PriceBookError
 from policies.prices import MONTH_HOURS, ClassPrice, PriceBook, Step
+from policies.values import TierFacts
 
 HOURS_PER_DAY = 24
 UNIT = GIB * MONTH_HOURS
@@ -49,6 +50,13 @@ def accrue_at(nano_per_gib_month: int, size_bytes: int, *, hours: int) -> int:
 def hold_usd_month(book: PriceBook, storage_class: str, size_bytes: int, *, objects: int = 0) -> int:
     """Return the nano-dollars of one month of 730 h."""
     return accrue(book, storage_class, size_bytes, hours=MONTH_HOURS, objects=objects)
+
+
+def month_nano(tier: TierFacts, size_bytes: int, prices: PriceBook) -> int:
+    """Return what *size_bytes* cost on a tier in a month of 730 h, in nano-dollars."""
+    if tier.nano_per_gib_month is not None:
+        return accrue_at(tier.nano_per_gib_month, size_bytes, hours=MONTH_HOURS)
+    return hold_usd_month(prices, tier.price_class, size_bytes)
 
 
 def move_once_usd(book: PriceBook, storage_class: str, *, puts: int) -> int:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from operator import itemgetter
 
-from policies.amounts import GIB
-from policies.cost import early_delete_usd, egress_usd
+from policies.amounts import GIB, say_usd
+from policies.cost import break_even_days, early_delete_usd, egress_usd
 from policies.prices import PriceBook
 
 HORIZON_MONTHS = 12
@@ -238,6 +238,21 @@ def decide(
         options.append((whole.gain_nano, Decision(REWRITE, quote, parts=parts)))
     worth = [option for option in options if option[1].quote.pays]
     return max(worth, key=itemgetter(0), default=(0, Decision(KEEP)))[1]
+
+
+def say_once(quote: MoveQuote) -> str:
+    """Return what is paid once, by kind."""
+    kinds = (
+        ("requests", quote.request_nano), ("transition", quote.transition_nano), ("retrieval", quote.retrieval_nano),
+        ("egress", quote.egress_nano), ("early deletion", quote.early_delete_nano),
+    )  # fmt: skip
+    return ", ".join(f"{word} {say_usd(nano)}" for word, nano in kinds if nano) or "nothing"
+
+
+def say_repaid(quote: MoveQuote) -> str:
+    """Return the break-even in words."""
+    days = break_even_days(saved_nano_month=quote.saved_nano_month, once_nano=quote.once_nano)
+    return f"repaid in {days:.1f} d" if quote.saved_nano_month > 0 else "never repaid"
 
 
 def _ways(book: PriceBook, pack: Standing, content: Content, homes: Mapping[str, Home]) -> list[dict[str, str]]:

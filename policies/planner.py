@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from policies.amounts import say_bytes, say_time, say_usd
-from policies.cost import accrue_at, break_even_days, hold_usd_month, packed_put_usd
+from policies.cost import break_even_days, month_nano, packed_put_usd
 from policies.judging import Judgement, Wishes, judge, passed_over
 from policies.kinds import kind_of
 from policies.limits import NO_LIMITS, Limits, allowed_tier
 from policies.plan import Action, ActionKind, Refusal
-from policies.prices import MONTH_HOURS, PriceBook
+from policies.prices import PriceBook
 from policies.room import reads_month
 from policies.rules import Rule
 from policies.shifts import Shift, colder_target
@@ -225,13 +225,6 @@ def _reckon(facts: FileFacts, target: TierFacts, tiers: Mapping[str, TierFacts],
         + (f", minimum stay {min_days} d" if min_days else "")
     )
     return _Sums(hot_nano, saved_nano, once_nano, said)
-
-
-def month_nano(tier: TierFacts, size_bytes: int, prices: PriceBook) -> int:
-    """Return what *size_bytes* cost on a tier in a month of 730 h, in nano-dollars."""
-    if tier.nano_per_gib_month is not None:
-        return accrue_at(tier.nano_per_gib_month, size_bytes, hours=MONTH_HOURS)
-    return hold_usd_month(prices, tier.price_class, size_bytes)
 
 
 def _facts(facts: FileFacts, now_ns: int) -> list[str]:

@@ -11,10 +11,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from policies.amounts import NANO, say_bytes, say_usd
-from policies.cost import break_even_days, recall_usd
+from policies.cost import recall_usd
 from policies.judging import Judgement
 from policies.limits import Limits, allowed_tier
-from policies.moving import CHANGE, HORIZON_MONTHS, KEEP, Content, Decision, Home, MoveQuote, Standing, hold_nano
+from policies.moving import (
+    CHANGE,
+    HORIZON_MONTHS,
+    KEEP,
+    Content,
+    Decision,
+    Home,
+    MoveQuote,
+    Standing,
+    hold_nano,
+    say_once,
+    say_repaid,
+)
 from policies.moving import decide as decide_pack
 from policies.offers import GIB_F, Terms
 from policies.plan import Action, ActionKind, Refusal
@@ -300,15 +312,6 @@ def _dearer_recalls(shift: Shift, stored_bytes: int, scales: Scales) -> int:
     return int(reads_month(facts, scales.now_ns) * dearer)
 
 
-def say_once(quote: MoveQuote) -> str:
-    """Return what is paid once, by kind."""
-    kinds = (
-        ("requests", quote.request_nano), ("transition", quote.transition_nano), ("retrieval", quote.retrieval_nano),
-        ("egress", quote.egress_nano), ("early deletion", quote.early_delete_nano),
-    )  # fmt: skip
-    return ", ".join(f"{word} {say_usd(nano)}" for word, nano in kinds if nano) or "nothing"
-
-
 def _action(shift: Shift, parts: Mapping[int, tuple[MoveQuote, int, int]], scales: Scales) -> Action:
     facts = shift.facts
     quote, moved, kept = parts[facts.recipe_no or 0]
@@ -325,12 +328,6 @@ def _action(shift: Shift, parts: Mapping[int, tuple[MoveQuote, int, int]], scale
         residency=facts.residency, target=shift.target, source=facts.tier or "", rule=shift.rule, reason=said,
         saved_nano_month=quote.saved_nano_month, once_nano=quote.once_nano, quote=quote,
     )  # fmt: skip
-
-
-def say_repaid(quote: MoveQuote) -> str:
-    """Return the break-even in words."""
-    days = break_even_days(saved_nano_month=quote.saved_nano_month, once_nano=quote.once_nano)
-    return f"repaid in {days:.1f} d" if quote.saved_nano_month > 0 else "never repaid"
 
 
 def refusal(shift: Shift, cause: str, sentence: str) -> Refusal:

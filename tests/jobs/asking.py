@@ -3,7 +3,7 @@
 from tests.jobs.lab import Lab
 from tiering.app.selection import Part, select
 from tiering.app.targets import whole_roots
-from tiering.jobs.apply import carry_out
+from tiering.jobs.carrying import carry_out
 from tiering.jobs.reports import JobReport
 
 

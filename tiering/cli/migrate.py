@@ -11,7 +11,7 @@ from tiering.cli.act import acting
 from tiering.cli.job_output import report_json, show_report, show_skips, skips_json
 from tiering.cli.quote_output import moves_json, say_moves
 from tiering.cli.session import Session, needs_yes, session_of
-from tiering.jobs.apply import carry_out
+from tiering.jobs.carrying import carry_out
 from tiering.jobs.context import Context
 from tiering.jobs.reports import Skips
 from tiering.jobs.scan import scan_root

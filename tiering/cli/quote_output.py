@@ -5,8 +5,7 @@ from typing import Any
 
 from policies.amounts import NANO, say_bytes, say_usd
 from policies.cost import break_even_days
-from policies.moving import MoveQuote
-from policies.shifts import say_once, say_repaid
+from policies.moving import MoveQuote, say_once, say_repaid
 
 
 def say_moves(quote: MoveQuote) -> str:

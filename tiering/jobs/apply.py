@@ -1,16 +1,14 @@
-"""Carries out decided moves: migrate what is not stored, then release what may go.
+"""Carries out a plan's actions: migrate what is not stored, release what may go, move what is stored and may be colder.
 
-Called with a plan's actions (cycle, `apply`) or with files an operator named (`migrate`). Refuses whatever is no longer
-the file the decision was made for; the jobs below check again at the disk.
+Called by cycle and `apply`. Refuses whatever is no longer the file the decision was made for; the jobs below check
+again at the disk.
 """
 
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from types import MappingProxyType
 
-from policies.amounts import say_bytes
 from policies.plan import Action, ActionKind, Plan, Refusal
 from policies.shifts import Shift
 from policies.units import unit_of
@@ -19,19 +17,18 @@ from tiering.catalog.transaction import batches
 from tiering.catalog.values import FileRow, FileState
 from tiering.hot import paths
 from tiering.jobs import mover
+from tiering.jobs.carrying import carry_out, told
 from tiering.jobs.context import Context
 from tiering.jobs.foresight import as_planned, shift_of
 from tiering.jobs.hot_room import RULE as ROOM_RULE
 from tiering.jobs.items import MigrateItem, can_follow
 from tiering.jobs.migrate import migrate
-from tiering.jobs.release import release
 from tiering.jobs.reports import JobReport, Skip, Skipped, Skips
 from tiering.jobs.saved_plan import CheckedPlan, check_plan
 
 BATCH_ROWS = 1000  # rows looked up in one read transaction
 BATCH_FILES = 20_000
 """Of a plan between two looks at the hot tier, where planning.look_every does not come first: minutes of work."""
-NOTHING: Mapping[str, Iterable[FileRow]] = MappingProxyType({})
 
 Objection = Callable[[Sequence[Action]], str]
 """Asked between batches with what is left to do: why it is not to be done now, "" to go on."""
@@ -118,31 +115,6 @@ def _batches(actions: Sequence[Action], batch_bytes: int) -> list[list[Action]]:
     return found
 
 
-def carry_out(
-    ctx: Context,
-    items: Iterable[MigrateItem],
-    *,
-    to_release: Iterable[MigrateItem] = (),
-    to_move: Mapping[str, Iterable[FileRow]] = NOTHING,
-    done: int = 0,
-    wait_parked: bool,
-) -> JobReport:
-    """Move stored files to the tiers they are given to (*to_move*), store *items*, then release *to_release*.
-
-    Each is iterated once, in this order, *to_release* when everything else is stored. *done* files need nothing but
-    their release. files_done counts each file once: stored, moved or released.
-    """
-    report = JobReport(files_done=done)
-    for tier, rows in to_move.items():
-        report = report.merged(_told(mover.move(ctx, rows, tier, reason="asked for")))
-    report = report.merged(migrate(ctx, items))
-    if ctx.stop.is_set():
-        return report
-    released = release(ctx, to_release, wait_parked=wait_parked)
-    merged = report.merged(released)
-    return replace(merged, files_done=max(report.files_done, released.files_done))
-
-
 def _sink(ctx: Context, checked: CheckedPlan) -> JobReport:
     """Give the files of a plan's moves to their tiers, all of them first, and move the plan's packs and no others.
 
@@ -161,7 +133,7 @@ def _sink(ctx: Context, checked: CheckedPlan) -> JobReport:
             going = [file_ids[action.place] for action in found.actions if action.target == tier]
             moved.files += len(moving.retarget(tx, going, tier, op_id=f"plan:{tier}:{secrets.token_hex(8)}"))
     ctx.step("mover.retargeted")
-    report = _told(mover.tend_packs(ctx, moved, among=sorted(found.packs)))
+    report = told(mover.tend_packs(ctx, moved, among=sorted(found.packs)))
     left = Skips()
     left.add_all(Skipped(_shown(ctx, refused), refused.reason, Skip.CHANGED) for refused in found.refused)
     return report.merged(left.report())
@@ -170,14 +142,6 @@ def _sink(ctx: Context, checked: CheckedPlan) -> JobReport:
 def _shown(ctx: Context, refused: Refusal) -> str:
     root = next(root for root in ctx.roots if root.name == refused.root)
     return paths.display(root.path, refused.dir, refused.name)
-
-
-def _told(moved: mover.MoveReport) -> JobReport:
-    notes = [*moved.notes, f"{moved.packs_moved:,} packs, {say_bytes(moved.bytes_moved)}, changed class"]
-    if moved.rewritten.packs_written:
-        rewritten = moved.rewritten
-        notes.append(f"{rewritten.packs_rewritten:,} packs were written anew as {rewritten.packs_written:,}")
-    return JobReport(files_done=moved.files, notes=tuple(notes))
 
 
 def _rows(ctx: Context, items: Sequence[MigrateItem]) -> Iterator[tuple[MigrateItem, FileRow | None]]:

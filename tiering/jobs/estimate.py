@@ -23,7 +23,7 @@ from dedup.formats.segmentation import segment
 from dedup.ingest import Cutting, ingest
 from dedup.values import WrappedPart
 from policies.amounts import NANO
-from policies.planner import month_nano
+from policies.cost import month_nano
 from policies.prices import PriceBook, parse_book
 from policies.rules import default_rules
 from policies.values import HOT, TierFacts

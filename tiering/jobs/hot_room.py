@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 
 from policies.amounts import GIB, say_bytes, say_usd
 from policies.capacity import Cut, cut
-from policies.cost import packed_put_usd
+from policies.cost import month_nano, packed_put_usd
 from policies.plan import Action, ActionKind, HotReport
-from policies.planner import month_nano
 from policies.room import Candidate
 from policies.values import HOT, FileFacts, Residency
 from tiering.catalog import files

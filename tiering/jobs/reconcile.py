@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib import import_module
 
 from tiering.catalog import files, journal, leases, packs, runs, scans, segments
 from tiering.catalog.transaction import Tx
@@ -18,7 +19,6 @@ from tiering.catalog.values import JournalKind, JournalRow, PackRow, PackState
 from tiering.clock import NS_PER_DAY, NS_PER_S
 from tiering.errors import CatalogBusy, FrostlineError, NotOwner, ObjectMissing, RootMissing, SourceError, StoreError
 from tiering.hot.marker import check_marker
-from tiering.jobs import mover, recall, release
 from tiering.jobs import segments as segment_job
 from tiering.jobs.context import Context, OpenTier
 from tiering.jobs.devices import follow_device
@@ -31,6 +31,12 @@ LEASE_S = 3600
 TAKEN_LEASE_NS = 900 * NS_PER_S
 # A pack of another host has no lease; an upload takes minutes, and nothing else would tell that its host is gone.
 FOREIGN_PENDING_NS = NS_PER_DAY
+# Loaded for a row that a dead process left: seldom, and most of what whoever changes something would wait for.
+_RESUMED_BY = {
+    JournalKind.RELEASE: "tiering.jobs.release",
+    JournalKind.RECALL: "tiering.jobs.recall",
+    JournalKind.MOVE: "tiering.jobs.mover",
+}
 
 
 @dataclass(slots=True)
@@ -148,12 +154,8 @@ def _resume(ctx: Context, row: JournalRow, report: ReconcileReport) -> None:
 
 
 def _resumed(ctx: Context, row: JournalRow) -> str:
-    if row.kind is JournalKind.RELEASE:
-        return release.resume(ctx, row)
-    if row.kind is JournalKind.RECALL:
-        return recall.resume(ctx, row)
-    if row.kind is JournalKind.MOVE:
-        return mover.resume(ctx, row)
+    if row.kind in _RESUMED_BY:
+        return str(import_module(_RESUMED_BY[row.kind]).resume(ctx, row))
     with ctx.catalog.write() as tx:  # a migrate changes nothing before its commit; its packs are looked at below
         journal.finish(tx, [row.op_id])
     return "undone"

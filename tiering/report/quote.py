@@ -5,9 +5,8 @@ of those that move between cold tiers by the very packs that would move.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from policies.cost import packed_put_usd
+from policies.cost import month_nano, packed_put_usd
 from policies.moving import MoveQuote
-from policies.planner import month_nano
 from policies.values import HOT
 from tiering.catalog.files import StateTotal
 from tiering.catalog.values import FileRow
