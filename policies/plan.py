@@ -1,26 +1,18 @@
 """A plan as a plain value: what would be done, to exactly which files, why, and for how much.
 
-What `plan` prints is this value, and what `apply` does is this value: it goes to JSON and back unchanged. Each action
+What `plan` prints is this value, and what `apply` does is this value: it goes to JSON and back unchanged
+(policies.plan_json). Each action
 carries the identity of the file it was decided for, so that whoever carries it out can refuse a file that has moved on.
 """
 
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
-from policies.amounts import NANO
-from policies.cost import break_even_days
 from policies.moving import MoveQuote
-from policies.values import FileIdentity, Residency, raw, text
+from policies.values import FileIdentity, Residency, text
 
-FORMAT = 3
 NO_QUOTE = MoveQuote()
-
-
-class PlanError(ValueError):
-    """A saved plan is not one, or was written by another version. The message names the field."""
 
 
 class ActionKind(StrEnum):
@@ -209,174 +201,3 @@ class Plan:
     """What needs a person: capacity or budgets that do not suffice."""
     notes: tuple[str, ...] = ()
     """Sentences on the whole: mounts without evidence, roots that will not release, lists cut short."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values; from_json() of them equals this plan. The usd_ fields are for readers."""
-        return {
-            "format": FORMAT,
-            "made_ns": self.made_ns,
-            "catalog_id": self.catalog_id,
-            "price_book": self.price_book,
-            "refundable": self.refundable,
-            "actions": [_action_to_json(action) for action in self.actions],
-            "refused": [_refusal_to_json(refusal) for refusal in self.refused],
-            "totals": _totals_to_json(self.totals),
-            "hot": [asdict(report) | {"roots": list(report.roots)} for report in self.hot],
-            "budgets": [asdict(report) for report in self.budgets],
-            "moves": [_moves_to_json(report) for report in self.moves],
-            "energy": asdict(self.energy),
-            "warnings": list(self.warnings),
-            "notes": list(self.notes),
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "Plan":
-        """Return the plan that to_json() wrote. Raises PlanError."""
-        try:
-            if data["format"] != FORMAT:
-                raise PlanError(f"the plan has format {data['format']!r}; this program reads {FORMAT}")
-            return cls(
-                made_ns=int(data["made_ns"]),
-                catalog_id=str(data["catalog_id"]),
-                price_book=str(data["price_book"]),
-                refundable=bool(data["refundable"]),
-                actions=tuple(_action_from_json(item) for item in data["actions"]),
-                refused=tuple(_refusal_from_json(item) for item in data["refused"]),
-                totals=_totals_from_json(data["totals"]),
-                hot=tuple(HotReport(**(item | {"roots": tuple(item["roots"])})) for item in data["hot"]),
-                budgets=tuple(BudgetReport(**item) for item in data["budgets"]),
-                moves=tuple(_moves_from_json(item) for item in data["moves"]),
-                energy=EnergyReport(**data["energy"]),
-                warnings=tuple(str(warning) for warning in data["warnings"]),
-                notes=tuple(str(note) for note in data["notes"]),
-            )
-        except KeyError as error:
-            raise PlanError(f"not a saved plan: {error.args[0]} is missing") from error
-        except (TypeError, ValueError) as error:
-            raise error if isinstance(error, PlanError) else PlanError(f"not a saved plan: {error}") from error
-
-
-def _moves_to_json(report: MoveReport) -> dict[str, Any]:
-    quote = report.quote
-    days = break_even_days(saved_nano_month=quote.saved_nano_month, once_nano=quote.once_nano)
-    return {
-        "source": report.source,
-        "target": report.target,
-        "files": report.files,
-        "usd_once": quote.once_nano / NANO,
-        "usd_per_month_saved": quote.saved_nano_month / NANO,
-        "break_even_days": None if math.isinf(days) else round(days, 2),
-        "quote": asdict(quote),
-        "packs": [list(pack) for pack in report.packs],
-    }
-
-
-def _moves_from_json(item: Mapping[str, Any]) -> MoveReport:
-    return MoveReport(
-        source=str(item["source"]),
-        target=str(item["target"]),
-        files=int(item["files"]),
-        quote=MoveQuote(**item["quote"]),
-        packs=tuple((int(number), str(way)) for number, way in item["packs"]),
-    )
-
-
-def _action_to_json(action: Action) -> dict[str, Any]:
-    identity = action.identity
-    return {
-        "path": action.path,
-        "action": str(action.kind),
-        "target": action.target,
-        "reason": action.reason,
-        "size_bytes": action.size_bytes,
-        "usd_per_month_saved": action.saved_nano_month / NANO,
-        "usd_once": action.once_nano / NANO,
-        **({"source": action.source, "quote": asdict(action.quote)} if action.kind is ActionKind.MOVE else {}),
-        "root": action.root,
-        "dir": text(action.dir),
-        "name": text(action.name),
-        "residency": str(action.residency),
-        "rule": action.rule,
-        "saved_nano_month": action.saved_nano_month,
-        "once_nano": action.once_nano,
-        "identity": {
-            "dev": identity.dev, "ino": identity.ino, "mtime_ns": identity.mtime_ns, "ctime_ns": identity.ctime_ns,
-        },
-    }  # fmt: skip
-
-
-def _action_from_json(item: Mapping[str, Any]) -> Action:
-    found = item["identity"]
-    return Action(
-        kind=ActionKind(item["action"]),
-        root=str(item["root"]),
-        dir=raw(item["dir"]),
-        name=raw(item["name"]),
-        identity=FileIdentity(
-            dev=int(found["dev"]),
-            ino=int(found["ino"]),
-            size_bytes=int(item["size_bytes"]),
-            mtime_ns=int(found["mtime_ns"]),
-            ctime_ns=int(found["ctime_ns"]),
-        ),
-        residency=Residency(item["residency"]),
-        target=str(item["target"]),
-        rule=str(item["rule"]),
-        reason=str(item["reason"]),
-        saved_nano_month=int(item["saved_nano_month"]),
-        once_nano=int(item["once_nano"]),
-        source=str(item.get("source", "")),
-        quote=MoveQuote(**item["quote"]) if "quote" in item else NO_QUOTE,
-    )
-
-
-def _refusal_to_json(refusal: Refusal) -> dict[str, Any]:
-    return {
-        "path": refusal.path,
-        "root": refusal.root,
-        "dir": text(refusal.dir),
-        "name": text(refusal.name),
-        "size_bytes": refusal.size_bytes,
-        "target": refusal.target,
-        "rule": refusal.rule,
-        "cause": refusal.cause,
-        "reason": refusal.reason,
-    }
-
-
-def _refusal_from_json(item: Mapping[str, Any]) -> Refusal:
-    return Refusal(
-        root=str(item["root"]),
-        dir=raw(item["dir"]),
-        name=raw(item["name"]),
-        size_bytes=int(item["size_bytes"]),
-        target=str(item["target"]),
-        rule=str(item["rule"]),
-        cause=str(item["cause"]),
-        reason=str(item["reason"]),
-    )
-
-
-_SUMS = (
-    "files_seen", "migrate_files", "migrate_bytes", "premigrate_files", "premigrate_bytes", "release_files",
-    "release_bytes", "move_files", "move_bytes", "refused_files", "refused_bytes", "unknown_access_files",
-    "saved_nano_month", "once_nano",
-)  # fmt: skip
-
-
-def _totals_to_json(totals: Totals) -> dict[str, Any]:
-    return {
-        **{name: getattr(totals, name) for name in _SUMS},
-        "usd_per_month_saved": totals.saved_nano_month / NANO,
-        "usd_once": totals.once_nano / NANO,
-        "bytes_to": dict(totals.bytes_to),
-        "refused_by_cause": dict(totals.refused_by_cause),
-    }
-
-
-def _totals_from_json(item: Mapping[str, Any]) -> Totals:
-    return Totals(
-        **{name: int(item[name]) for name in _SUMS},
-        bytes_to={str(tier): int(size) for tier, size in item["bytes_to"].items()},
-        refused_by_cause={str(cause): int(count) for cause, count in item["refused_by_cause"].items()},
-    )

@@ -17,6 +17,8 @@ from policies.plan import (
     Totals,
 )
 
+REFUSED_LISTED = 10_000  # 10 MB: what is wrong with the first is wrong with most; explain says it of any
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class More:
@@ -34,8 +36,9 @@ class PlanBuilder:
     """Collects decisions into a plan with bounded lists and complete totals."""
 
     def __init__(self, *, limit: int) -> None:
-        """Keep at most *limit* actions and as many refusals; totals count all."""
+        """Keep at most *limit* actions, and not more than REFUSED_LISTED refusals; totals count all."""
         self._limit = limit
+        self._refused_limit = min(limit, REFUSED_LISTED)
         self._actions: list[Action] = []
         self._refused: list[Refusal] = []
         self._sums: Counter[str] = Counter()
@@ -107,5 +110,5 @@ class PlanBuilder:
         self._sums["refused_files"] += 1
         self._sums["refused_bytes"] += refusal.size_bytes
         self._causes[refusal.cause] += 1
-        if len(self._refused) < self._limit:
+        if len(self._refused) < self._refused_limit:
             self._refused.append(refusal)

@@ -2,21 +2,27 @@
 
 import json
 import os
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from policies.capacity import Item
 from policies.plan import ActionKind, Plan
-from policies.values import NS_PER_DAY
+from policies.plan_json import from_text, to_text
+from policies.room import Candidate
+from policies.values import NS_PER_DAY, FileFacts, FileIdentity
 from tests.jobs.lab import Lab, open_lab
 from tests.jobs.stored import row_of
 from tests.jobs.test_plan import put, scan
 from tiering.catalog import access, files
 from tiering.hot.evidence import mount_quality
 from tiering.jobs.apply import apply_plan
+from tiering.jobs.deciding import policy_of
 from tiering.jobs.explaining import explain_file
+from tiering.jobs.hot_room import CANDIDATES, SPARE_UNITS, Room, make_room
 from tiering.jobs.plan import make_plan
 from tiering.jobs.saved_plan import check_plan
 
@@ -81,7 +87,7 @@ def test_above_the_high_mark_the_least_used_leave_down_to_the_low_one(full: Lab)
     assert room.used_bytes - room.marks_free_bytes + SIZE > room.low_bytes
     assert room.shadow_nano_per_gib_month > 0
     assert plan.warnings == ()
-    assert Plan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
+    assert from_text("".join(to_text(plan))) == plan
 
 
 def test_the_next_to_leave_are_copied_ahead_and_then_leave_without_an_upload(full: Lab) -> None:
@@ -212,3 +218,38 @@ def test_the_best_step_by_the_runs_own_record_stays(tmp_path: Path) -> None:
         moved = {action.dir for action in make_plan(lab.context).actions}
         assert b"run/checkpoint-200/" not in moved
         assert b"run/checkpoint-100/" in moved
+
+
+def _unit(number: int, size: int, value: int) -> Candidate:
+    identity = FileIdentity(1, number, size, 0, 0)
+    facts = FileFacts(root="data", dir=b"", name=b"%07d" % number, identity=identity, mode=0o100644, uid=0)
+    return Candidate((facts,), "standard", Item(size, value))
+
+
+def _room(used: int, low: int, *, ahead: int = 0) -> Room:
+    return Room(("data",), 10**9, used, high_bytes=used, low_bytes=low, ahead_bytes=ahead)
+
+
+def test_of_very_many_units_those_are_remembered_that_leave_first() -> None:
+    room = _room(10**6, 10**6 - 500_000, ahead=100_000)
+    shuffled = random.Random(1).sample(range(CANDIDATES * 2), CANDIDATES * 2)
+    for number in shuffled:
+        room.offer([_unit(number, 100, number)])
+    assert len(room.units) <= CANDIDATES * 3 // 2
+    kept = {unit.item.value_nano for unit in room.units}
+    assert kept.issuperset(range(6000 + SPARE_UNITS))
+    assert not room.is_cut
+
+
+def test_a_mark_that_more_files_must_leave_for_than_a_plan_lists_is_said_to_be_for_the_next_plan(
+    tmp_path: Path,
+) -> None:
+    room = _room(10**6, 0)
+    for number in range(CANDIDATES * 3 // 2 + 1):
+        room.offer([_unit(number, 1, number)])
+    assert (len(room.units), room.is_cut) == (CANDIDATES, True)
+    with open_lab(tmp_path) as lab:
+        report, actions, warning = make_room(room, policy_of(lab.context))
+    assert len(actions) == CANDIDATES
+    assert report.missing_bytes == 10**6 - CANDIDATES
+    assert "the next plan goes on" in warning

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.plan import Action, ActionKind, Plan, PlanError, Refusal
+from policies.plan import Action, ActionKind, Plan, Refusal
 from policies.plan_builder import More, PlanBuilder
+from policies.plan_json import PlanError, from_json, from_text, to_json, to_text
 from policies.planner import decide, explain
 from policies.rules import Rule, default_rules
 from policies.values import AccessQuality, FileFacts, FileIdentity, Residency
@@ -168,7 +169,11 @@ FOLDERS = st.lists(some_facts(), max_size=6, unique_by=lambda facts: facts.name)
 def test_a_plan_survives_json_exactly(folder: list[FileFacts]) -> None:
     plan = plan_of(*folder)
 
-    assert Plan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
+    assert from_json(json.loads(json.dumps(to_json(plan)))) == plan
+    assert from_text(json.dumps(to_json(plan), indent=1)) == plan
+    written = "".join(to_text(plan, drifted=["a"]))
+    assert json.loads(written) == to_json(plan) | {"drifted": ["a"]}
+    assert from_text(written) == plan
 
 
 @given(FOLDERS)
@@ -219,9 +224,9 @@ def test_totals_are_the_sums_of_the_decisions(folder: list[FileFacts]) -> None:
 )
 def test_what_is_not_a_saved_plan_is_refused(damage: dict[str, Any]) -> None:
     with pytest.raises(PlanError):
-        Plan.from_json({**plan_of(fact()).to_json(), **damage})
+        from_json({**to_json(plan_of(fact())), **damage})
 
 
 def test_an_empty_object_is_not_a_plan() -> None:
     with pytest.raises(PlanError, match="format is missing"):
-        Plan.from_json({})
+        from_json({})

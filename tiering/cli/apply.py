@@ -1,9 +1,11 @@
 """`frostline apply`: do exactly what a saved plan says."""
 
+import sys
 from typing import Annotated
 
 import typer
 
+from policies.plan_json import to_text
 from tiering.cli.act import acting
 from tiering.cli.job_output import report_json, show_report
 from tiering.cli.plan import SHOWN, show_plan
@@ -28,7 +30,8 @@ def run(
     if not yes:
         with session.looking() as context:
             checked = check_plan(context, plan)
-        session.out.json({**plan.to_json(), "drifted": [skip.path for skip in checked.drifted.listed]})
+        if session.out.as_json:
+            sys.stdout.writelines(to_text(plan, drifted=[skip.path for skip in checked.drifted.listed]))
         show_plan(session.out, plan, limit=SHOWN)
         session.out.text(f"{checked.drifted.count:,} of its files have changed since and would be refused")
         needs_yes(session, yes=yes, what="do it")

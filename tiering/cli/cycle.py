@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from policies.plan_json import totals_to_json
 from tiering.cli.act import acting
 from tiering.cli.job_output import report_json, show_report, show_skips, skips_json
 from tiering.cli.plan import SHOWN, show_plan, show_totals
@@ -34,7 +35,7 @@ def run(
             acted=report.acted,
             scans=[scan_json(scan) for scan in report.scans],
             problems=skips_json(report.problems),
-            plan=report.plan.to_json()["totals"],
+            plan=totals_to_json(report.plan.totals),
             warnings=list(report.plan.warnings),
             accrued=report.accrued,
         )

@@ -1,11 +1,13 @@
 """`frostline plan`: what would move, and why."""
 
+import sys
 from typing import Annotated
 
 import typer
 
 from policies.amounts import say_bytes, say_usd
 from policies.plan import Plan
+from policies.plan_json import to_text
 from tiering.cli.output import Output
 from tiering.cli.quote_output import say_moves
 from tiering.cli.session import session_of
@@ -35,7 +37,7 @@ def run(
     if save:
         save_plan(plan, save)
     if session.out.as_json:
-        session.out.json(plan.to_json())
+        sys.stdout.writelines(to_text(plan))
     show_plan(session.out, plan, limit=limit)
     if save:
         session.out.text(f"saved; next: frostline apply {save}")

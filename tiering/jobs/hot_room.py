@@ -20,8 +20,10 @@ from tiering.config import RootConfig
 from tiering.jobs.context import Context, OpenRoot
 from tiering.jobs.deciding import Policy
 
-CANDIDATES = 200_000
-"""Units remembered per file system, the least valuable per byte; more are never needed at once."""
+CANDIDATES = 100_000
+"""Files remembered per file system, of the units least valuable per byte: as many as a plan lists. A KB each."""
+SPARE_UNITS = 1000
+"""Remembered beyond what has to leave: which of those near the mark go is chosen among them."""
 RULE, AHEAD = "high-water", "premigrate"
 HOT_STATES = (FileState.REGULAR, FileState.DUAL, FileState.MIGRATING)
 
@@ -36,14 +38,38 @@ class Room:
     high_bytes: int
     low_bytes: int
     rules_free_bytes: int = 0
+    ahead_bytes: int = 0
+    """To be copied out ahead."""
     units: list[Candidate] = field(default_factory=list)
+    is_cut: bool = False
+    """Whether units were forgotten that may have to leave."""
+    _files: int = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the high mark is reached."""
+        return self.used_bytes >= self.high_bytes
 
     def offer(self, found: Sequence[Candidate]) -> None:
         """Remember candidates, the least worth per byte if there are too many."""
         self.units += found
-        if len(self.units) > 2 * CANDIDATES:
-            self.units.sort(key=_density)
-            del self.units[CANDIDATES:]
+        self._files += sum(len(unit.files) for unit in found)
+        if self._files > CANDIDATES + CANDIDATES // 2:
+            self._forget()
+
+    def _forget(self) -> None:
+        """Keep what would leave, and be copied ahead, if the rules freed nothing; no more than CANDIDATES files."""
+        self.units.sort(key=_density)
+        wanted = (max(0, self.used_bytes - self.low_bytes) if self.is_full else 0) + self.ahead_bytes
+        kept, files, size, spare = 0, 0, 0, SPARE_UNITS
+        for unit in self.units:
+            if files >= CANDIDATES or not spare:
+                break
+            spare -= size >= wanted
+            kept, files, size = kept + 1, files + len(unit.files), size + unit.item.size_bytes
+        self.is_cut |= size < wanted
+        del self.units[kept:]
+        self._files = files
 
 
 def rooms(ctx: Context, roots: Sequence[OpenRoot]) -> list[Room]:
@@ -56,7 +82,7 @@ def rooms(ctx: Context, roots: Sequence[OpenRoot]) -> list[Room]:
         if settings is None or settings.high_water >= 1:
             continue
         if settings.capacity_bytes:
-            found.append(_room((settings,), settings.capacity_bytes, _hot_bytes(ctx, root)))
+            found.append(_room(ctx, (settings,), settings.capacity_bytes, _hot_bytes(ctx, root)))
             continue
         try:
             shared.setdefault(os.stat(root.path).st_dev, []).append(settings)
@@ -65,26 +91,24 @@ def rooms(ctx: Context, roots: Sequence[OpenRoot]) -> list[Room]:
     for members in shared.values():
         status = os.statvfs(members[0].path_bytes)
         total = status.f_blocks * status.f_frsize
-        found.append(_room(members, total, total - status.f_bavail * status.f_frsize))
+        found.append(_room(ctx, members, total, total - status.f_bavail * status.f_frsize))
     return found
 
 
-def make_room(room: Room, policy: Policy, *, premigrate: float) -> tuple[HotReport, list[Action], str]:
+def make_room(room: Room, policy: Policy) -> tuple[HotReport, list[Action], str]:
     """Return how it stands, what leaves or is copied ahead, and a warning ("" if all is well).
 
-    Units leave once the high mark is reached, down to the low one; what would be next is copied ahead, up to the part
-    *premigrate* of the capacity.
+    Units leave once the high mark is reached, down to the low one; what would be next is copied ahead.
     """
     units = sorted(room.units, key=lambda unit: (unit.files[0].root, unit.files[0].dir, unit.files[0].name))
-    is_full = room.used_bytes >= room.high_bytes
-    need = max(0, room.used_bytes - room.rules_free_bytes - room.low_bytes) if is_full else 0
+    need = max(0, room.used_bytes - room.rules_free_bytes - room.low_bytes) if room.is_full else 0
     found = cut([unit.item for unit in units], need)
     actions = [
         _action(facts, units[i], policy, _why(room, found, units[i]), is_ahead=False)
         for i in found.leaving
         for facts in units[i].files
     ]
-    actions += _ahead(room, units, found, policy, int(premigrate * room.capacity_bytes))
+    actions += _ahead(room, units, found, policy)
     report = HotReport(
         roots=room.roots, capacity_bytes=room.capacity_bytes, used_bytes=room.used_bytes,
         high_bytes=room.high_bytes, low_bytes=room.low_bytes, rules_free_bytes=room.rules_free_bytes,
@@ -92,7 +116,12 @@ def make_room(room: Room, policy: Policy, *, premigrate: float) -> tuple[HotRepo
         shadow_nano_per_gib_month=found.shadow_nano_per_gib,
     )  # fmt: skip
     warning = ""
-    if found.missing_bytes:
+    if found.missing_bytes and room.is_cut:
+        warning = (
+            f"{', '.join(room.roots)}: the low mark is not reached by one plan: {say_bytes(found.missing_bytes)} more "
+            f"have to go, in more than {CANDIDATES:,} files; the next plan goes on"
+        )
+    elif found.missing_bytes:
         warning = (
             f"{', '.join(room.roots)}: the low mark cannot be reached: {say_bytes(found.missing_bytes)} more would "
             "have to go, and all else is pinned, kept by a rule, in use or of unknown reading"
@@ -100,8 +129,9 @@ def make_room(room: Room, policy: Policy, *, premigrate: float) -> tuple[HotRepo
     return report, actions, warning
 
 
-def _ahead(room: Room, units: Sequence[Candidate], leaving: Cut, policy: Policy, ahead_bytes: int) -> list[Action]:
+def _ahead(room: Room, units: Sequence[Candidate], leaving: Cut, policy: Policy) -> list[Action]:
     """Return what to copy out ahead: the next to leave, less what is stored already."""
+    ahead_bytes = room.ahead_bytes
     gone = set(leaving.leaving)
     left = [unit for i, unit in enumerate(units) if i not in gone]
     actions: list[Action] = []
@@ -156,13 +186,14 @@ def _action(facts: FileFacts, unit: Candidate, policy: Policy, why: str, *, is_a
     )  # fmt: skip
 
 
-def _room(members: Sequence[RootConfig], capacity: int, used: int) -> Room:
+def _room(ctx: Context, members: Sequence[RootConfig], capacity: int, used: int) -> Room:
     return Room(
         roots=tuple(settings.name for settings in members),
         capacity_bytes=max(1, capacity),
         used_bytes=used,
         high_bytes=int(min(settings.high_water for settings in members) * capacity),
         low_bytes=int(min(settings.low_water for settings in members) * capacity),
+        ahead_bytes=int(ctx.config.planning.premigrate * capacity),
     )
 
 

@@ -90,7 +90,7 @@ def _settle(ctx: Context, draft: _Draft, policy: Policy, notes: list[str]) -> Mo
     """Make room, hold everything to the budgets, and hand it to the builder."""
     reports, warnings = [], []
     for room in {id(room): room for room in draft.rooms.values()}.values():
-        report, actions, warning = make_room(room, policy, premigrate=ctx.config.planning.premigrate)
+        report, actions, warning = make_room(room, policy)
         reports.append(report)
         warnings += [warning] if warning else []
         draft.listed += actions

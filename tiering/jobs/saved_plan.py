@@ -4,7 +4,6 @@ check_plan() returns exactly the items that the jobs are to do, and what drifted
 also carries out the plans of a cycle.
 """
 
-import json
 import os
 import secrets
 import stat
@@ -12,7 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from policies.globs import matches
-from policies.plan import Action, ActionKind, Plan, PlanError
+from policies.plan import Action, ActionKind, Plan
+from policies.plan_json import PlanError, from_text, to_text
 from policies.values import FileIdentity, Residency
 from tiering.catalog import files
 from tiering.catalog.values import FileRow, FileState, signed64
@@ -56,8 +56,7 @@ def save_plan(plan: Plan, path: str) -> None:
     temporary = os.path.join(folder, f".{os.path.basename(path)}.{secrets.token_hex(4)}")
     try:
         with open(temporary, "x", encoding="ascii") as out:
-            json.dump(plan.to_json(), out, indent=1)
-            out.write("\n")
+            out.writelines(to_text(plan))
             out.flush()
             os.fsync(out.fileno())
         os.replace(temporary, path)
@@ -70,7 +69,7 @@ def load_plan(path: str) -> Plan:
     """Return a saved plan. Raises UsageError when it cannot be read or is none."""
     try:
         with open(path, encoding="utf-8") as source:
-            return Plan.from_json(json.load(source))
+            return from_text(source.read())
     except OSError as error:
         raise UsageError(f"the plan {path} cannot be read: {error.strerror}", now="nothing was done") from error
     except (PlanError, ValueError, AttributeError) as error:
