@@ -47,8 +47,7 @@ _is_moved = objects.c.was_no.is_not(None)
 Index(
     "objects_moved",
     *(objects.c.bucket_id, objects.c.was_no, objects.c.class_no),
-    sqlite_where=_is_moved,
-    postgresql_where=_is_moved,
+    info={"where": _is_moved},
 )
 
 # What buckets apply has under way; a row outlives its process, and the next run looks what became of it.

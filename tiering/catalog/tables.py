@@ -106,10 +106,10 @@ _is_special, _is_stored, _is_follower = (
     files.c.recipe_no.is_not(None),
     files.c.leader_id.is_not(None),
 )
-Index("files_by_state", files.c.state, sqlite_where=_is_special, postgresql_where=_is_special)
-Index("files_by_recipe", files.c.recipe_no, sqlite_where=_is_stored, postgresql_where=_is_stored)
+Index("files_by_state", files.c.state, info={"where": _is_special})
+Index("files_by_recipe", files.c.recipe_no, info={"where": _is_stored})
 Index("files_by_inode", files.c.dev, files.c.ino)
-Index("files_by_leader", files.c.leader_id, sqlite_where=_is_follower, postgresql_where=_is_follower)
+Index("files_by_leader", files.c.leader_id, info={"where": _is_follower})
 
 access_days = Table(
     "access_days",
@@ -170,7 +170,7 @@ blocks = Table(
 )
 Index("blocks_by_pack", blocks.c.pack_no)
 _HAS_BASE = blocks.c.base_no.is_not(None)
-Index("blocks_by_base", blocks.c.base_no, sqlite_where=_HAS_BASE, postgresql_where=_HAS_BASE)
+Index("blocks_by_base", blocks.c.base_no, info={"where": _HAS_BASE})
 
 chunks = Table(
     "chunks",
