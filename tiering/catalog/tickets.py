@@ -10,10 +10,10 @@ from typing import Any
 from sqlalchemy import Select, bindparam, func, insert, select, update
 
 from tiering.catalog import outbox
-from tiering.catalog.booking import load_files, root_names
+from tiering.catalog.booking import root_names
 from tiering.catalog.records import ticket as ticket_record
 from tiering.catalog.tables import blocks, chunks, packs, refs, restores, ticket_files, ticket_packs, tickets
-from tiering.catalog.transaction import Tx, batches, own_insert
+from tiering.catalog.transaction import Tx, batches, fetch_raw, own_insert
 
 SPEEDS = ("bulk", "standard", "expedited")  # slowest first
 PAGE = 10_000  # rows at once: 4 MB of what is known of packs
@@ -335,6 +335,9 @@ def _record(tx: Tx, ticket_no: int) -> None:
     if row is None:
         return
     names = root_names(tx)
-    found = load_files(tx, [file.file_id for file in files_of(tx, ticket_no)])
-    paths = [(names[file.root_id], file.path) for file in found.values()]
+    text = (
+        "SELECT root_id, dir, name FROM files JOIN ticket_files ON ticket_files.file_id = files.file_id "
+        "WHERE ticket_no = ? ORDER BY files.file_id"
+    )
+    paths = [(names[root_id], bytes(dir) + bytes(name)) for root_id, dir, name in fetch_raw(tx, text, [ticket_no])]
     outbox.append(tx, [ticket_record(row, paths=paths)])

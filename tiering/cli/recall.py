@@ -9,8 +9,8 @@ import typer
 
 from dedup.values import Span
 from policies.amounts import NANO, say_time
-from tiering.app.selection import missing_from_catalog, refuse_read_only, to_recall
-from tiering.app.targets import Target, find_targets
+from tiering.app.selection import away_total, missing_from_catalog, refuse_read_only, to_recall
+from tiering.app.targets import Target, apart, find_targets
 from tiering.cli.act import acting
 from tiering.cli.arguments import parse_deadline, parse_range
 from tiering.cli.job_output import report_json, show_report
@@ -20,7 +20,6 @@ from tiering.errors import UsageError
 from tiering.jobs.advance import advance
 from tiering.jobs.block_cache import BlockCache
 from tiering.jobs.context import Context
-from tiering.jobs.items import MigrateItem
 from tiering.jobs.random_access import open_stored, recall_range
 from tiering.jobs.recall import recall
 from tiering.jobs.recall_quote import quote_packs, quote_recall
@@ -88,8 +87,10 @@ def run(
         if span is not None:
             report = recall_range(context, os.path.abspath(paths[0]), span, speed=speed, deadline_ns=deadline_ns)
         else:
-            items = _items(context, paths)
-            context.progress.start("recall", total_bytes=None, total_files=len(items))
+            targets = _targets(context, paths)
+            away = away_total(context, targets)
+            context.progress.start("recall", total_bytes=away.size_bytes, total_files=away.files)
+            items = to_recall(context, targets)
             report = recall(context, items, reason="asked for", speed=speed, deadline_ns=deadline_ns)
         if wait and report.tickets:
             report = _wait_for(session, context, report)
@@ -98,14 +99,14 @@ def run(
     return report.exit_code
 
 
-def _items(context: Context, paths: list[str]) -> list[MigrateItem]:
-    """Return what is to be brought back; what the catalog does not know is looked for on the disk."""
+def _targets(context: Context, paths: list[str]) -> list[Target]:
+    """Return what is to be brought back, everything once; what the catalog does not know is looked for on the disk."""
     targets = find_targets(context, paths)
     refuse_read_only(context, targets)
     for target in list(missing_from_catalog(context, targets)):
         scan_root(context, target.root)
     _refuse_unknown(context, targets, paths)
-    return list(to_recall(context, targets))
+    return apart(targets)
 
 
 def _refuse_unknown(context: Context, targets: Sequence[Target], paths: list[str]) -> None:
@@ -126,7 +127,7 @@ def _quote(session: Session, paths: list[str], span: Span | None, *, speed: str,
         else:
             targets = find_targets(context, paths)
             _refuse_unknown(context, targets, paths)
-            told = quote_recall(context, to_recall(context, targets), speed=speed, deadline_ns=deadline_ns)
+            told = quote_recall(context, to_recall(context, apart(targets)), speed=speed, deadline_ns=deadline_ns)
     session.out.json(quote_json(told))
     show_quote(session.out, told, has_deadline=deadline_ns is not None)
     return 0

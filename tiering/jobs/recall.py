@@ -13,16 +13,18 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 
 from tiering.catalog import commit, journal
+from tiering.catalog.transaction import batches
 from tiering.catalog.values import JournalRow, PlacedFile
 from tiering.errors import IntegrityError
 from tiering.hot import marker, names
 from tiering.hot.swap import unlink_if_there
-from tiering.jobs import spots, tickets
+from tiering.jobs import spots
 from tiering.jobs.arrival import bring_in, finish_swap, standing
 from tiering.jobs.charges import charge
 from tiering.jobs.context import Context
 from tiering.jobs.incoming import Incoming, incoming
-from tiering.jobs.reports import JobReport, Skip
+from tiering.jobs.recall_waiting import Waiting
+from tiering.jobs.reports import JobReport
 from tiering.jobs.tally import FileItem, Tally
 
 LOOK_UP_ITEMS = 500
@@ -35,33 +37,32 @@ def recall(
 ) -> JobReport:
     """Bring *items* back; files that cannot be are left as they are, with reasons.
 
-    Files whose packs are archived are put on one restore ticket (of *speed*, or meeting *deadline_ns*), named in the
-    report, whose exit code is then 4. Hard links come back together, as hard links. Files on the hot disk already
-    count as done. Raises RootMissing, IntegrityError after everything else was done if stored bytes are damaged, and
-    store trouble that ends the job.
+    *items* are taken as they are brought back. Files whose packs are archived are put on one restore ticket (of
+    *speed*, or meeting *deadline_ns*), very many on several, named in the report, whose exit code is then 4. Hard links
+    come back together, as hard links. Files on the hot disk already count as done. Raises RootMissing, IntegrityError
+    after everything else was done if stored bytes are damaged, and store trouble that ends the job.
     """
     tally = Tally.begin(ctx)
-    waiting: list[Incoming] = []
+    waiting = Waiting(ctx, tally)
     damaged: list[IntegrityError] = []
     checked: set[int] = set()
     ctx.progress.start("recall")
     try:
-        for group in _groups(items):
+        for group in batches(items, LOOK_UP_ITEMS):
             for root_id in {item.root_id for item in group} - checked:
                 root = ctx.root(root_id)
                 marker.check_marker(root.path, root.marker)
                 checked.add(root_id)
             ready, cold = incoming(ctx, group, tally)
-            waiting += cold
+            waiting.add(cold)
             for batch in _batches(ready):
-                damaged += bring_in(ctx, batch, tally, reason)
+                damaged = damaged or bring_in(ctx, batch, tally, reason)[:1]
                 if ctx.stop.is_set():
                     break
             if ctx.stop.is_set():
                 tally.notes.add("stopped before the end; run it again to go on")
                 break
-        if waiting:
-            _wait(ctx, waiting, tally, reason, speed=speed, deadline_ns=deadline_ns)
+        waiting.ask(reason, speed=speed, deadline_ns=deadline_ns)
     finally:
         ctx.progress.finish()
         charge(ctx, reason="recall")
@@ -95,17 +96,6 @@ def resume(ctx: Context, row: JournalRow) -> str:
     return "finished" if placed else "undone"
 
 
-def _groups(items: Iterable[FileItem]) -> Iterator[list[FileItem]]:
-    group: list[FileItem] = []
-    for item in items:
-        group.append(item)
-        if len(group) == LOOK_UP_ITEMS:
-            yield group
-            group = []
-    if group:
-        yield group
-
-
 def _batches(ready: Sequence[Incoming]) -> Iterator[list[Incoming]]:
     batch: list[Incoming] = []
     size_bytes = 0
@@ -117,23 +107,3 @@ def _batches(ready: Sequence[Incoming]) -> Iterator[list[Incoming]]:
         size_bytes += item.recipe.size
     if batch:
         yield batch
-
-
-def _wait(
-    ctx: Context,
-    waiting: Sequence[Incoming],
-    tally: Tally,
-    reason: str,
-    *,
-    speed: str,
-    deadline_ns: int | None,
-) -> None:
-    """Open one ticket for everything that is archived."""
-    rows = [row for item in waiting for row in item.rows]
-    ticket = tickets.request(ctx, rows, speed=speed, deadline_ns=deadline_ns, by=ctx.owner, reason=reason)
-    tally.tickets.append(ticket.number)
-    told = tickets.waiting(ticket)
-    for note in (told.what, told.now, *ticket.remarks):
-        tally.notes.add(note)
-    for item in waiting:
-        tally.skip(item.shown, f"waits for archived packs, ticket {ticket.number}", Skip.WAITING)

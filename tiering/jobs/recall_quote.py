@@ -5,12 +5,12 @@ nothing else. Packs are counted whole, with those that hold only what the files'
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from policies.cost import early_delete_usd
-from tiering.catalog import files
+from tiering.catalog import files, recipes
 from tiering.catalog import tickets as ticket_rows
-from tiering.catalog.transaction import Tx
+from tiering.catalog.transaction import Tx, batches
 from tiering.catalog.values import FileRow, FileState, PackRow
 from tiering.config.policy import price_book
 from tiering.jobs.charges import price_class
@@ -70,25 +70,45 @@ def quote_recall(
     ctx: Context, items: Iterable[FileItem], *, speed: str = "", deadline_ns: int | None = None
 ) -> RecallQuote:
     """Return what recall() of *items* with these options would take. Raises UsageError, store errors of the look."""
-    with ctx.catalog.read() as tx:
-        rows = [files.get(tx, item.root_id, item.dir, item.name) for item in items]
-    offline = [row for row in rows if row is not None and row.state is FileState.OFFLINE and row.recipe_no is not None]
-    numbers = list(dict.fromkeys(row.recipe_no for row in offline if row.recipe_no is not None))
-    return _quote(ctx, see(ctx, numbers), offline, numbers, speed=speed, deadline_ns=deadline_ns)
+    wanted = _Wanted()
+    for batch in batches(items):
+        with ctx.catalog.read() as tx:
+            rows = [files.get(tx, item.root_id, item.dir, item.name) for item in batch]
+            wanted.add(tx, [row for row in rows if row is not None and row.state is FileState.OFFLINE])
+    return _quote(ctx, see(ctx, [], wanted.packs), wanted, speed=speed, deadline_ns=deadline_ns)
 
 
 def quote_packs(
     ctx: Context, pack_nos: Collection[int], *, speed: str = "", deadline_ns: int | None = None
 ) -> RecallQuote:
     """Return what making these packs readable would take: those that hold a range of a file."""
-    return _quote(ctx, see(ctx, [], pack_nos), [], [], speed=speed, deadline_ns=deadline_ns)
+    return _quote(ctx, see(ctx, [], pack_nos), _Wanted(), speed=speed, deadline_ns=deadline_ns)
+
+
+@dataclass(slots=True)
+class _Wanted:
+    """The files that are to be brought back, added up."""
+
+    files: int = 0
+    size_bytes: int = 0
+    packs: set[int] = field(default_factory=set)
+    """All that are needed."""
+    used: set[int] = field(default_factory=set)
+    """Those that hold something of the files themselves."""
+
+    def add(self, tx: Tx, rows: Sequence[FileRow]) -> None:
+        stored = [(row, row.recipe_no) for row in rows if row.recipe_no is not None]
+        self.files += len(stored)
+        self.size_bytes += sum(row.size for row, _ in stored)
+        numbers = list(dict.fromkeys(number for _, number in stored))
+        self.packs.update(pack_no for found in recipes.packs_of(tx, numbers).values() for pack_no in found)
+        self.used |= ticket_rows.used_packs(tx, numbers)
 
 
 def _quote(
     ctx: Context,
     seen: Seen,
-    offline: Sequence[FileRow],
-    recipe_nos: Sequence[int],
+    wanted: _Wanted,
     *,
     speed: str,
     deadline_ns: int | None,
@@ -99,11 +119,11 @@ def _quote(
         asked = terms(ctx, tx, seen, speed=speed, deadline_ns=deadline_ns)
         offered = [each for each in SPEEDS if any(offered_speed(row.storage_class, each) == each for row in asked.new)]
         offers = [terms(ctx, tx, seen, speed=each, deadline_ns=deadline_ns) for each in offered]
-        base_packs = len(seen.needed) - len(ticket_rows.used_packs(tx, recipe_nos)) if recipe_nos else 0
+        base_packs = len(seen.needed) - len(wanted.used) if wanted.files else 0
         early = sum(_rest_of_stay(ctx, tx, row) for row in seen.needed)
     return RecallQuote(
-        files=len(offline),
-        file_bytes=sum(row.size for row in offline),
+        files=wanted.files,
+        file_bytes=wanted.size_bytes,
         packs=len(seen.needed),
         pack_bytes=sum(row.size for row in seen.needed),
         base_packs=base_packs,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from tiering.catalog import packs, recipes
 from tiering.catalog import tickets as ticket_rows
 from tiering.catalog.tickets import RestoreRow
-from tiering.catalog.transaction import Tx
+from tiering.catalog.transaction import Tx, batches
 from tiering.catalog.values import PackRow
 from tiering.clock import NS_PER_S
 from tiering.jobs.context import Context
@@ -52,9 +52,10 @@ class Terms:
 
 def see(ctx: Context, recipe_nos: Iterable[int], pack_nos: Iterable[int] = ()) -> Seen:
     """Look at the packs that stored versions need, bases included, and at *pack_nos*. Raises store errors."""
+    numbers = set(pack_nos)
     with ctx.catalog.read() as tx:
-        needed = recipes.packs_of(tx, list(dict.fromkeys(recipe_nos)))
-        numbers = {number for found in needed.values() for number in found} | set(pack_nos)
+        for batch in batches(dict.fromkeys(recipe_nos)):
+            numbers.update(number for found in recipes.packs_of(tx, batch).values() for number in found)
         rows = packs.by_numbers(tx, numbers)
     every = tuple(rows[number] for number in sorted(rows))
     looked = cold_looks(ctx, every)

@@ -122,6 +122,11 @@ class Skips:
             else:
                 self.more[item.kind] += 1
 
+    def count_more(self, kind: Skip, count: int) -> None:
+        """Note *count* files of one kind that are not to be listed."""
+        if count:
+            self.more[kind] += count
+
     def take(self, report: JobReport) -> None:
         """Note what *report* says was left alone."""
         self.add_all(report.files_skipped)

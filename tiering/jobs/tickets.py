@@ -9,13 +9,13 @@ its copy was seen, also when its ticket was cancelled.
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from typing import Protocol
 
 from policies.amounts import say_bytes, say_usd
 from tiering.catalog import packs
 from tiering.catalog import tickets as ticket_rows
 from tiering.catalog.tickets import NewTicket, TicketRow
 from tiering.catalog.transaction import Tx
-from tiering.catalog.values import FileRow
 from tiering.errors import UsageError, WaitingOnRestore
 from tiering.jobs.context import Context
 from tiering.jobs.recall_budget import check_budget
@@ -51,9 +51,21 @@ class Ticket:
     """What is not as it was asked for."""
 
 
+class WantedFile(Protocol):
+    """A file to be recalled. A FileRow is one."""
+
+    @property
+    def file_id(self) -> int:
+        """Its id."""
+
+    @property
+    def recipe_no(self) -> int | None:
+        """Its stored version."""
+
+
 def request(
     ctx: Context,
-    files: Sequence[FileRow],
+    files: Sequence[WantedFile],
     *,
     speed: str = "",
     deadline_ns: int | None = None,
@@ -134,6 +146,15 @@ def hasten(ctx: Context, number: int, speed: str) -> Ticket:
     return replace(ticket, remarks=(said if slower else f"no pack of it comes sooner at {speed}: nothing was asked",))
 
 
+def check_affordable(ctx: Context, pack_nos: Sequence[int], *, speed: str, deadline_ns: int | None) -> None:
+    """Raise what request() of these packs would, UsageError or OverBudget, and ask for nothing."""
+    check_speed(speed)
+    seen = see(ctx, [], pack_nos)
+    with ctx.catalog.read() as tx:
+        asked = terms(ctx, tx, seen, speed=speed, deadline_ns=deadline_ns)
+        check_budget(ctx, tx, asked.quote, quotes(ctx, asked.new, raised=asked.raised))
+
+
 def check_speed(speed: str) -> None:
     """Raise UsageError for a speed that no class has; "" is none."""
     if speed and speed not in SPEEDS:
@@ -186,12 +207,14 @@ def open_tickets(ctx: Context) -> list[Ticket]:
         return [_loaded(tx, row.ticket_no) for row in ticket_rows.in_state(tx)]
 
 
-def _already_waiting(ctx: Context, files: Sequence[FileRow], speed: str) -> Ticket | None:
+def _already_waiting(ctx: Context, files: Sequence[WantedFile], speed: str) -> Ticket | None:
     if not files:
         return None
     with ctx.catalog.read() as tx:
         shared = set(ticket_rows.waiting_on_file(tx, files[0].file_id))
         for row in files[1:]:
+            if not shared:
+                return None
             shared &= set(ticket_rows.waiting_on_file(tx, row.file_id))
         return _fast_enough([_loaded(tx, number) for number in sorted(shared)], speed)
 
