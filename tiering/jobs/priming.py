@@ -33,8 +33,11 @@ def prime(ctx: Context, shelf: Shelf, tiers: Sequence[str], wanted: Sequence[Wan
     Return those stored models that were the newest of their series until now: worth storing again, against what is
     newer. Raises what the store raises when it is away.
     """
-    folders = {(item.row.root_id, family_folder(item.row)) for item in wanted if is_model(item)}
-    mine = {item.row.file_id for item in wanted}
+    models = [item for item in wanted if is_model(item)]
+    if not models:
+        return []
+    folders = {(item.row.root_id, family_folder(item.row)) for item in models}
+    mine = {item.row.file_id for item in models}
     with ctx.catalog.read() as tx:
         rows = [
             row
@@ -55,7 +58,7 @@ def prime(ctx: Context, shelf: Shelf, tiers: Sequence[str], wanted: Sequence[Wan
         if model.tensors:
             shelf.put(model)
             primed.append(row)
-    overtaken = list(_overtaken(primed, wanted, tiers[-1]))
+    overtaken = list(_overtaken(primed, models, tiers[-1]))
     shelf.note_dependants(_dependants(ctx, overtaken))
     return [Wanted(row, (), "a newer checkpoint came", is_again=True) for row in overtaken]
 
@@ -70,11 +73,11 @@ def _dependants(ctx: Context, rows: Sequence[FileRow]) -> dict[Digest, Dependant
     return {digest: found[number] for number, digest in numbers.items()}
 
 
-def _overtaken(stored: Sequence[FileRow], wanted: Iterable[Wanted], tier: str) -> Iterator[FileRow]:
-    """Yield the newest stored step of each series of which a newer one is among *wanted*."""
+def _overtaken(stored: Sequence[FileRow], models: Iterable[Wanted], tier: str) -> Iterator[FileRow]:
+    """Yield the newest stored step of each series of which a newer one is among *models*."""
     newest: dict[tuple[int, bytes], int] = {}
-    for item in wanted if stored else ():
-        if is_model(item) and (step := step_of(item.row.path)) is not None:
+    for item in models if stored else ():
+        if (step := step_of(item.row.path)) is not None:
             key = (item.row.root_id, series_key(item.row.path))
             newest[key] = max(step, newest.get(key, -1))
     last: dict[tuple[int, bytes], tuple[int, FileRow]] = {}

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import groupby
-from typing import NamedTuple, Self
+from itertools import accumulate, groupby, repeat
+from typing import NamedTuple, Self, cast
 
 from dedup.blocks import Gatherer, Newcomers, RawBlock
 from dedup.buffers import thread_buffer
@@ -22,7 +22,7 @@ from dedup.formats.segmentation import segment
 from dedup.ingest import Cutting, ingest
 from dedup.many import Members, ingest_many
 from dedup.references import FileReferences, Shelf
-from dedup.values import FileMeta, Region, Span
+from dedup.values import FileMeta, Region, Span, made_of
 from policies.globs import matches
 from policies.units import unit_of
 from tiering.errors import SourceChanged, SourceError, SourceRefused
@@ -35,6 +35,7 @@ from tiering.jobs.context import Context
 from tiering.jobs.counted import Counted
 from tiering.jobs.group_reading import coded, is_over
 from tiering.jobs.outgoing import (
+    SMALL_BYTES,
     BatchOutcome,
     Outgoing,
     Stopped,
@@ -73,17 +74,17 @@ class Reader:
         """Code one block and pack it."""
         done = coded(block, self.ctx.config.chunking.effort, untouched="files")
         if done is not None:
-            unit = self._unit(block.origin)
+            unit = block.origin.unit if isinstance(block.origin, _Shown) else b""
             self.packer.add(done.coded, len(block.raw), block.chunks, done.base, unit=unit)
 
-    def _unit(self, origin: object) -> bytes:
-        """Return what a block of a model should share packs with: its checkpoint, or a long one by itself; else b"".
+    def _unit(self, wanted: Wanted) -> bytes:
+        """Return what the blocks of a model should share packs with: its checkpoint, or a long one by itself; else b"".
 
         Models are read one after another, so that few units are in work at a time.
         """
-        if not isinstance(origin, _Shown) or not is_model(origin.wanted):
+        if not is_model(wanted):
             return b""
-        row = origin.wanted.row
+        row = wanted.row
         unit = unit_of(row.dir, row.name)
         is_long = row.size >= UNIT_SHARE * self.ctx.config.chunking.pack_bytes
         return unit if is_long or unit != row.path else b""
@@ -114,29 +115,34 @@ class Reader:
         """
         buffer, at, read, with_holes = room
         identities = [wanted.identity for wanted in items]
-        end = at + sum(identity.size for identity in identities)
+        starts = list(accumulate([identity.size for identity in identities], initial=at))
+        end = starts[-1]
         quickly: Sequence[SmallFile | None] = [None] * len(items)
         try:
             names = [wanted.row.name for wanted in items]
             quickly = folders.of(place).read_ordinary(names, identities, buffer[at:end])
         except (SourceError, OSError):
             pass  # each file says so for itself
+        if None not in quickly and not any(wanted.links for wanted in items):
+            read.extend(items, identities, starts, cast("Sequence[SmallFile]", quickly))
+            self.ctx.progress.advance(byte_count=end - at, files=len(items))
+            return end
         done_bytes = done_files = 0
         for number, (wanted, identity, found) in enumerate(zip(items, identities, quickly, strict=True)):
-            start, at = at, at + identity.size
             if found is None or wanted.links:
                 if self.ctx.stop.is_set():
                     self.outcome.left.extend(items[number:])
                     break
                 try:
-                    found = self._read_slowly(folders, wanted, buffer[start:at])  # noqa: PLW2901  # found at last
+                    view = buffer[starts[number] : starts[number + 1]]
+                    found = self._read_slowly(folders, wanted, view)  # noqa: PLW2901  # found at last
                 except (SourceError, OSError) as error:
                     self.outcome.skip(wanted, error)
                 if found is not None and found.has_holes:
                     with_holes.append(wanted)
                     continue
             if found is not None:
-                read.add(wanted, identity, start, found)
+                read.extend([wanted], [identity], [starts[number]], [found])
             done_bytes += identity.size
             done_files += 1
         self.ctx.progress.advance(byte_count=done_bytes, files=done_files)
@@ -157,16 +163,16 @@ class Reader:
             starts=read.starts,
             lengths=[wanted.row.size for wanted in read.wanted],
             names=[wanted.row.name for wanted in read.wanted],
-            origins=[_Shown(self.ctx, wanted) for wanted in read.wanted],
+            origins=list(made_of(_Shown, (repeat(self.ctx), read.wanted, repeat(b"")))),
         )
         if self.ctx.config.chunking.codecs:
             given = ((number, self._given(wanted)) for number, wanted in enumerate(read.wanted))
             members.regions = {number: regions for number, regions in given if regions}
         found = ingest_many(buffer, members, self.fingerprint, self.familiar)
         gatherer.take(found.pieces)
-        names = map(chunker_for, members.lengths)
-        columns = (read.wanted, read.identities, found.parts, found.digests, read.metas, names, read.have_lease)
-        self.outgoing.extend(map(Outgoing, *columns))
+        name = repeat(chunker_for(SMALL_BYTES))
+        columns = (read.wanted, read.identities, found.parts, found.digests, read.metas, name, read.have_lease)
+        self.outgoing.extend(made_of(Outgoing, columns))
 
     def read_in_turn(self, group: Sequence[Wanted], gatherer: Gatherer, given_up: Callable[[], bool]) -> None:
         """Read long files one after another: a later one may be coded against an earlier."""
@@ -201,7 +207,7 @@ class Reader:
             regions = self._given(wanted) or segment(SourceBytes(source), name=row.name) or ()
             references = self._references(wanted, regions)
             chunkers = partial(chunker_of, size_bytes=source.size)
-            shown = _Shown(self.ctx, wanted)
+            shown = _Shown(self.ctx, wanted, self._unit(wanted))
             cutting = Cutting(chunkers, self.fingerprint, shown, regions, familiar=self.familiar)
             take = partial(gatherer.take, references=references, again=wanted.is_again)
             try:
@@ -211,7 +217,7 @@ class Reader:
             meta = source.meta()  # checks once more: all that was read is one state of the file
             if references is not None:
                 self.shelf.put(references.model)
-            if self._unit(shown):
+            if shown.unit:
                 gatherer.flush()  # its last block is not to be shared with the next one's first
             source.drop_cache()
             name = chunker_for(source.size)
@@ -248,14 +254,20 @@ class _Read:
     metas: list[FileMeta] = field(default_factory=list)
     have_lease: list[bool] = field(default_factory=list)
 
-    def add(self, wanted: Wanted, identity: Identity, start: int, found: SmallFile) -> None:
-        """Add one file."""
-        meta, has_lease, _ = found
-        self.wanted.append(wanted)
-        self.identities.append(identity)
-        self.starts.append(start)
-        self.metas.append(meta)
-        self.have_lease.append(has_lease)
+    def extend(
+        self,
+        wanted: Sequence[Wanted],
+        identities: Sequence[Identity],
+        starts: Sequence[int],
+        found: Sequence[SmallFile],
+    ) -> None:
+        """Add files; of *starts* there may be one more."""
+        metas, have_lease, _ = zip(*found, strict=True)
+        self.wanted += wanted
+        self.identities += identities
+        self.starts += starts[: len(wanted)]
+        self.metas += metas
+        self.have_lease += have_lease
 
 
 class _Room(NamedTuple):
@@ -279,6 +291,8 @@ class _Shown(NamedTuple):
 
     ctx: Context
     wanted: Wanted
+    unit: bytes = b""
+    """What its blocks should share packs with; b"" for none."""
 
     def __str__(self) -> str:
         return display_path(self.ctx.root(self.wanted.row.root_id), self.wanted.row)

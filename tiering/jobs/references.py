@@ -66,7 +66,7 @@ class SourceBytes:
             if got <= 0:
                 break
             filled += got
-        return bytes(buffer[:filled])
+        return bytes(memoryview(buffer)[:filled])
 
 
 def hot_file(ctx: Context, wanted: Wanted) -> HotFile:
