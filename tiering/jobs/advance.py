@@ -10,7 +10,7 @@ from dataclasses import replace
 from tiering.catalog import files, packs, recipes
 from tiering.catalog import tickets as ticket_rows
 from tiering.catalog.tickets import RestoreRow, TicketRow
-from tiering.catalog.transaction import Tx
+from tiering.catalog.transaction import Tx, batches
 from tiering.catalog.values import FileRow, FileState, PackRow
 from tiering.clock import NS_PER_DAY, NS_PER_S
 from tiering.errors import FrostlineError, IntegrityError, NoSpace, ObjectMissing, RootMissing, StoreError
@@ -18,7 +18,7 @@ from tiering.hot import paths
 from tiering.jobs.charges import charge
 from tiering.jobs.context import Context
 from tiering.jobs.recall import recall
-from tiering.jobs.reports import JobReport, Skip, Skipped
+from tiering.jobs.reports import SKIPS_LISTED, JobReport, Skip, Skipped
 from tiering.jobs.restore_asking import ask, extend, in_words
 from tiering.jobs.restore_cost import became_ready_ns, book_copy, promised_ns
 from tiering.jobs.restore_looks import looks
@@ -169,19 +169,25 @@ def _serve(ctx: Context, ticket: TicketRow) -> JobReport:
     _close_settled(ctx, number)
     ready = _ready(ctx, number)
     report = JobReport()
-    if ready:
-        items = [NamedFile(row.root_id, row.dir, row.name, f"ticket {number}") for row in ready]
+    damaged: list[IntegrityError] = []
+    for batch in batches(ready, SKIPS_LISTED):  # so that all that is left alone is named
+        items = [NamedFile(row.root_id, row.dir, row.name, f"ticket {number}") for row in batch]
         try:
-            report = recall(ctx, items, reason=f"ticket {number}")
+            brought = recall(ctx, items, reason=f"ticket {number}")
         except (RootMissing, NoSpace, StoreError) as error:
-            return JobReport(tickets=(number,), notes=(f"ticket {number}: {_told(error)}",))
+            told = JobReport(tickets=(number,), notes=(f"ticket {number}: {_told(error)}",))
+            return replace(report.merged(told), seconds=0.0)
         except IntegrityError as error:
-            _close_recalled(ctx, number, ready, {}, otherwise=error.what)
-            _close_if_over(ctx, number)
-            raise
-        skipped = {item.path: item for item in report.files_skipped}
-        _close_recalled(ctx, number, ready, skipped)
+            _close_recalled(ctx, number, batch, {}, otherwise=error.what)
+            damaged.append(error)
+            continue
+        _close_recalled(ctx, number, batch, {item.path: item for item in brought.files_skipped})
+        report = report.merged(brought)
+        if ctx.stop.is_set():
+            break
     waits = _close_if_over(ctx, number)
+    if damaged:
+        raise damaged[0]
     return replace(report, tickets=(number,) if waits else (), seconds=0.0)
 
 
