@@ -1,7 +1,5 @@
 """Files as scans see them: order, missing and found again, hard links, pins, totals."""
 
-from dataclasses import replace
-
 from tests.catalog.rows import Seen, Storage, add_file, add_root, new_file, recipe_of
 from tiering.catalog import commit, files, sums
 from tiering.catalog.open import Catalog
@@ -27,7 +25,7 @@ def seen_as(row: FileRow, **other: object) -> ScannedFile:
         last_access_ns=row.last_access_ns,
         access_quality=row.access_quality,
     )
-    return replace(found, **other)  # type: ignore[arg-type]  # fields by name
+    return found._replace(**other)  # type: ignore[arg-type]  # fields by name
 
 
 def get(tx: Tx, file_id: int) -> FileRow:

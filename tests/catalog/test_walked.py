@@ -1,7 +1,5 @@
 """The quick ways of a scan into the files table say the same as the careful ones, on both engines."""
 
-from dataclasses import replace
-
 from tests.catalog.rows import Seen, add_root, new_file
 from tiering.catalog import files, sums, walked
 from tiering.catalog.open import Catalog
@@ -17,7 +15,7 @@ NAMES = [b"plain", b"tab\tand\nline", b"back\\slash", b"\\.", b"\x00?\xff\xfe", 
 def made(root_id: int, number: int) -> NewFile:
     path = b"d%02d/" % (number % 7) + NAMES[number % len(NAMES)] + b"%d" % number
     seen = Seen(1 << 40 | number, 3 * number, mtime_ns=-number, ctime_ns=1 << 60)
-    return replace(new_file(root_id, path, seen), last_access_ns=number if number % 2 else None)
+    return new_file(root_id, path, seen)._replace(last_access_ns=number if number % 2 else None)
 
 
 def fresh(row: NewFile) -> FreshFile:
@@ -30,7 +28,7 @@ def test_fresh_files_are_the_rows_that_the_careful_way_makes_and_are_booked(cata
         one, other = add_root(tx, "one"), add_root(tx, "other")
         rows = [made(one, number) for number in range(MANY)]
         walked.add_fresh(tx, one, [fresh(row) for row in rows], access_quality="none", op_id="scan:1:1")
-        files.add_new(tx, [replace(row, root_id=other) for row in rows], op_id="scan:2:1")
+        files.add_new(tx, [row._replace(root_id=other) for row in rows], op_id="scan:2:1")
 
         quick = [row._replace(file_id=0, root_id=0) for row in files.every(tx, one)]
         careful = [row._replace(file_id=0, root_id=0) for row in files.every(tx, other)]
@@ -83,7 +81,7 @@ def test_one_row_and_no_row_are_inserted_as_many_are(catalog: Catalog) -> None:
             "first_seen_ns": 1,
             "access_quality": "",
         }
-        columns = tuple(name for name in NewFile.__dataclass_fields__ if name not in {"root_id", "access_quality"})
+        columns = tuple(name for name in NewFile._fields if name not in {"root_id", "access_quality"})
         row = made(root_id, 1)
         insert_many(tx, files_table, columns, [], constants=same)
         insert_many(tx, files_table, columns, [tuple(getattr(row, name) for name in columns)], constants=same)

@@ -307,8 +307,8 @@ def test_ranges_are_read_ahead_while_no_more_files_than_cores_are_written(lab: L
     names = [f"p{number:02}" for number in range(ahead.cores + 6)]
     for number, name in enumerate(names):
         packs.block(name, pack=number, stored=len(name))
-        place = replace(packs.known[digest_of(name)].block, key=name)
-        packs.known[digest_of(name)] = replace(packs.known[digest_of(name)], block=place)
+        place = packs.known[digest_of(name)].block._replace(key=name)
+        packs.known[digest_of(name)] = packs.known[digest_of(name)]._replace(block=place)
     targets = [SlowTarget(ahead) for _ in names]
     found = plan(
         (recipe(chunk(name), content=name), packs.known, target) for name, target in zip(names, targets, strict=True)

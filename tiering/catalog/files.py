@@ -5,7 +5,7 @@ caller's op_id.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from sqlalchemy import Select, bindparam, func, insert, literal_column, select, update
 
@@ -331,7 +331,7 @@ def _rows(tx: Tx, query: Select[*tuple[object, ...]]) -> list[FileRow]:
 
 def _new_row(tx: Tx, row: NewFile) -> dict[str, object]:
     return {
-        **asdict(row),
+        **row._asdict(),
         "dev": signed64(row.dev),
         "ino": signed64(row.ino),
         "state": FileState.REGULAR,

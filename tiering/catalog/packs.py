@@ -54,7 +54,7 @@ _OF_RECIPES = (
 
 def add_pending(tx: Tx, pack: PendingPack) -> int:
     """Note a pack before its upload; return its number. The key must be new: it carries a nonce."""
-    values = {column: getattr(pack, column) for column in PendingPack.__dataclass_fields__}
+    values = {column: getattr(pack, column) for column in PendingPack._fields}
     values |= {"state": PackState.PENDING, "created_ns": tx.now_ns}
     return int(tx.conn.execute(insert(packs).values(values).returning(packs.c.pack_no)).scalar_one())
 

@@ -1,10 +1,10 @@
 """The catalog's values: states, rows as the queries return them, and what callers hand in.
 
 Rows mirror tiering.catalog.tables column for column, in order. Times are ns since the epoch (UTC), sizes bytes,
-paths raw bytes. What comes by the ten thousand is a NamedTuple: made at a fifth of a frozen dataclass's time.
+paths raw bytes. They are NamedTuples, which are made, and defined, in a fifth of a frozen dataclass's time: some
+come by the ten thousand, and every command loads all of them.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
@@ -77,8 +77,7 @@ class Identity(Protocol):
         """Change time."""
 
 
-@dataclass(frozen=True, slots=True)
-class RootRow:
+class RootRow(NamedTuple):
     """A directory under care."""
 
     root_id: int
@@ -130,8 +129,7 @@ class FileRow(NamedTuple):
         return self.leader_id is None
 
 
-@dataclass(frozen=True, slots=True)
-class NewFile:
+class NewFile(NamedTuple):
     """A file that a scan met for the first time. Hard links find their leader by (dev, ino) on their own."""
 
     root_id: int
@@ -150,8 +148,7 @@ class NewFile:
     access_quality: str
 
 
-@dataclass(frozen=True, slots=True)
-class ScannedFile:
+class ScannedFile(NamedTuple):
     """What a scan found at the path of a known row. For a placeholder, *size* is ignored."""
 
     file_id: int
@@ -169,8 +166,7 @@ class ScannedFile:
     is_placeholder: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class AdoptedFile:
+class AdoptedFile(NamedTuple):
     """A placeholder found at a path without a row (a moved or copied one), already judged to be the owner's."""
 
     root_id: int
@@ -183,16 +179,14 @@ class AdoptedFile:
     gid: int
 
 
-@dataclass(frozen=True, slots=True)
-class PlacedFile:
+class PlacedFile(NamedTuple):
     """A file after its swap: what stands at the path now."""
 
     file_id: int
     identity: Identity
 
 
-@dataclass(frozen=True, slots=True)
-class PackRow:
+class PackRow(NamedTuple):
     """One object in a store."""
 
     pack_no: int
@@ -209,8 +203,7 @@ class PackRow:
     owner: str
 
 
-@dataclass(frozen=True, slots=True)
-class PendingPack:
+class PendingPack(NamedTuple):
     """A pack about to be uploaded."""
 
     key: str
@@ -226,8 +219,7 @@ class PendingPack:
     """host:pid:boot of the uploading process: reconcile dooms what dead processes left pending."""
 
 
-@dataclass(frozen=True, slots=True)
-class NewBlock:
+class NewBlock(NamedTuple):
     """A block of a pack that is being committed."""
 
     pack_no: int
@@ -247,8 +239,7 @@ class StoredFile(NamedTuple):
     """Whether a lease proved that nobody wrote while it was read."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoredBatch:
+class StoredBatch(NamedTuple):
     """One commit of a migrate: all or nothing, but for the files that are rejected by name."""
 
     op_id: str
@@ -265,16 +256,14 @@ class StoredBatch:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Rejected:
+class Rejected(NamedTuple):
     """A file of a batch that was not committed; it is as it was."""
 
     file_id: int
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class BlockPlace:
+class BlockPlace(NamedTuple):
     """Where a block's coded payload is, and how to read it."""
 
     block_no: int
@@ -289,8 +278,7 @@ class BlockPlace:
     """The chunk whose raw bytes the decoder needs."""
 
 
-@dataclass(frozen=True, slots=True)
-class Location:
+class Location(NamedTuple):
     """Where a chunk is: a stretch of a decoded block. Chunks of one block share the BlockPlace."""
 
     block: BlockPlace
@@ -303,8 +291,7 @@ class Location:
     digest: Digest
 
 
-@dataclass(frozen=True, slots=True)
-class RecipePlace:
+class RecipePlace(NamedTuple):
     """Where an encoded recipe is: a stretch of a decoded block of a recipe pack."""
 
     block: BlockPlace
@@ -327,8 +314,7 @@ class RecipeSpot(NamedTuple):
     """0, 1, 2 ... in the order of the pack's trailer."""
 
 
-@dataclass(frozen=True, slots=True)
-class RecipeRow:
+class RecipeRow(NamedTuple):
     """One stored file version."""
 
     recipe_no: int
@@ -352,8 +338,7 @@ class RecipeRow:
     """Whether a lease proved that nobody wrote to the file while it was read."""
 
 
-@dataclass(frozen=True, slots=True)
-class VersionRow:
+class VersionRow(NamedTuple):
     """A stored version that is no longer a path's current one."""
 
     version_no: int
@@ -367,8 +352,7 @@ class VersionRow:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class JournalRow:
+class JournalRow(NamedTuple):
     """One operation under way on one file."""
 
     op_id: str
