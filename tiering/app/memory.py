@@ -1,6 +1,7 @@
 """How Python and the C library keep memory: few searches for cycles of dead objects, few heaps, given back seldom.
 
-Called once by every process that acts, as ignore_sigio() is, before it has threads.
+Set once by every process that acts, as ignore_sigio() is, before it has threads; given back by one that stays when it
+has done something.
 """
 
 import ctypes
@@ -30,3 +31,13 @@ def keep_memory_small() -> None:
         library.mallopt(_M_ARENA_MAX, HEAPS)
         library.mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES)
         library.mallopt(_M_MMAP_THRESHOLD, LARGE_BYTES)
+
+
+def give_back() -> None:
+    """Let go of dead cycles and hand the system what is free: for a process that waits now, maybe for hours. Some ten
+    milliseconds.
+    """
+    gc.collect()  # by its thresholds the collector would not look before millions of new objects
+    library = ctypes.CDLL(None)
+    if hasattr(library, "malloc_trim"):
+        library.malloc_trim(0)

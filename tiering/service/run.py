@@ -17,6 +17,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 from tiering.app.acting import acting
+from tiering.app.memory import give_back
 from tiering.app.open import build_context, check_ownership, open_context
 from tiering.app.placement import check_placement
 from tiering.catalog import runs
@@ -133,6 +134,7 @@ class Service:
             self._with.supervisor.status(f"{name} is running")
             notifier = CommandNotifier(context.config.notify.command, self._log)
             duties.perform(name, context, self._log, notifier)
+            give_back()
             if not self._stop.is_set():
                 self._with.supervisor.status(summary(context))
 
