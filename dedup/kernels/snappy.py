@@ -6,27 +6,22 @@ is computed, byte for byte; a property test holds the two equal. Releases the GI
 
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from dedup.kernels.machine import I64, array_in, array_out, compiled, inlined, inner, numbers_in
 from dedup.snappy_variants import CRC_TABLES
 
-# What a broken or unwritable cache makes numba raise; the kernel is then compiled in memory (a few seconds).
-CACHE_TROUBLE = (RuntimeError, OSError, EOFError, ValueError, ImportError, AttributeError, KeyError)
-
 _U8, _U16, _U32, _U64 = np.uint8, np.uint16, np.uint32, np.uint64
-_CRC = np.array(CRC_TABLES, dtype=np.uint32)
+_CRC = np.array(CRC_TABLES, dtype=np.uint32).ravel()  # four tables of 256
 
 FRAGMENT = 65536
 MARGIN = 15
 LONGEST_FRAGMENT = 32 + FRAGMENT + FRAGMENT // 6
 """Coded: google/snappy's own bound, which every variant keeps to, with room for the 15 bytes that a copy spills."""
 
-_inline = numba.njit(nogil=True, inline="always")
 
-
-@_inline
+@inlined
 def _load32(data: Any, at: Any) -> Any:
     # Unsigned indexes: signed ones make numba test each for being negative, and the four loads do not become one.
     i = _U64(at)
@@ -35,20 +30,20 @@ def _load32(data: Any, at: Any) -> Any:
     return _U32(low | (high << _U32(16)))
 
 
-@_inline
+@inlined
 def _load64(data: Any, at: Any) -> Any:
     i = _U64(at)
     return _U64(_load32(data, i)) | (_U64(_load32(data, i + _U64(4))) << _U64(32))
 
 
-@_inline
+@inlined
 def _store64(out: Any, at: Any, word: Any) -> Any:
     i = _U64(at)
     for k in range(8):
         out[i + _U64(k)] = _U8((word >> _U64(8 * k)) & _U64(255))
 
 
-@_inline
+@inlined
 def _copy16(source: Any, start: Any, out: Any, at: Any, length: Any) -> Any:
     """Copy *length* bytes in steps of 16: reads and writes up to 15 bytes more. No overlap, or none nearer than 16."""
     done = 0
@@ -59,29 +54,31 @@ def _copy16(source: Any, start: Any, out: Any, at: Any, length: Any) -> Any:
         done += 16
 
 
-@_inline
-def _plan(size: Any, rules: Any) -> Any:
-    """Return how a fragment of *size* bytes is hashed: (kind, shift, mask); *rules* as in snappy_variants.Variant."""
-    bits = 8
+@inlined
+def _plan(size: Any, how: Any) -> Any:
+    """Return how a fragment of *size* bytes is hashed: (kind, shift, mask, tables); *how* = rules as in
+    snappy_variants.Variant, tables of the CRC.
+    """
+    rules, bits = how[0], 8
     while bits < rules[1] and (1 << bits) < size:
         bits += 1
     shift = _U32(32 - bits) if rules[0] == 0 else _U32(32 - rules[1])
-    return rules[0], shift, _U32((1 << bits) - 1)
+    return rules[0], shift, _U32((1 << bits) - 1), how[1]
 
 
-@_inline
+@inlined
 def _slot(word: Any, plan: Any) -> Any:
     """Return the index in the table of a 4-byte *word*."""
-    kind, shift, mask = plan
+    kind, shift, mask, tables = plan
     if kind == 2:
         x = _U32(word ^ (mask << _U32(1)))
-        crc = _CRC[3, x & _U32(255)] ^ _CRC[2, (x >> _U32(8)) & _U32(255)]
-        crc ^= _CRC[1, (x >> _U32(16)) & _U32(255)] ^ _CRC[0, x >> _U32(24)]
+        crc = tables[_U64(x & _U32(255)) + _U64(768)] ^ tables[_U64((x >> _U32(8)) & _U32(255)) + _U64(512)]
+        crc ^= tables[_U64((x >> _U32(16)) & _U32(255)) + _U64(256)] ^ tables[_U64(x >> _U32(24))]
         return _U64((crc >> _U32(1)) & mask)
     return _U64((_U32(word * _U32(0x1E35A7BD)) >> shift) & mask)
 
 
-@_inline
+@inlined
 def _literal(source: Any, start: Any, stop: Any, out: Any, at: Any) -> Any:
     last = stop - start - 1
     if last < 60:
@@ -104,7 +101,7 @@ def _literal(source: Any, start: Any, stop: Any, out: Any, at: Any) -> Any:
     return at + last + 1
 
 
-@_inline
+@inlined
 def _copy_far(out: Any, at: Any, offset: Any, length: Any) -> Any:
     out[_U64(at)] = _U8(((length - 1) << 2) | 2)
     out[_U64(at + 1)] = _U8(offset & 255)
@@ -112,7 +109,7 @@ def _copy_far(out: Any, at: Any, offset: Any, length: Any) -> Any:
     return at + 3
 
 
-@_inline
+@inlined
 def _copy(out: Any, at: Any, offset: Any, length: Any) -> Any:
     while length >= 68:
         at = _copy_far(out, at, offset, 64)
@@ -130,7 +127,7 @@ def _copy(out: Any, at: Any, offset: Any, length: Any) -> Any:
     return at + 3 - np.int64(near)
 
 
-@_inline
+@inlined
 def _zero_bytes(word: Any) -> Any:
     """Return how many low bytes of *word*, which is not 0, are 0."""
     low = _U32(word & _U64(0xFFFFFFFF))
@@ -141,7 +138,7 @@ def _zero_bytes(word: Any) -> Any:
     return count + (1 if (quarter & _U32(0xFF)) == _U32(0) else 0)
 
 
-@_inline
+@inlined
 def _match_end(source: Any, earlier: Any, here: Any, stop: Any) -> Any:
     """Return where the bytes from *here* stop equalling those from *earlier*; at most *stop*."""
     while here + 8 <= stop:
@@ -156,7 +153,7 @@ def _match_end(source: Any, earlier: Any, here: Any, stop: Any) -> Any:
     return here
 
 
-@_inline
+@inlined
 def _enter(source: Any, start: Any, here: Any, table: Any, plan: Any) -> Any:
     """Enter *here* in the table; return what stood in its place if the four bytes there are the same, else -1."""
     word = _load32(source, here)
@@ -166,10 +163,10 @@ def _enter(source: Any, start: Any, here: Any, table: Any, plan: Any) -> Any:
     return candidate if _load32(source, candidate) == word else -1
 
 
-@_inline
-def _search(source: Any, span: Any, here: Any, table: Any, how: Any) -> Any:
+@inlined
+def _search(source: Any, span: Any, here: Any, table: Any, planned: Any) -> Any:
     """Return (position, candidate) of the first match from *here* on that is looked at; (*here*, -1) for none."""
-    plan, growing = how
+    plan, growing = planned
     start, stop = span
     skip, following = 32, here
     while True:
@@ -184,17 +181,18 @@ def _search(source: Any, span: Any, here: Any, table: Any, how: Any) -> Any:
             return here, candidate
 
 
-@numba.njit(nogil=True)
-def _fragment(source: Any, span: Any, out: Any, table: Any, rules: Any) -> Any:
+@inner
+def _fragment(source: Any, span: Any, out: Any, table: Any, how: Any) -> Any:
     """Encode source[span[0]:span[1]] (at most FRAGMENT bytes) to *out*; return the bytes written."""
     start, stop = span
-    plan = _plan(stop - start, rules)
-    table[: np.int64(plan[2]) + 1] = 0
-    how = (plan, rules[2] == 1)
+    plan = _plan(stop - start, how)
+    for slot in range(np.int64(plan[2]) + 1):
+        table[slot] = 0
+    planned = (plan, how[0][2] == 1)
     at, pending, here = 0, start, start + 1
     limit = stop - MARGIN
     while here <= limit:
-        here, candidate = _search(source, span, here, table, how)
+        here, candidate = _search(source, span, here, table, planned)
         if candidate < 0:
             break
         at = _literal(source, pending, here, out, at)
@@ -210,12 +208,12 @@ def _fragment(source: Any, span: Any, out: Any, table: Any, rules: Any) -> Any:
     return _literal(source, pending, stop, out, at) if pending < stop else at
 
 
-def _encode(source: Any, out: Any, scratch: Any, table: Any, rules: Any) -> Any:
+def _encode(source: Any, out: Any, scratch: Any, table: Any, how: Any) -> Any:
     """Encode all of *source* to *out*, by way of *scratch*; return the bytes written, -1 if *out* is too small."""
     size, start, at = len(source), 0, 0
     while start < size:
         stop = min(start + FRAGMENT, size)
-        length = _fragment(source, (start, stop), scratch, table, rules)
+        length = _fragment(source, (start, stop), scratch, table, how)
         if at + length > len(out):
             return -1
         for i in range(length):
@@ -225,12 +223,12 @@ def _encode(source: Any, out: Any, scratch: Any, table: Any, rules: Any) -> Any:
     return at
 
 
-def _reproduces(source: Any, coded: Any, scratch: Any, table: Any, rules: Any) -> Any:
+def _reproduces(source: Any, coded: Any, scratch: Any, table: Any, how: Any) -> Any:
     """Return whether encoding *source* gives exactly *coded*; *scratch* holds one coded fragment."""
     size, start, at = len(source), 0, 0
     while start < size:
         stop = min(start + FRAGMENT, size)
-        length = _fragment(source, (start, stop), scratch, table, rules)
+        length = _fragment(source, (start, stop), scratch, table, how)
         if at + length > len(coded):
             return False
         for i in range(length):
@@ -297,49 +295,31 @@ def _decode(coded: Any, out: Any) -> Any:  # noqa: C901, PLR0912, PLR0915  in on
     return at == room
 
 
-# Read-only, so that it takes views of bytes as well as of writable buffers.
-_BYTES = numba.types.Array(numba.types.uint8, 1, "C", readonly=True)
-_OUT, _TABLE, _RULES = numba.types.uint8[::1], numba.types.uint16[::1], numba.types.int64[::1]
-_SIGNATURES = (
-    (numba.types.int64(_BYTES, _OUT, _OUT, _TABLE, _RULES), _encode),
-    (numba.types.boolean(_BYTES, _BYTES, _OUT, _TABLE, _RULES), _reproduces),
-    (numba.types.boolean(_BYTES, _OUT), _decode),
-)
-
-
-def _compiled(*, cache: bool) -> list[Any]:
-    return [numba.njit(signature, nogil=True, cache=cache)(body) for signature, body in _SIGNATURES]
-
-
-def _build() -> list[Any]:
-    try:
-        return _compiled(cache=True)
-    except CACHE_TROUBLE:
-        return _compiled(cache=False)
-
-
-_encode_kernel, _reproduces_kernel, _decode_kernel = _build()
+_HOW = (numbers_in(), array_in(4))
+_ENCODE = compiled(_encode, I64, array_in(1), array_out(1), array_out(1), array_out(2), _HOW)
+_REPRODUCES = compiled(_reproduces, I64, array_in(1), array_in(1), array_out(1), array_out(2), _HOW)
+_DECODE = compiled(_decode, I64, array_in(1), array_out(1))
 
 
 class Encoder:
     """One frozen encoder with its working memory. Not thread-safe: one for each call costs 2 us."""
 
-    __slots__ = ("_rules", "_scratch", "_table")
+    __slots__ = ("_how", "_scratch", "_table")
 
     def __init__(self, rules: tuple[int, int, int]) -> None:
-        self._rules = np.array(rules, dtype=np.int64)
+        self._how = np.array(rules, dtype=np.int64), _CRC
         self._table = np.empty(1 << rules[1], dtype=np.uint16)
         self._scratch = np.empty(LONGEST_FRAGMENT, dtype=np.uint8)
 
     def encode(self, source: NDArray[np.uint8], out: NDArray[np.uint8]) -> int:
         """Encode *source* to *out*; return the bytes written, -1 if they are more than *out* holds."""
-        return int(_encode_kernel(source, out, self._scratch, self._table, self._rules))
+        return int(_ENCODE(source, out, self._scratch, self._table, self._how))
 
     def reproduces(self, source: NDArray[np.uint8], coded: NDArray[np.uint8]) -> bool:
         """Return whether encoding *source* gives *coded*; stops at the first fragment that differs."""
-        return bool(_reproduces_kernel(source, coded, self._scratch, self._table, self._rules))
+        return bool(_REPRODUCES(source, coded, self._scratch, self._table, self._how))
 
 
 def decode(coded: NDArray[np.uint8], out: NDArray[np.uint8]) -> bool:
     """Decode the elements *coded* to *out*; False if they are not well-formed or do not fill it exactly."""
-    return bool(_decode_kernel(coded, out))
+    return bool(_DECODE(coded, out))
