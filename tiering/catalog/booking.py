@@ -23,8 +23,8 @@ from sqlalchemy.sql.elements import ColumnElement
 from dedup.values import made_of
 from tiering.catalog import accounts, ledger, outbox, records
 from tiering.catalog.accounts import Amounts
-from tiering.catalog.tables import blocks, chunks, files, packs, recipes, refs, roots, versions
-from tiering.catalog.transaction import Tx, batches, fetch_among
+from tiering.catalog.tables import blocks, chunks, files, packs, recipes, refs, versions
+from tiering.catalog.transaction import Tx, batches, fetch_among, fetch_raw
 from tiering.catalog.values import FileRow, FileState
 
 _STATES: dict[object, FileState] = {str(state): state for state in FileState}
@@ -352,7 +352,7 @@ def recipe_ids(tx: Tx, recipe_nos: Iterable[int]) -> dict[int, str]:
 
 def root_names(tx: Tx) -> dict[int, str]:
     """Return root_id -> name."""
-    return {row.root_id: row.name for row in tx.conn.execute(select(roots.c.root_id, roots.c.name))}
+    return dict(fetch_raw(tx, "SELECT root_id, name FROM roots", ()))
 
 
 def bucket_names(tx: Tx) -> dict[int, str]:

@@ -19,6 +19,7 @@ from tiering.catalog.booking import FileChange, NewChunks, NewlyStored, insert_v
 from tiering.catalog.chunks import Inserted, archived_blocks, insert_blocks, insert_recipe_blocks
 from tiering.catalog.files import version_of
 from tiering.catalog.needs import Needs
+from tiering.catalog.packed_rows import load_again, oldest
 from tiering.catalog.placing import IDENTITY, Columns, Placing, columns_of, identity_values, update_files
 from tiering.catalog.rebasing import rebase, replaced_chunks
 from tiering.catalog.tables import files, versions
@@ -52,12 +53,13 @@ def commit_stored(tx: Tx, batch: StoredBatch) -> list[Rejected]:
     if ledger.is_booked(tx, batch.op_id):
         return []
     file_ids = list(map(_file_id_of, batch.files))
-    change = FileChange.begin(tx, hardlinks.with_links(tx, file_ids))
+    seen = [file.seen for file in batch.files if file.seen is not None]
+    change = FileChange(tx, load_again(tx, seen, hardlinks.with_links(tx, file_ids)))
     change.notes += packs.go_live(tx, change.amounts, batch.pack_nos)
     inserted = insert_blocks(tx, batch.blocks, batch.tiers)
     change.notes += archived_blocks(tx, batch.blocks)
     needs = Needs.of([file.recipe.parts for file in batch.files])
-    known = packs.oldest(tx, needs.beside(inserted.numbers), batch.tiers) | inserted.numbers
+    known = oldest(tx, needs.beside(inserted.numbers), batch.tiers) | inserted.numbers
     accepted, rejected = _judged(change.before, batch.files, needs.missing(known))
     if rejected:
         needs = Needs.of([file.recipe.parts for file in accepted])
@@ -202,7 +204,7 @@ def _insert_recipes(
     """Insert the recipes of *accepted*, who have these *needs*; return them, where they stand, their numbers and the
     raw bytes of the chunks of each.
     """
-    _, _, found, leases = zip(*accepted, strict=True) if accepted else ((), (), (), ())
+    _, _, found, leases, _ = zip(*accepted, strict=True) if accepted else ((), (), (), (), ())
     of_id = insert_recipe_blocks(tx, batch.recipe_blocks)
     spots = list(map(of_id.__getitem__, recipe_keys(list(map(_recipe_id_of, found)))))
     plain = needs.plain_bytes()

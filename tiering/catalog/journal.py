@@ -5,7 +5,7 @@ finish moves it back if the job's commit did not; neither weighs in the books. A
 reconcile takes it over and finishes or undoes the step that `detail` describes.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import NamedTuple
 
@@ -67,12 +67,24 @@ def claim_batch(tx: Tx, op_id: str, file_ids: Iterable[int], *, owner: str, unti
     )
     granted: set[int] = set()
     for ids in batches(file_ids):
-        text = f"{rows} {marks(ids)} ON CONFLICT DO NOTHING RETURNING file_id"
-        found = [file_id for (file_id,) in fetch_raw(tx, text, [f"{op_id}:", owner, until_ns, tx.now_ns, *ids])]
+        text = f"{rows} {marks(ids)} ON CONFLICT DO NOTHING"
+        count = change_raw(tx, text, [f"{op_id}:", owner, until_ns, tx.now_ns, *ids])
+        # As a rule all: nothing is asked for row by row, which would pass the interpreter's lock to and fro.
+        found = ids if count == len(ids) else _not_yet_migrating(tx, op_id, ids)
         if found:
             change_raw(tx, f"UPDATE files SET state = 'migrating' WHERE file_id IN {marks(found)}", found)  # noqa: S608
         granted.update(found)
     return granted
+
+
+def _not_yet_migrating(tx: Tx, op_id: str, ids: Sequence[int]) -> list[int]:
+    """Return those of *ids* that the batch has a row of, but whose state does not say so yet."""
+    prefix = f"{op_id}:"
+    text = (
+        f"SELECT file_id FROM files WHERE state IN ('regular', 'dual') AND file_id IN {marks(ids)} "  # noqa: S608
+        "AND file_id IN (SELECT file_id FROM journal WHERE substr(op_id, 1, ?) = ?)"
+    )
+    return [file_id for (file_id,) in fetch_raw(tx, text, [*ids, len(prefix), prefix])]
 
 
 def name_in(op_id: str, file_id: int) -> str:
@@ -170,11 +182,14 @@ def count(tx: Tx, *, step: str | None = None) -> int:
     return int(tx.conn.execute(query).scalar_one())
 
 
-def of_batch(tx: Tx, op_id: str, *, owner: str) -> set[int]:
-    """Return the file ids of those rows of claim_batch() that are still the owner's."""
+def of_batch(tx: Tx, op_id: str, file_ids: Collection[int], *, owner: str) -> Collection[int]:
+    """Return those of *file_ids*, granted by claim_batch() and not released since, whose rows still are the owner's."""
     prefix = f"{op_id}:"
+    text = "SELECT count(*) FROM journal WHERE owner = ? AND substr(op_id, 1, ?) = ?"
+    if fetch_raw(tx, text, [owner, len(prefix), prefix])[0][0] == len(file_ids):
+        return file_ids
     text = "SELECT file_id FROM journal WHERE owner = ? AND substr(op_id, 1, ?) = ?"
-    return {file_id for (file_id,) in fetch_raw(tx, text, [owner, len(prefix), prefix])}
+    return {file_id for (file_id,) in fetch_raw(tx, text, [owner, len(prefix), prefix])}.intersection(file_ids)
 
 
 def end_batch(tx: Tx, op_id: str) -> None:

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, select
 
 from tiering.catalog.open import Catalog
 from tiering.catalog.tables import leases
-from tiering.catalog.transaction import Tx
+from tiering.catalog.transaction import Tx, change_raw, fetch_raw
 from tiering.errors import CatalogBusy
 
 STORE_UPKEEP = "gc"
@@ -16,20 +16,21 @@ STORE_UPKEEP = "gc"
 
 def acquire(tx: Tx, name: str, *, owner: str, until_ns: int) -> bool:
     """Take or extend the lease; False while another owner's has not run out."""
-    row = tx.conn.execute(select(leases).where(leases.c.name == name)).one_or_none()
-    values = {"owner": owner, "until_ns": until_ns}
-    if row is None:
-        tx.conn.execute(insert(leases), {"name": name, **values})
-        return True
-    if row.owner != owner and row.until_ns > tx.now_ns:
+    rows = fetch_raw(tx, "SELECT owner, until_ns FROM leases WHERE name = ?", [name])
+    if rows and rows[0][0] != owner and rows[0][1] > tx.now_ns:
         return False
-    tx.conn.execute(update(leases).where(leases.c.name == name).values(values))
+    statement = "UPDATE leases SET owner = ?, until_ns = ? WHERE name = ?"
+    change_raw(
+        tx,
+        statement if rows else "INSERT INTO leases (owner, until_ns, name) VALUES (?, ?, ?)",
+        [owner, until_ns, name],
+    )
     return True
 
 
 def release(tx: Tx, name: str, *, owner: str) -> None:
     """Give the lease up, if it is the owner's."""
-    tx.conn.execute(delete(leases).where(leases.c.name == name, leases.c.owner == owner))
+    change_raw(tx, "DELETE FROM leases WHERE name = ? AND owner = ?", [name, owner])
 
 
 def release_all(tx: Tx, *, owner: str) -> None:
@@ -39,8 +40,8 @@ def release_all(tx: Tx, *, owner: str) -> None:
 
 def holder(tx: Tx, name: str) -> tuple[str, int] | None:
     """Return (owner, until_ns) of a lease that has not run out."""
-    row = tx.conn.execute(select(leases).where(leases.c.name == name, leases.c.until_ns > tx.now_ns)).one_or_none()
-    return None if row is None else (row.owner, row.until_ns)
+    rows = fetch_raw(tx, "SELECT owner, until_ns FROM leases WHERE name = ? AND until_ns > ?", [name, tx.now_ns])
+    return rows[0] if rows else None
 
 
 def every(tx: Tx) -> dict[str, tuple[str, int]]:

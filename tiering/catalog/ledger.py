@@ -9,15 +9,16 @@ engines refuse it.
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import blake3
-from sqlalchemy import Row, func, insert, select
+from sqlalchemy import Row, func, select
 
 from tiering.catalog import outbox
 from tiering.catalog.accounts import BOOK_OF, UNIT_OF, Line
 from tiering.catalog.tables import balances, ledger_entries, ledger_lines, storable
-from tiering.catalog.transaction import Tx, batches, own_insert
+from tiering.catalog.transaction import Tx, batches, change_raw, fetch_raw, insert_many, marks
 from tiering.errors import Discrepancy, FrostlineError
 
 
@@ -126,14 +127,15 @@ def record_of(entry: PostedEntry) -> outbox.Record:
 
 def find(tx: Tx, op_id: str) -> PostedEntry | None:
     """Return the entry of that operation."""
-    row = tx.conn.execute(select(ledger_entries).where(ledger_entries.c.op_id == op_id)).one_or_none()
-    return None if row is None else next(_with_lines(tx, [row]))
+    if not is_booked(tx, op_id):
+        return None
+    row = tx.conn.execute(select(ledger_entries).where(ledger_entries.c.op_id == op_id)).one()
+    return next(_with_lines(tx, [row]))
 
 
 def is_booked(tx: Tx, op_id: str) -> bool:
     """Return whether the operation is in the ledger."""
-    query = select(ledger_entries.c.entry_no).where(ledger_entries.c.op_id == op_id)
-    return tx.conn.execute(query).one_or_none() is not None
+    return bool(fetch_raw(tx, "SELECT 1 FROM ledger_entries WHERE op_id = ?", [op_id]))
 
 
 def balance(tx: Tx, account: str, tier: str | None = None) -> int:
@@ -210,9 +212,8 @@ def last(tx: Tx) -> tuple[int, str]:
 
 
 def _last(tx: Tx) -> tuple[int, str]:
-    query = select(ledger_entries.c.entry_no, ledger_entries.c.hash).order_by(ledger_entries.c.entry_no.desc()).limit(1)
-    row = tx.conn.execute(query).one_or_none()
-    return (0, "") if row is None else (row.entry_no, row.hash)
+    rows = fetch_raw(tx, "SELECT entry_no, hash FROM ledger_entries ORDER BY entry_no DESC LIMIT 1", ())
+    return rows[0] if rows else (0, "")
 
 
 def _content(entry: PostedEntry) -> dict[str, object]:
@@ -229,33 +230,21 @@ def _content(entry: PostedEntry) -> dict[str, object]:
 
 
 def _write(tx: Tx, entry: PostedEntry) -> None:
-    head = {column.name: getattr(entry, column.name) for column in ledger_entries.columns}
-    tx.conn.execute(insert(ledger_entries), head)
-    rows = [
-        {
-            "entry_no": entry.entry_no,
-            "line_no": number,
-            "account": line.account,
-            "tier": line.tier,
-            "unit": line.unit,
-            "amount": line.amount,
-        }
-        for number, line in enumerate(entry.lines, start=1)
-    ]
-    if rows:
-        tx.conn.execute(insert(ledger_lines), rows)
-        _add_to_balances(tx, entry.lines)
+    columns = [column.name for column in ledger_entries.columns]
+    insert_many(tx, ledger_entries, columns, [tuple(getattr(entry, column) for column in columns)])
+    columns = [column.name for column in ledger_lines.columns]
+    lines = [(line.account, line.tier, line.unit, line.amount) for line in entry.lines]
+    insert_many(tx, ledger_lines, columns, [(entry.entry_no, at, *line) for at, line in enumerate(lines, start=1)])
+    if lines:
+        _add_to_balances(tx, lines)
 
 
-def _add_to_balances(tx: Tx, lines: Sequence[Line]) -> None:
-    statement = own_insert(tx, balances)
-    statement = statement.on_conflict_do_update(
-        index_elements=["account", "tier", "unit"], set_={"amount": balances.c.amount + statement.excluded.amount}
+def _add_to_balances(tx: Tx, lines: Sequence[tuple[str, str, str, int]]) -> None:
+    text = (
+        f"INSERT INTO balances (account, tier, unit, amount) VALUES {', '.join([marks(range(4))] * len(lines))} "  # noqa: S608
+        "ON CONFLICT (account, tier, unit) DO UPDATE SET amount = balances.amount + excluded.amount"
     )
-    tx.conn.execute(
-        statement,
-        [{"account": line.account, "tier": line.tier, "unit": line.unit, "amount": line.amount} for line in lines],
-    )
+    change_raw(tx, text, list(chain.from_iterable(lines)))
 
 
 def _with_lines(tx: Tx, heads: Sequence[Row[*tuple[Any, ...]]]) -> Iterator[PostedEntry]:

@@ -39,10 +39,10 @@ class Needs:
         fingerprints, digests, lengths = zip(*chunks, strict=True) if chunks else ((), (), ())
         return cls(fingerprints, digests, lengths, list(accumulate(map(len, lists))))
 
-    def beside(self, known: Collection[Digest]) -> set[Fingerprint]:
-        """Return the fingerprints of those that are not *known*."""
-        named = zip(self.fingerprints, self.digests, strict=True)
-        return {fingerprint for fingerprint, digest in named if digest not in known}
+    def beside(self, known: Collection[Digest]) -> dict[Digest, Fingerprint]:
+        """Return those that are not *known*, each once."""
+        found = dict(zip(self.digests, self.fingerprints, strict=True))
+        return {digest: found[digest] for digest in found.keys() - known}
 
     def missing(self, known: Collection[Digest]) -> list[int]:
         """Return per file how many of its chunks are not *known*."""

@@ -4,20 +4,16 @@ none is ever used again.
 Used for blocks, chunks and recipes, inside writing transactions, of which there is one at a time.
 """
 
-from sqlalchemy import insert, select, update
-
-from tiering.catalog.tables import meta
-from tiering.catalog.transaction import Tx
+from tiering.catalog.transaction import Tx, change_raw, fetch_raw
 
 
 def take_numbers(tx: Tx, name: str, count: int) -> int:
     """Return the first of *count* numbers for rows of table *name* that no row has had before."""
     key = f"next:{name}"
-    found = tx.conn.execute(select(meta.c.value).where(meta.c.key == key)).scalar()
-    first = int(found or 1)
-    value = {"key": key, "value": str(first + count)}
-    if found is None:
-        tx.conn.execute(insert(meta), value)
-    else:
-        tx.conn.execute(update(meta).where(meta.c.key == key).values(value=value["value"]))
+    found = fetch_raw(tx, "SELECT value FROM meta WHERE key = ?", [key])
+    if not found:
+        change_raw(tx, "INSERT INTO meta (value, key) VALUES (?, ?)", [str(1 + count), key])
+        return 1
+    first = int(found[0][0])
+    change_raw(tx, "UPDATE meta SET value = ? WHERE key = ?", [str(first + count), key])
     return first

@@ -7,10 +7,8 @@ integers, paths are str by os.fsdecode (surrogateescape), everything is ASCII on
 import json
 from collections.abc import Iterable, Mapping
 
-from sqlalchemy import func, select
-
 from tiering.catalog.tables import outbox
-from tiering.catalog.transaction import Tx, insert_many
+from tiering.catalog.transaction import Tx, fetch_raw, insert_many
 
 Record = Mapping[str, object]
 
@@ -31,4 +29,4 @@ def last_seq(tx: Tx) -> int:
     """Return the number of the newest waiting record, 0 if none waits. Inside a write: of this transaction or
     before.
     """
-    return int(tx.conn.execute(select(func.max(outbox.c.seq))).scalar() or 0)
+    return int(fetch_raw(tx, "SELECT max(seq) FROM outbox", ())[0][0] or 0)

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import bindparam, exists, insert, literal, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
-from dedup.fingerprint import fingerprint_from_number, fingerprint_number, fingerprint_numbers
+from dedup.fingerprint import fingerprint_from_number, fingerprint_number
 from dedup.values import Digest, Fingerprint
 from tiering.catalog import accounts, outbox, records
 from tiering.catalog.accounts import Amounts
@@ -20,7 +20,7 @@ from tiering.catalog.bases import IN_BLOCK, chains, forget_contents, forget_depe
 from tiering.catalog.booking import book
 from tiering.catalog.copies import by_digest
 from tiering.catalog.tables import blocks, chunks, codecs, packs, recipes, refs
-from tiering.catalog.transaction import Tx, batches, fetch_among
+from tiering.catalog.transaction import Tx, batches, change_raw, fetch_among, marks, named_columns
 from tiering.catalog.values import BlockPlace, Location, PackRow, PackState, PendingPack, RecipePlace, RecipeRow
 from tiering.errors import FrostlineError
 
@@ -29,6 +29,8 @@ _BY_FINGERPRINT = (
     "SELECT chunks.fingerprint, chunks.digest, chunks.chunk_no, blocks.pack_no FROM chunks "
     "JOIN blocks ON blocks.block_no = chunks.block_no WHERE chunks.fingerprint"
 )
+_BY_NUMBER = f"SELECT {named_columns(packs)} FROM packs WHERE pack_no"  # noqa: S608  # our own names
+_PACKS_OF = "SELECT block_no, pack_no FROM blocks WHERE block_no"
 _LIVE = f"SELECT pack_no, tier FROM packs WHERE state = '{PackState.LIVE}' AND pack_no"  # noqa: S608  # our own names
 _base = chunks.alias("base")
 _BLOCKS = (
@@ -66,11 +68,7 @@ def get(tx: Tx, pack_no: int) -> PackRow | None:
 
 def by_numbers(tx: Tx, pack_nos: Iterable[int]) -> dict[int, PackRow]:
     """Return pack_no -> pack for those that exist."""
-    found: dict[int, PackRow] = {}
-    for batch in batches(pack_nos):
-        for row in tx.conn.execute(select(packs).where(packs.c.pack_no.in_(batch))):
-            found[row.pack_no] = pack_row(row)
-    return found
+    return {row[0]: pack_row(row) for row in fetch_among(tx, _BY_NUMBER, pack_nos)}
 
 
 def by_keys(tx: Tx, keys: Iterable[str]) -> dict[str, PackRow]:
@@ -110,12 +108,11 @@ def lookup(
     return found
 
 
-def oldest(tx: Tx, fingerprints: Collection[Fingerprint], tiers: Sequence[str]) -> dict[Digest, int]:
-    """Return digest -> chunk_no of the chunks that lookup() returns; the oldest where one has several."""
-    rows = fetch_among(tx, _BY_FINGERPRINT, fingerprint_numbers(list(fingerprints)))
-    fit = {no for no, tier in fetch_among(tx, _LIVE, {row[3] for row in rows}) if tier in tiers}
-    rows.sort(key=itemgetter(2), reverse=True)
-    return {Digest(digest): chunk_no for _, digest, chunk_no, pack_no in rows if pack_no in fit}
+def live_blocks(tx: Tx, block_nos: Collection[int], tiers: Sequence[str]) -> set[int]:
+    """Return those of *block_nos* that stand in live packs of *tiers*."""
+    pack_of = dict(fetch_among(tx, _PACKS_OF, block_nos))
+    tier_of = dict(fetch_among(tx, _LIVE, set(pack_of.values())))
+    return {block_no for block_no, pack_no in pack_of.items() if tier_of.get(pack_no) in tiers}
 
 
 def locate(tx: Tx, recipe_no: int) -> dict[Digest, Location]:
@@ -335,8 +332,8 @@ def go_live(tx: Tx, amounts: Amounts, pack_nos: Sequence[int]) -> list[outbox.Re
         if pack_no not in rows or rows[pack_no].state != PackState.PENDING:
             raise PackGone(pack_no)
     for batch in batches(pack_nos):
-        tx.conn.execute(update(packs).where(packs.c.pack_no.in_(batch)).values(state=PackState.LIVE))
-    live = list(by_numbers(tx, pack_nos).values())
+        change_raw(tx, f"UPDATE packs SET state = '{PackState.LIVE}' WHERE pack_no IN {marks(batch)}", batch)  # noqa: S608
+    live = [rows[pack_no]._replace(state=PackState.LIVE) for pack_no in pack_nos]
     for row in live:
         amounts.add(accounts.BUCKET_TOTAL, -row.size, row.tier)
         amounts.add(_waste_account(row), row.size, row.tier)  # data: dead until a recipe refers to it

@@ -68,7 +68,7 @@ class Placing:
     @classmethod
     def of(cls, change: FileChange, stored: Sequence[StoredFile], numbers: range, tier: str) -> Self:
         """Prepare; nothing is written."""
-        file_ids, identities, found, _ = zip(*stored, strict=True) if stored else ((), (), (), ())
+        file_ids, identities, found, _, _ = zip(*stored, strict=True) if stored else ((), (), (), (), ())
         before = list(map(change.before.__getitem__, file_ids))
         stamps = _signed(list(map(_stamps_of, identities)))
         leaders = set(map(_leader_of, change.before.values()))

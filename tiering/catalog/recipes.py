@@ -13,7 +13,7 @@ from tiering.catalog.bases import IN_BLOCK, chains
 from tiering.catalog.needs import Needs
 from tiering.catalog.numbers import take_numbers
 from tiering.catalog.tables import blocks, chunks, codecs, packs, recipes, refs
-from tiering.catalog.transaction import Tx, batches, fetch_among, insert_many
+from tiering.catalog.transaction import Tx, batches, fetch_among, fetch_raw, insert_many
 from tiering.catalog.values import PackState, RecipeRow, RecipeSpot
 
 _BY_NUMBER = f"SELECT {', '.join(column.name for column in recipes.columns)} FROM recipes WHERE recipe_no"  # noqa: S608  # our names
@@ -48,7 +48,7 @@ def in_pack(tx: Tx, pack_no: int) -> list[RecipeRow]:
 
 def codec_names(tx: Tx) -> dict[int, str]:
     """Return codec_no -> stored codec name."""
-    return {row.codec_no: row.name for row in tx.conn.execute(select(codecs.c.codec_no, codecs.c.name))}
+    return dict(fetch_raw(tx, "SELECT codec_no, name FROM codecs", ()))
 
 
 def codec_numbers(tx: Tx, names: Iterable[str]) -> dict[str, int]:
@@ -152,8 +152,7 @@ def _refs(
 
 
 def _any_base(tx: Tx) -> bool:
-    query = select(literal(1)).select_from(blocks).where(blocks.c.base_no.is_not(None)).limit(1)
-    return tx.conn.execute(query).first() is not None
+    return bool(fetch_raw(tx, "SELECT 1 FROM blocks WHERE base_no IS NOT NULL LIMIT 1", ()))
 
 
 def contained_chunks(tx: Tx, recipe_nos: Sequence[int]) -> dict[int, Digest]:

@@ -7,6 +7,7 @@ of that number. One flusher at a time: callers hold the lease "segments".
 
 import json
 from dataclasses import dataclass
+from operator import itemgetter
 
 from sqlalchemy import delete, func, insert, select, update
 
@@ -14,10 +15,11 @@ from tiering.catalog import accounts
 from tiering.catalog.accounts import Amounts
 from tiering.catalog.booking import book
 from tiering.catalog.tables import outbox, segments
-from tiering.catalog.transaction import Tx
+from tiering.catalog.transaction import Tx, fetch_raw, named_columns
 
 BATCH_RECORDS = 20_000  # about 10 MB of JSON: a transaction and a segment stay small
 SEGMENT_KIND = "segment"
+_ROWS = f"SELECT {named_columns(segments)} FROM segments"  # noqa: S608  # our own names
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +58,12 @@ def next_batch(tx: Tx, *, limit: int = BATCH_RECORDS) -> SegmentBatch | None:
     pending = _one(tx, "pending")
     durable = last_durable(tx)
     number, prev_hash = (durable.segment_no, durable.hash) if durable else (0, "")
-    query = select(outbox.c.seq, outbox.c.record).order_by(outbox.c.seq)
-    if pending is not None:
-        query = query.where(outbox.c.seq <= pending.last_seq)
-    rows = tx.conn.execute(query.limit(limit if pending is None else None)).all()
-    if not rows or (pending is None and all(_books_segment(row.record) for row in rows)):
+    of_pending, first = ("WHERE seq <= ?", pending.last_seq) if pending is not None else ("ORDER BY seq LIMIT ?", limit)
+    rows = fetch_raw(tx, f"SELECT seq, record FROM outbox {of_pending}", [first])  # noqa: S608  # our own names
+    rows.sort(key=itemgetter(0))
+    if not rows or (pending is None and all(_books_segment(record) for _, record in rows)):
         return None
-    return SegmentBatch(number + 1, prev_hash, tuple(row.record for row in rows), rows[-1].seq)
+    return SegmentBatch(number + 1, prev_hash, tuple(record for _, record in rows), rows[-1][0])
 
 
 def mark_pending(tx: Tx, batch: SegmentBatch, *, key: str, size: int, hash: str) -> None:
@@ -129,9 +130,8 @@ def waiting(tx: Tx) -> int:
 
 
 def _one(tx: Tx, state: str) -> SegmentRow | None:
-    query = select(segments).where(segments.c.state == state).order_by(segments.c.segment_no.desc()).limit(1)
-    row = tx.conn.execute(query).one_or_none()
-    return None if row is None else SegmentRow(*row)
+    rows = fetch_raw(tx, f"{_ROWS} WHERE state = ? ORDER BY segment_no DESC LIMIT 1", [state])
+    return SegmentRow(*rows[0]) if rows else None
 
 
 def _books_segment(record: str) -> bool:

@@ -99,6 +99,11 @@ def fetch_among(tx: Tx, text: str, keys: Iterable[object]) -> list[tuple[Any, ..
     return found
 
 
+def named_columns(table: Table) -> str:
+    """Return the columns of *table*, in their order, as SQL names them."""
+    return ", ".join(f'"{column.name}"' for column in table.columns)
+
+
 def marks(values: Sized) -> str:
     """Return "(?, ?, ...)", one for each of *values*."""
     return f"({'?, ' * (len(values) - 1)}?)" if values else "()"

@@ -237,6 +237,8 @@ class StoredFile(NamedTuple):
     recipe: Recipe
     read_under_lease: bool = False
     """Whether a lease proved that nobody wrote while it was read."""
+    seen: FileRow | None = None
+    """Its row, as it was some time ago."""
 
 
 class StoredBatch(NamedTuple):

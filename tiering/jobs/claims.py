@@ -82,21 +82,24 @@ class Batched(NamedTuple):
 def make(tx: Tx, batched: Batched, claimed: Sequence[Wanted], *, owner: str) -> Made:
     """Make it so: packs live, files dual, claims gone; packs that nothing refers to are doomed."""
     op_id, recipes = batched.op_id, batched.recipes
-    held = journal.of_batch(tx, op_id, owner=owner)
-    ready = batched.described
-    if not held.issuperset(file_ids(ready)):
-        ready = [item for item in ready if item.outgoing.wanted.row.file_id in held]
-    used = used_packs(batched.data_packs, ready)
+    held = journal.of_batch(tx, op_id, _ids_of(claimed), owner=owner)
+    ready, ids = batched.described, file_ids(batched.described)
+    if len(held) < len(claimed):
+        ready = [item for item, file_id in zip(ready, ids, strict=True) if file_id in held]
+        ids = file_ids(ready)
+    # Where all that was claimed was read and is to be committed, nothing in the packs was read of anything else.
+    is_whole = len(ready) == len(claimed)
+    used = batched.data_packs if is_whole else used_packs(batched.data_packs, ready)
     refused: dict[int, str] = {}
     live = {pack.pack_no for pack in used}
     if ready and recipes is not None:
-        packed = Packed(recipes, batched.packer.bases)
-        stored = stored_batch(op_id, batched.tiers, ready, used, packed)
+        stored = stored_batch(op_id, batched.tiers, ready, ids, Packed(used, recipes, batched.packer.bases))
         refused = {item.file_id: item.reason for item in commit_stored(tx, stored)}
         live.add(recipes.pack_no)
     doom_unused(tx, batched.packer.journal, live, op_id)
-    left = set(_ids_of(claimed)).difference(file_ids(ready)) | refused.keys()
-    release(tx, op_id, [item for item in claimed if item.row.file_id in left] if left else ())
+    if refused or not is_whole:
+        done = set(ids) - refused.keys()
+        release(tx, op_id, [item for item in claimed if item.row.file_id not in done])
     journal.end_batch(tx, op_id)
     return Made(held, refused, live, len(ready))
 

@@ -29,7 +29,7 @@ RECIPE_BLOCK_BYTES = 256 << 10
 # Recipes are a thousandth of the data: what the strongest level costs is not felt, what it saves stays for ever.
 RECIPE_EFFORT = "small"
 
-_digest_of = attrgetter("digest")
+_digest_of, _row_of = attrgetter("digest"), attrgetter("row")
 _size_of, _holes_of = attrgetter("recipe.size"), attrgetter("recipe.hole_bytes")
 _file_id_of, _reason_of = attrgetter("outgoing.wanted.row.file_id"), attrgetter("outgoing.wanted.reason")
 
@@ -44,8 +44,10 @@ class Described(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """What a commit needs beside the data packs."""
+    """What a commit needs beside the files."""
 
+    used: Sequence[UploadedPack]
+    """Data packs."""
     recipes: UploadedPack
     bases: Mapping[Digest, Fingerprint]
     """Of what the blocks are coded against."""
@@ -149,12 +151,14 @@ def used_packs(data_packs: Sequence[UploadedPack], ready: Sequence[Described]) -
 
 
 def stored_batch(
-    op_id: str, tiers: tuple[str, ...], ready: Sequence[Described], used: Sequence[UploadedPack], packed: Packed
+    op_id: str, tiers: tuple[str, ...], ready: Sequence[Described], file_ids: Sequence[int], packed: Packed
 ) -> StoredBatch:
-    """Return the commit of *ready*: their chunks are in *used* and in packs that were live before; the batch's own tier
-    is the last of *tiers*.
+    """Return the commit of *ready*, which have those *file_ids*: their chunks are in *packed* and in packs that were
+    live before; the batch's own tier is the last of *tiers*.
     """
-    recipes, bases = packed.recipes, packed.bases
+    used, recipes, bases = packed.used, packed.recipes, packed.bases
+    outgoing, found, _ = zip(*ready, strict=True)
+    wanted, identities, _, _, _, _, leases = zip(*outgoing, strict=True)
     return StoredBatch(
         op_id=op_id,
         tier=tiers[-1],
@@ -166,15 +170,9 @@ def stored_batch(
             for block in pack.summary.blocks
         ),
         recipe_blocks=tuple(NewBlock(recipes.pack_no, block) for block in recipes.summary.blocks),
-        files=_stored_files(ready),
+        files=tuple(made_of(StoredFile, (file_ids, identities, found, leases, map(_row_of, wanted)))),
         reason="; ".join(sorted({*map(_reason_of, ready)} - {""}))[:500],
     )
-
-
-def _stored_files(ready: Sequence[Described]) -> tuple[StoredFile, ...]:
-    outgoing, recipes, _ = zip(*ready, strict=True)
-    _, identities, _, _, _, _, leases = zip(*outgoing, strict=True)
-    return tuple(made_of(StoredFile, (file_ids(ready), identities, recipes, leases)))
 
 
 def file_ids(described: Sequence[Described]) -> list[int]:

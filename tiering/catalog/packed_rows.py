@@ -1,0 +1,68 @@
+"""Rows by the thousand fetched as one value: what a commit asks while other threads read files.
+
+sqlite3 gives the interpreter's lock away for every row and every column of it, and a thread that reads takes it: then
+fetching a value waits for that thread's turn to end. So SQLite writes many rows as one text, of JSON, without the lock.
+Used by tiering.catalog.commit alone.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+from operator import itemgetter
+from typing import Any
+
+from dedup.fingerprint import fingerprint_numbers
+from dedup.values import Digest, Fingerprint
+from tiering.catalog import packs
+from tiering.catalog.booking import file_rows, load_files
+from tiering.catalog.transaction import STATEMENT_ROWS, Tx, batches, fetch_raw
+from tiering.catalog.values import FileRow
+
+_COLUMNS = tuple(name for name in FileRow._fields if name not in {"dir", "name"})
+_ROWS = f"SELECT json_group_array(json_array({', '.join(_COLUMNS)})) FROM"  # our own names
+_place_of = itemgetter(*map(FileRow._fields.index, ("file_id", "dir", "name")))
+_path_of = itemgetter(slice(1, 3))
+
+
+def load_again(tx: Tx, seen: Iterable[FileRow], file_ids: Iterable[int]) -> dict[int, FileRow]:
+    """Return load_files() of *file_ids*; the paths of those *seen* before are compared, not fetched."""
+    places = {row[0]: _place_of(row) for row in seen} if tx.is_sqlite else {}
+    found: dict[int, FileRow] = {}
+    for batch in batches(places.values(), STATEMENT_ROWS):
+        # A row that has gone to another path meanwhile is not found here.
+        text = (
+            f"{_ROWS} (VALUES {', '.join(['(?, ?, ?)'] * len(batch))}) AS new CROSS JOIN files "
+            "WHERE file_id = new.column1 AND dir = new.column2 AND name = new.column3"
+        )
+        rows = json.loads(fetch_raw(tx, text, list(chain.from_iterable(batch)))[0][0])
+        if rows:
+            columns: dict[str, Iterable[Any]] = dict(zip(_COLUMNS, zip(*rows, strict=True), strict=True))
+            paths = map(_path_of, map(places.__getitem__, columns["file_id"]))
+            columns["dir"], columns["name"] = zip(*paths, strict=True)
+            in_order = [columns[name] for name in FileRow._fields]
+            found.update((row[0], row) for row in file_rows(list(zip(*in_order, strict=True))))
+    others = [file_id for file_id in file_ids if file_id not in found]
+    return found | load_files(tx, others) if others else found
+
+
+def oldest(tx: Tx, wanted: Mapping[Digest, Fingerprint], tiers: Sequence[str]) -> dict[Digest, int]:
+    """Return digest -> chunk_no of the chunks that packs.lookup() returns for *wanted*; the oldest where one has
+    several.
+    """
+    if not tx.is_sqlite:
+        hits = packs.lookup(tx, wanted.values(), tiers)
+        return {digest: number for found in hits.values() for digest, number in reversed(found) if digest in wanted}
+    digests = list(wanted)
+    names = zip(fingerprint_numbers(list(wanted.values())), digests, range(len(digests)), strict=True)
+    rows: list[list[int]] = []
+    for batch in batches(names, STATEMENT_ROWS):
+        # CROSS: in this order, the one in which the index of fingerprints is of use.
+        text = (
+            "SELECT json_group_array(json_array(new.column3, chunk_no, block_no)) "  # noqa: S608
+            f"FROM (VALUES {', '.join(['(?, ?, ?)'] * len(batch))}) AS new CROSS JOIN chunks "
+            "WHERE chunks.fingerprint = new.column1 AND chunks.digest = new.column2"
+        )
+        rows += json.loads(fetch_raw(tx, text, list(chain.from_iterable(batch)))[0][0])
+    live = packs.live_blocks(tx, {row[2] for row in rows}, tiers)
+    rows.sort(key=itemgetter(1), reverse=True)
+    return {digests[at]: number for at, number, block_no in rows if block_no in live}
