@@ -26,14 +26,19 @@ try:
 finally:
     sys.stdout.flush()
     print("threads:", len(os.listdir("/proc/self/task")), file=sys.stderr)
-    print("loaded:", *sorted({name.partition(".")[0] for name in sys.modules}), file=sys.stderr)
+    print("loaded:", *sorted(sys.modules), file=sys.stderr)
 """
+
+
+def modules(*argv: str) -> set[str]:
+    """Run a command; return the names of the modules it had loaded at its end."""
+    done = subprocess.run([sys.executable, "-c", _LOADED, *argv], capture_output=True, text=True, check=True)
+    return set(done.stderr.splitlines()[-1].split()[1:])
 
 
 def loaded(*argv: str) -> set[str]:
     """Run a command; return the names of the top-level packages it had loaded at its end."""
-    done = subprocess.run([sys.executable, "-c", _LOADED, *argv], capture_output=True, text=True, check=True)
-    return set(done.stderr.splitlines()[-1].split()[1:])
+    return {name.partition(".")[0] for name in modules(*argv)}
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +73,21 @@ def test_looking_loads_neither_compiler_nor_s3_client_nor_drawing(command: str, 
 @pytest.mark.parametrize("command", ["status", "ls", "config show"])
 def test_asking_the_catalog_loads_no_codec(command: str, config: str) -> None:
     assert not {"numpy", "zstandard"} & loaded("--config", config, *command.split())
+
+
+def test_the_dialect_of_another_database_is_not_loaded(config: str) -> None:
+    assert not [name for name in modules("--config", config, "status") if name.startswith("sqlalchemy.dialects.p")]
+
+
+@pytest.mark.parametrize("command", ["restore", "cat", "audit", "recall", "plan"])
+def test_what_stores_nothing_loads_no_way_out(command: str, config: str) -> None:
+    assert "tiering.jobs.batch" not in modules("--config", config, command, "--help")
+
+
+def test_migrate_loads_no_planner(config: str) -> None:
+    named = modules("--config", config, "migrate", str(Path(config).parent / "data"), "--to", "standard")
+    assert "tiering.jobs.batch" in named
+    assert not {"policies.planner", "policies.simulator", "tiering.jobs.plan", "tiering.jobs.recall"} & named
 
 
 def test_no_library_starts_threads(config: str) -> None:

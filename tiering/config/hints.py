@@ -11,7 +11,6 @@ Any *.toml in the drop-in folder, read at every plan:
 
 import os
 import tomllib
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -19,20 +18,11 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator
 
 from tiering.clock import NS_PER_S
 from tiering.config.models import Config
+from tiering.config.policy import Hint
 from tiering.config.section import Section, as_list, known_globs
 from tiering.errors import ConfigError
 
 MAX_BYTES = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Hint:
-    """One hint that is in force."""
-
-    name: str
-    match: tuple[str, ...]
-    roots: tuple[str, ...]
-    reason: str
 
 
 class _HintEntry(Section):

@@ -5,6 +5,7 @@ The only place where configuration turns into policies' values; asks the user da
 
 import pwd
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from policies.limits import Limits
 from policies.offers import Terms
@@ -12,7 +13,6 @@ from policies.price_fields import PriceBookError
 from policies.prices import LOCAL, PriceBook
 from policies.rules import Rule, RuleError, check_rules, default_rules
 from policies.values import HOT, NS_PER_DAY, NS_PER_HOUR, TierFacts
-from tiering.config.hints import Hint
 from tiering.config.models import Config
 from tiering.config.price_books import load_book
 from tiering.config.rule import RuleConfig
@@ -20,6 +20,16 @@ from tiering.errors import ConfigError
 
 LONGEST_WAIT_H = 48.0
 """Bulk restores of the deepest archive: slower ones do not exist."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """One hint that is in force."""
+
+    name: str
+    match: tuple[str, ...]
+    roots: tuple[str, ...]
+    reason: str
 
 
 def policy_rules(config: Config, *, hints: Sequence[Hint] = ()) -> tuple[Rule, ...]:

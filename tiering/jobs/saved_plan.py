@@ -17,7 +17,8 @@ from policies.values import FileIdentity, Residency
 from tiering.catalog import files
 from tiering.catalog.values import FileRow, FileState, signed64
 from tiering.config import RootConfig
-from tiering.config.hints import Hint, read_hints
+from tiering.config.hints import read_hints
+from tiering.config.policy import Hint
 from tiering.errors import UsageError
 from tiering.jobs.context import Context, OpenRoot
 from tiering.jobs.items import MigrateItem
