@@ -30,10 +30,10 @@ KEPT, FRAME, PLANES = 0, 1, 2
 _SECTION_BYTES, _SMALL_SECTION_BYTES = 128 << 10, 32 << 10
 _SMALL_FROM = 4  # the level of zstd from which bytes count for more than time
 _SAMPLE = 1024  # bytes a piece: 2 Ki bytes of each of eight positions
-_PIECE = 512  # words a piece, where ways to split are compared
+_PIECE, _SPENT_PIECE = 512, 256  # words a piece, where ways to split are tried and where their entropies are compared
 _LONG_PIECE = 16 << 10  # bytes a piece: what zstd finds in it, it will find in all
 # Below table.PATIENT_FROM a smaller sample, and entropy instead of trials, will do: 0.1 % larger on libraries, sources
-_SHORT_PIECE = 4 << 10  # and floats, and a third of the time of the choice.
+_SHORT_PIECE = 3 << 10  # and floats, and a third of the time of the choice.
 _CLEAR = 0.6  # what matches make as small as this, Huffman coding alone makes no smaller: there it is not tried
 _LIKELY = 1.05  # times the least entropy: ways that zstd may yet rank otherwise
 _PERIOD = 8
@@ -195,14 +195,14 @@ def _spent(data: NDArray[np.uint8], guess: _Guess) -> tuple[_Bits, _Bits]:
     kernel = _kernel()
     if kernel is None:
         return _plainly_spent(data, guess)
-    found: tuple[_Bits, _Bits] = kernel.spend(data, (*guess, PIECES, _PIECE), _N_LOG_N)
+    found: tuple[_Bits, _Bits] = kernel.spend(data, (*guess, PIECES, _SPENT_PIECE), _N_LOG_N)
     return found
 
 
 def _plainly_spent(data: NDArray[np.uint8], guess: _Guess) -> tuple[_Bits, _Bits]:
     width, head = guess
     end = len(data) - (len(data) - head) % width
-    sample = spread(transforms.words_in(data[head:end].data, width), _PIECE)
+    sample = spread(transforms.words_in(data[head:end].data, width), _SPENT_PIECE)
     return _bits(transforms.split(sample, 0)), _bits(transforms.split(sample, 1))
 
 

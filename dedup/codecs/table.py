@@ -31,7 +31,7 @@ WORTH = 0.985
 
 # Matches are worth their time on the way in only where they save more than this over Huffman coding alone.
 MATCHES = 0.97
-_SAMPLED = 16 << 10  # bytes, in four runs
+_SAMPLED, _FEW_SAMPLED = 16 << 10, 8 << 10  # bytes, in four runs; below PATIENT_FROM fewer
 PATIENT_FROM = 3
 """The level of zstd below which time counts for more than what samples do not show."""
 _WORDS = {KEEP: "raw", frames.HUFFMAN: "huf", frames.FINE: "huf"}
@@ -52,11 +52,12 @@ class Planes:
 
 
 def level_for(plane: NDArray[np.uint8], level: int, huffman: int = frames.HUFFMAN) -> int:
-    """Return *level* where zstd finds matches in *plane*, else *huffman*: decided at level 1 on four runs of 4 KiB.
+    """Return *level* where zstd finds matches in *plane*, else *huffman*: decided at level 1 on four runs of 4 KiB, of
+    2 KiB where time counts.
 
     KEEP where these do not shrink and time counts for more than what the rest might.
     """
-    sample = spread(plane, _SAMPLED // 4, pieces=4)
+    sample = spread(plane, (_SAMPLED if level >= PATIENT_FROM else _FEW_SAMPLED) // 4, pieces=4)
     alone = len(frames.compress(sample.data, huffman))
     matched = len(frames.compress(sample.data, 1))
     if level < PATIENT_FROM and min(alone, matched) >= WORTH * len(sample):
