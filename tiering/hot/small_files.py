@@ -13,6 +13,7 @@ import os
 import stat
 from collections.abc import Sequence
 from functools import cache
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -133,7 +134,7 @@ class Folder:
 
 def _as_numbers(expect: Sequence[Identity]) -> NDArray[np.int64]:
     try:
-        return np.array(expect, dtype=np.int64)
+        return np.fromiter(chain.from_iterable(expect), dtype=np.int64, count=len(Identity._fields) * len(expect))
     except OverflowError:  # an inode number beyond 2**63
         rows = [(to_sql_int(i.dev), to_sql_int(i.ino), i.size, i.mtime_ns, i.ctime_ns) for i in expect]
         return np.array(rows, dtype=np.int64)
