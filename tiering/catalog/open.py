@@ -173,8 +173,8 @@ def _set_up_sqlite(
         "synchronous = FULL",
         "foreign_keys = ON",
         "temp_store = MEMORY",
-        # 16 MiB for each connection: a commit of one makes the others read anew, and what they let go leaves holes. With
-        # 64 a migrate of many small files took 80 MB more, and no less CPU with 8.
+        # 16 MiB for each connection: a commit of one makes the others read anew, and what they let go leaves holes.
+        # With 64 a migrate of many small files took 80 MB more, and no less CPU with 8.
         "cache_size = -16384",
         # 32 MiB, SQLite's own is 4: pages that a large scan or commit changes again and again are copied back once.
         "wal_autocheckpoint = 8192",
