@@ -25,20 +25,48 @@ _TABLE = 256
 _ASCII = 128
 IN_TEXT, FIRST_OF_MEDIUM, SECOND_OF_MEDIUM, FIRST_OF_PARTS = 1, 2, 4, 8
 """What a byte can do: stand in text, be the first or the second of a medium, be the first of a format with parts."""
+_CUT = 3  # bytes of a character that begins before
 _SUM_FROM, _SUM_TO = 148, 156  # the checksum of a tar's header
 
 
 @inner
-def _text_kind(data: Any, marks: Any, start: Any, stop: Any) -> Any:
-    """Return TEXT for ASCII without control characters, GENERIC for what is no text, ASK for what is no ASCII."""
-    kind = TEXT
+def _is_utf8(data: Any, start: Any, stop: Any) -> Any:
+    """Tell whether the bytes in [start, stop) are UTF-8; the last character may be cut off."""
+    at = start
+    while at < stop:
+        byte = data[at]
+        at += 1
+        if byte < _ASCII:
+            continue
+        if not 0xC2 <= byte <= 0xF4:
+            return False
+        # Neither longer than it has to be, nor a surrogate, nor beyond the last character.
+        low = 0xA0 if byte == 0xE0 else 0x90 if byte == 0xF0 else 0x80
+        high = 0x9F if byte == 0xED else 0x8F if byte == 0xF4 else 0xBF
+        for _ in range(1 if byte < 0xE0 else 2 if byte < 0xF0 else 3):
+            if at == stop:
+                return True
+            if data[at] < low or data[at] > high:
+                return False
+            low, high = 0x80, 0xBF
+            at += 1
+    return True
+
+
+@inner
+def _is_text(data: Any, marks: Any, start: Any, stop: Any, most: Any) -> Any:
+    """Tell whether the bytes in [start, stop) are text, but for *most* that end a character, at the start."""
+    is_ascii = True
     for position in range(start, stop):
         byte = data[position]
         if marks[byte] & IN_TEXT == 0:
-            return GENERIC
+            return False
         if byte >= _ASCII:
-            kind = ASK
-    return kind
+            is_ascii = False
+    first = start
+    while first < start + most and data[first] & 0xC0 == 0x80:
+        first += 1
+    return is_ascii or _is_utf8(data, first, stop)
 
 
 @inner
@@ -75,19 +103,16 @@ def _kind(data: Any, at: Any, length: Any, marks: Any, bounds: Any) -> Any:
     if has_parts and _may_begin(data, at):
         return ASK
     sample = bounds[0]
-    kind = _text_kind(data, marks, at, at + min(length, sample))
-    if not has_parts or kind == GENERIC:
-        return kind
-    last = length - sample
-    steps = 1 if length <= bounds[2] * sample else bounds[2] - 1
-    for step in range(1, steps + 1):
-        place = at + last * step // steps
-        here = _text_kind(data, marks, place, place + sample)
-        if here != TEXT:
-            kind = here
-        if here == GENERIC:
-            break
-    return kind
+    if not _is_text(data, marks, at, at + min(length, sample), 0):
+        return GENERIC
+    if has_parts:
+        last = length - sample
+        steps = 1 if length <= bounds[2] * sample else bounds[2] - 1
+        for step in range(1, steps + 1):
+            place = at + last * step // steps
+            if not _is_text(data, marks, place, place + sample, _CUT):
+                return GENERIC
+    return TEXT
 
 
 def _kinds(data: Any, files: Any, marks: Any, bounds: Any) -> None:

@@ -48,6 +48,18 @@ def spoilt(data: bytes, place: float, put: bytes) -> bytes:
     return data[:at] + put + data[at:]
 
 
+CHARACTERS = st.lists(
+    st.one_of(
+        st.text(max_size=4).map(lambda text: text.encode("utf-8", "surrogatepass")),
+        st.builds(
+            lambda first, rest: bytes([first, *rest]),
+            st.integers(0x80, 0xFF),
+            st.lists(st.integers(0x80, 0xBF), max_size=3),
+        ),
+        st.sampled_from([b"\xc0\x80", b"\xe0\x9f\xbf", b"\xed\xa0\x80", b"\xf0\x8f\xbf\xbf", b"\xf4\x90\x80\x80"]),
+    ),
+    max_size=6,
+).map(b"".join)
 FILLERS = st.one_of(
     st.binary(max_size=40),
     st.builds(lambda seed, size: random.Random(seed).randbytes(size), st.integers(0, 999), st.integers(0, 90_000)),
@@ -60,6 +72,14 @@ FILLERS = st.one_of(
         st.sampled_from([16_000, 16_400, 30_000, 32_767, 32_768, 33_000, 100_000]),
         st.floats(0, 1),
         st.sampled_from([b"", b"\x00", "ü".encode(), b"\xff", b"\x80"]),
+    ),
+    # What is nearly UTF-8, ends within a character, or has one on the edge of a sample.
+    st.builds(lambda head, bits: head + bits, st.sampled_from([b"", b"text " * 817, b"x" * 4090]), CHARACTERS),
+    st.builds(
+        lambda size, wide, shift: b"x" * shift + wide.encode() * (size // 3),
+        st.integers(16_000, 60_000),
+        st.sampled_from("ß€\U0001f600"),
+        st.integers(0, 4),
     ),
 )
 FILES = st.lists(st.builds(lambda head, rest: head + rest, st.sampled_from(HEADS), FILLERS), max_size=9)
