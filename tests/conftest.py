@@ -11,6 +11,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis.database import DirectoryBasedExampleDatabase
 from hypothesis.internal.conjecture import providers
 
+from tiering.stores.memory import clear_shelves
+
 FOREIGN_PREFIXES = ("FROSTLINE_", "AWS_", "XDG_")
 
 # Whether a change passes must not hang on the day or on how busy the machine is: the examples follow from the test's
@@ -43,6 +45,13 @@ def pytest_configure() -> None:
     """
     if settings.get_current_profile_name() == "steady":
         providers.is_local_module_file = lambda path: False
+
+
+@pytest.fixture(autouse=True)
+def shelves_end_with_their_test() -> Iterator[None]:
+    """Let go of what memory stores held: a worker would keep the packs of every test that it ran, gigabytes."""
+    yield
+    clear_shelves()
 
 
 @pytest.fixture(scope="session", autouse=True)

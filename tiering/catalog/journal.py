@@ -162,12 +162,16 @@ def of_kind(tx: Tx, kind: JournalKind, *, owner: str | None = None, step: str | 
     return [_as_value(row) for row in tx.conn.execute(query.order_by(journal.c.created_ns, journal.c.op_id))]
 
 
+def page(tx: Tx, *, after: str = "", limit: int = 1000) -> list[JournalRow]:
+    """Return up to *limit* rows whose operation ids come after *after*, in their order."""
+    query = select(journal).where(journal.c.op_id > after).order_by(journal.c.op_id).limit(limit)
+    return [_as_value(row) for row in tx.conn.execute(query)]
+
+
 def page_of_kind(
     tx: Tx, kind: JournalKind, *, step: str, within: str = "", after: str = "", limit: int = 1000
 ) -> list[JournalRow]:
-    """Return up to *limit* rows of a kind at one step whose operation ids come after *after*, in their order; only
-    those that begin with *within*.
-    """
+    """Return the rows of page() that are of a kind and at one step; only those whose ids begin with *within*."""
     query = select(journal).where(journal.c.kind == kind, journal.c.step == step, journal.c.op_id > after)
     if within:
         query = query.where(func.substr(journal.c.op_id, 1, len(within)) == within)

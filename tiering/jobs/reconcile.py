@@ -8,14 +8,14 @@ not reached) stays for the next time and is reported.
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 
 from tiering.catalog import files, journal, leases, packs, runs, scans, segments
 from tiering.catalog.transaction import Tx
-from tiering.catalog.values import JournalKind, JournalRow, PackRow, PackState
+from tiering.catalog.values import FileRow, JournalKind, JournalRow, PackRow, PackState
 from tiering.clock import NS_PER_DAY, NS_PER_S
 from tiering.errors import CatalogBusy, FrostlineError, NotOwner, ObjectMissing, RootMissing, SourceError, StoreError
 from tiering.hot.marker import check_marker
@@ -107,8 +107,11 @@ def _free_leases(ctx: Context, report: ReconcileReport) -> None:
 
 def _is_needed(ctx: Context) -> bool:
     with ctx.catalog.read() as tx:
-        if any(_is_orphaned(ctx, row, now_ns=tx.now_ns) for row in journal.every(tx)):
-            return True
+        after = ""
+        while rows := journal.page(tx, after=after):
+            if any(_is_orphaned(ctx, row, now_ns=tx.now_ns) for row in rows):
+                return True
+            after = rows[-1].op_id
         if segments.pending(tx) is not None or scans.running(tx) or _dead_runs(ctx, tx):
             return True
         waiting = packs.in_state(tx, PackState.PENDING)
@@ -122,9 +125,21 @@ def _is_orphaned(ctx: Context, row: JournalRow, *, now_ns: int) -> bool:
 
 
 def _resume_all(ctx: Context, report: ReconcileReport) -> None:
-    with ctx.catalog.read() as tx:
-        orphaned = [row for row in journal.every(tx) if _is_orphaned(ctx, row, now_ns=tx.now_ns)]
-        rows = files.by_ids(tx, [row.file_id for row in orphaned if row.file_id is not None])
+    after = ""
+    while True:
+        with ctx.catalog.read() as tx:
+            page = journal.page(tx, after=after)
+            orphaned = [row for row in page if _is_orphaned(ctx, row, now_ns=tx.now_ns)]
+            rows = files.by_ids(tx, [row.file_id for row in orphaned if row.file_id is not None])
+        if not page:
+            return
+        after = page[-1].op_id
+        _resume_some(ctx, orphaned, rows, report)
+
+
+def _resume_some(
+    ctx: Context, orphaned: Sequence[JournalRow], rows: Mapping[int, FileRow], report: ReconcileReport
+) -> None:
     lost_roots = _lost_roots(ctx, {row.root_id for row in rows.values()})
     for entry in orphaned:
         file = rows.get(entry.file_id or 0)

@@ -113,10 +113,15 @@ def _projected(ctx: Context, roots: Sequence[OpenRoot], left: Sequence[Action]) 
 def _parked_bytes(ctx: Context, room: Room) -> int:
     """Return what released files of the room still take until their parking time is over."""
     names = {root.root_id: root.name for root in ctx.roots}
+    size_bytes, after = 0, ""
     with ctx.catalog.read() as tx:
-        rows = journal.of_kind(tx, JournalKind.RELEASE, step="parked")
-    details = (json.loads(row.detail) for row in rows)
-    return sum(detail["identity"][2] for detail in details if names.get(detail["spots"][0]["root"]) in room.roots)
+        while rows := journal.page_of_kind(tx, JournalKind.RELEASE, step="parked", after=after):
+            after = rows[-1].op_id
+            details = (json.loads(row.detail) for row in rows)
+            size_bytes += sum(
+                detail["identity"][2] for detail in details if names.get(detail["spots"][0]["root"]) in room.roots
+            )
+    return size_bytes
 
 
 def _scanned(ctx: Context, roots: Sequence[OpenRoot]) -> bool:

@@ -54,6 +54,11 @@ def shelf(name: str) -> Shelf:
     return _SHELVES.setdefault(name, Shelf())
 
 
+def clear_shelves() -> None:
+    """Let go of all that is held under any name; stores that are open keep what they have."""
+    _SHELVES.clear()
+
+
 class MemoryStore:
     """See tiering.stores.base.ArchiveStore."""
 
