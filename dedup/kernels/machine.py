@@ -2,7 +2,8 @@
 
 Used by the kernels beside it and by tiering.hot.native_reads. Knows nothing of what they compute. What is kept is
 loaded by llvmlite alone, in a few milliseconds; only where something has to be compiled is numba imported
-(dedup.kernels.compiler), which costs half a second. Where nothing can be kept each process compiles for itself.
+(dedup.kernels.compiler), by a process of its own (dedup.kernels.apart), since it takes half a second and 140 MB. Where
+nothing can be kept each process compiles for itself.
 
 Loops take and return plain numbers, and arrays over memory that the caller owns: they allocate nothing, raise nothing
 and touch no Python object. They run without the GIL. A division by zero gives what numpy gives.
@@ -22,6 +23,7 @@ import numpy as np
 from blake3 import blake3
 
 from dedup.kernels import kept
+from dedup.kernels.apart import compile_apart
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -87,6 +89,7 @@ _CTYPES: dict[str, Any] = {
 }
 _inner: dict[Callable[..., Any], bool] = {}
 _lock = threading.RLock()
+_asks_apart = True
 
 
 def array_in(width: int) -> Array:
@@ -137,8 +140,13 @@ def compiled(loop: Callable[..., Any], result: Scalar, *arguments: Kind) -> Call
     The function checks that arrays are of the kinds given (TypeError), never how long they are.
     """
     with _lock:
-        name = f"{loop.__module__.rpartition('.')[2]}.{loop.__name__.strip('_')}-{_key(loop, result, arguments)}"
+        name = _name(loop, result, arguments)
         found = kept.load(name)
+        if found is None and _asks_apart:
+            if compile_apart(loop, result, arguments):
+                found = kept.load(name)
+            if found is None:
+                compile_here()  # where nothing can be kept, or no process started, asking again is for nothing
         if found is None:
             try:
                 compiler = importlib.import_module("dedup.kernels.compiler")
@@ -147,6 +155,22 @@ def compiled(loop: Callable[..., Any], result: Scalar, *arguments: Kind) -> Call
                 raise ImportError(f"{name} cannot be compiled here: {error}") from error
             kept.store(name, found)
         return _Native(loop.__name__, _linked(found), result, arguments)
+
+
+def compile_here() -> None:
+    """Compile in this process from now on."""
+    global _asks_apart  # noqa: PLW0603  # of the process
+    _asks_apart = False
+
+
+def keep(loop: Callable[..., Any], result: Scalar, arguments: tuple[Kind, ...]) -> bool:
+    """Compile *loop* unless it is kept already; return whether it is kept now."""
+    compiled(loop, result, *arguments)
+    return kept.load(_name(loop, result, arguments)) is not None
+
+
+def _name(loop: Callable[..., Any], result: Scalar, arguments: tuple[Kind, ...]) -> str:
+    return f"{loop.__module__.rpartition('.')[2]}.{loop.__name__.strip('_')}-{_key(loop, result, arguments)}"
 
 
 class _Native:

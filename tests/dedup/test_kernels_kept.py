@@ -51,6 +51,21 @@ def test_what_was_compiled_once_needs_no_compiler(tmp_path: Path) -> None:
     assert said(folder)[1] == "True"
 
 
+LOAD = "import sys; import dedup.kernels.bloom; print('numba' in sys.modules)"
+
+
+@pytest.mark.parametrize(("folder", "stays"), [("made", "False"), ("/dev/null/nowhere", "True")])
+def test_the_compiler_is_loaded_by_another_process_where_what_it_makes_can_be_kept(
+    tmp_path: Path, folder: str, stays: str
+) -> None:
+    place = tmp_path / folder
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(place), "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", LOAD], check=True, capture_output=True, text=True, env=environment)
+    assert done.stdout.split() == [stays]
+    kept_names = sorted(path.name.partition("-")[0] for path in place.iterdir()) if place.is_dir() else []
+    assert kept_names == (["bloom.add", "bloom.may_hold"] if stays == "False" else [])
+
+
 @inner
 def _twice(value: int) -> int:
     return 2 * value
