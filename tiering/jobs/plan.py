@@ -26,7 +26,8 @@ from tiering.jobs.rationing import hold_to_budgets
 from tiering.jobs.shifting import Shifting
 from tiering.jobs.upload_choice import sentences
 
-ACTIONS_LISTED = 100_000  # some 2 KB each in memory; totals count all, and the next plan has the rest
+ACTIONS_LISTED = 100_000  # 0.7 to 1 KB each in memory; totals count all, and the next plan has the rest
+MOVES_LISTED = 40_000  # of those between cold tiers: 2.4 KB each, with the facts and packs they are settled by
 
 
 def make_plan(ctx: Context, *, roots: Sequence[OpenRoot] | None = None, limit: int = ACTIONS_LISTED) -> Plan:
@@ -42,7 +43,7 @@ def make_plan(ctx: Context, *, roots: Sequence[OpenRoot] | None = None, limit: i
         PlanBuilder(limit=limit),
         limit,
         {name: room for room in rooms(ctx, chosen) for name in room.roots},
-        Shifting(ctx, scales(ctx, policy.tiers, policy.prices, policy.terms), limit=limit),
+        Shifting(ctx, scales(ctx, policy.tiers, policy.prices, policy.terms), limit=min(limit, MOVES_LISTED)),
     )
     notes: list[str] = []
     for root in chosen:
