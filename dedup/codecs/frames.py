@@ -83,6 +83,8 @@ def _compressor(level: int, is_long: bool) -> zstandard.ZstdCompressor:
         )
         return zstandard.ZstdCompressor(compression_params=wide)
     if level > HUFFMAN:
+        # Level 1 as zstd has it: of sixty ways around it (tables of 2**12 to 2**16, matches from 5 to 7, four paces)
+        # none gains on libraries and on sources; tables of 2**13 take up to 7 % less time, 2 % more bytes of real text.
         return zstandard.ZstdCompressor(level=level, write_content_size=True, write_checksum=False)
     # Strategy FAST with the smallest hash table and target_length 0 finds next to no matches and leaves all to the
     # Huffman coder, which ordinary levels spoil on exponent planes (.405 at level 3, .326 so). zstd's own negative

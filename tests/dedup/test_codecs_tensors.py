@@ -270,3 +270,23 @@ def test_names_of_codecs_are_known_or_not() -> None:
         True,
         True,
     ]
+
+
+@pytest.mark.parametrize("head", [0, 1, 2, 3])
+def test_floats_nobody_named_are_split_where_they_begin_and_their_mantissas_kept(head: int) -> None:
+    drawn = np.random.default_rng(head).standard_normal(1 << 17, dtype=np.float32)
+    raw = (bytes(head) + drawn.tobytes())[: 4 << 17]
+    coded = encode(raw, effort="fast")
+
+    assert coded.codec == "planes-1"
+    assert coded.reason.endswith("(raw raw raw huf)")
+    assert decode(coded.codec, coded.payload, len(raw)) == raw
+
+
+def test_floats_that_begin_like_narrow_ones_are_coded_as_what_they_are() -> None:
+    narrow = widened(weights(16, "bf16"), "bf16")
+    raw = narrow + np.random.default_rng(3).standard_normal(1 << 17, dtype=np.float32).tobytes()
+    coded = encode(raw, effort="fast")
+
+    assert decode(coded.codec, coded.payload, len(raw)) == raw
+    assert "was bf16" not in coded.reason
