@@ -18,6 +18,7 @@ from tiering.catalog import files, ledger, packs, segments, tickets, versions
 from tiering.catalog.open import open_catalog
 from tiering.catalog.values import FileState, PackState
 from tiering.errors import ConfigError, NotOwner, UsageError
+from tiering.jobs import rebuild_objects
 from tiering.jobs import segments as segment_job
 from tiering.jobs.audit import AuditReport, audit
 from tiering.jobs.context import OpenRoot
@@ -63,7 +64,10 @@ def numbers(seen: AuditReport) -> dict[str, object]:
     return {name: getattr(seen, name) for name in (*kept, "dedup_saved_bytes", "compression_saved_bytes")}
 
 
-def test_p3_the_bucket_is_enough(lab: Lab) -> None:
+@pytest.mark.parametrize("at_once", [rebuild_objects.PACKS_AT_ONCE, 1])
+def test_p3_the_bucket_is_enough(lab: Lab, monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    monkeypatch.setattr(rebuild_objects, "PACKS_AT_ONCE", at_once)
+    monkeypatch.setattr(rebuild_objects, "RECIPE_BYTES", at_once << 10)
     fill(lab)
     lab.write("regular.bin", b"stays hot")
     learn(lab)

@@ -3,7 +3,7 @@ objects that came after the last segment. Used by rebuild.
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from dedup.errors import DedupError
@@ -23,6 +23,8 @@ from tiering.jobs.store_debris import Unknown, unknown_objects
 from tiering.stores.archive import ensure_readable
 
 PAGE = 200
+PACKS_AT_ONCE = 2 * WORKERS  # of which the trailers are held: a pack of small files has thousands of chunks
+RECIPE_BYTES = 2 << 20  # of encoded recipes that are held decoded: 50,000 chunks, 20 MB
 LISTED = (PackState.LIVE, PackState.DOOMED, PackState.DELETING)
 
 
@@ -68,7 +70,7 @@ def index_chunks(ctx: Context, problems: list[str]) -> int:
     with ThreadPoolExecutor(WORKERS, thread_name_prefix="frostline-index") as pool:
         while True:
             with ctx.catalog.read() as tx:
-                page = recovery.without_blocks(tx, after_no=after, limit=PAGE)
+                page = recovery.without_blocks(tx, after_no=after, limit=PACKS_AT_ONCE)
             if not page:
                 break
             new: list[NewBlock] = []
@@ -120,16 +122,17 @@ def index_recipes(ctx: Context, problems: list[str]) -> int:
             page = recovery.without_refs(tx, after_no=after, limit=PAGE)
         if not page:
             return done
-        found: dict[int, Recipe] = {}
-        for number, recipe in read_recipes(ctx, page).items():
-            if isinstance(recipe, FrostlineError):
-                problems.append(recipe.what)
-            else:
-                found[number] = recipe
-        _write_refs(ctx, found, {row.recipe_no: row for row in page}, problems)
+        for rows in _few(page):
+            found: dict[int, Recipe] = {}
+            for number, recipe in read_recipes(ctx, rows).items():
+                if isinstance(recipe, FrostlineError):
+                    problems.append(recipe.what)
+                else:
+                    found[number] = recipe
+            _write_refs(ctx, found, {row.recipe_no: row for row in rows}, problems)
+            done += len(found)
+            ctx.progress.advance(files=len(rows))
         after = page[-1].recipe_no
-        done += len(found)
-        ctx.progress.advance(files=len(page))
 
 
 def salvage_recipes(
@@ -169,7 +172,8 @@ def hold_unheld(ctx: Context, problems: list[str]) -> int:
     with ctx.catalog.read() as tx:
         rows = recovery.unheld(tx)
         ids = {root.name: root.root_id for root in roots.all_roots(tx)}
-    for number, recipe in read_recipes(ctx, rows).items():
+    every = (item for few in _few(rows) for item in read_recipes(ctx, few).items())
+    for number, recipe in every:
         if isinstance(recipe, FrostlineError):
             problems.append(recipe.what)
         elif recipe.root not in ids:
@@ -180,6 +184,20 @@ def hold_unheld(ctx: Context, problems: list[str]) -> int:
                     tx, number, root_id=ids[recipe.root], path=recipe.path, keep_until_ns=keep_until_ns
                 )
     return len(rows)
+
+
+def _few(rows: Iterable[RecipeRow]) -> Iterator[list[RecipeRow]]:
+    """Yield *rows* in lists of at most PAGE, and of RECIPE_BYTES but for a single one; none empty."""
+    few: list[RecipeRow] = []
+    size_bytes = 0
+    for row in rows:
+        if few and (len(few) == PAGE or size_bytes + row.raw_len > RECIPE_BYTES):
+            yield few
+            few, size_bytes = [], 0
+        few.append(row)
+        size_bytes += row.raw_len
+    if few:
+        yield few
 
 
 def tiers_for(ctx: Context, tier: str) -> tuple[str, ...]:
