@@ -17,6 +17,8 @@ TIMEOUT_S = 300  # a second or two on an idle machine
 
 def compile_apart(loop: Callable[..., Any], result: object, arguments: tuple[object, ...]) -> bool:
     """Return whether another process has compiled *loop* and kept it; if not, the caller compiles for itself."""
+    if not sys.executable:
+        return False
     try:
         wanted = pickle.dumps((loop, result, arguments))
         done = subprocess.run(

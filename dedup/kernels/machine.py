@@ -23,7 +23,6 @@ import numpy as np
 from blake3 import blake3
 
 from dedup.kernels import kept
-from dedup.kernels.apart import compile_apart
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -143,7 +142,8 @@ def compiled(loop: Callable[..., Any], result: Scalar, *arguments: Kind) -> Call
         name = _name(loop, result, arguments)
         found = kept.load(name)
         if found is None and _asks_apart:
-            if compile_apart(loop, result, arguments):
+            apart = importlib.import_module("dedup.kernels.apart")
+            if apart.compile_apart(loop, result, arguments):
                 found = kept.load(name)
             if found is None:
                 compile_here()  # where nothing can be kept, or no process started, asking again is for nothing
