@@ -12,6 +12,7 @@ from tiering.catalog.values import FileState, NewFile
 from tiering.jobs.carrying import carry_out
 from tiering.jobs.migrate import migrate
 from tiering.jobs.release import release
+from tiering.jobs.wanted_queue import BATCH_FILES
 
 
 def known(lab: Lab, count: int, *, first: int = 0) -> None:
@@ -44,9 +45,9 @@ def test_what_a_migrate_holds_does_not_grow_with_the_files(lab: Lab) -> None:
     """The files are not there: each is looked up, claimed, tried and skipped."""
     known(lab, PAGE_ROWS)
     peak_of(lab)  # everything is loaded
-    known(lab, 3 * PAGE_ROWS, first=PAGE_ROWS)  # as many batches as are in work at once, and one
+    known(lab, 4 * BATCH_FILES - PAGE_ROWS, first=PAGE_ROWS)  # as many batches as are in work at once, and one
     few = peak_of(lab)
-    known(lab, 6 * PAGE_ROWS, first=4 * PAGE_ROWS)
+    known(lab, 3 * BATCH_FILES, first=4 * BATCH_FILES)
     assert peak_of(lab) - few < 1 << 20  # a list of items alone would be 2 MB, with their rows 12
 
 
