@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dedup.kernels import kept
+from dedup.kernels import apart, kept
 from dedup.kernels.machine import I64, VOID, array_in, compiled, inner, numbers_in, numbers_out, planes_of
 
 SAY = """
@@ -66,6 +66,17 @@ def test_the_compiler_is_loaded_by_another_process_where_what_it_makes_can_be_ke
     assert kept_names == (["bloom.add", "bloom.may_hold"] if stays == "False" else [])
 
 
+def test_nothing_is_loaded_from_the_folder_that_somebody_stands_in(tmp_path: Path) -> None:
+    for name in ("dedup", "pickle", "numba", "importlib"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'loaded')!r}, 'w').close()")
+    folders = os.pathsep.join(filter(None, sys.path))
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "made"), "PYTHONPATH": folders}
+    run = [sys.executable, "-P", "-c", LOAD]
+    done = subprocess.run(run, check=True, capture_output=True, text=True, env=environment, cwd=tmp_path)
+    assert done.stdout.split() == ["False"]
+    assert not (tmp_path / "loaded").exists()
+
+
 @inner
 def _twice(value: int) -> int:
     return 2 * value
@@ -82,6 +93,20 @@ def test_a_loop_takes_tuples_of_arrays_and_calls_others(tmp_path: Path, monkeypa
     out = np.zeros(3, dtype=np.int64)
     run((np.array([1, 2, 3]), np.array([10, 20, 30])), out)
     assert out.tolist() == [12, 24, 36]
+
+
+def test_one_process_compiles_all_and_a_dead_one_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    assert apart.compile_apart(_add, VOID, (planes_of(numbers_in(), 2), numbers_out()))
+    (first,) = apart._running
+    assert apart.compile_apart(_first, I64, (array_in(1),))
+    assert apart._running == [first]
+    first.process.kill()
+    first.process.wait()
+    assert apart.compile_apart(_first, I64, (numbers_in(),))
+    assert apart._running != [first]
+    assert len(list(tmp_path.iterdir())) == 3
+    assert not apart.compile_apart(_allocates, I64, (numbers_in(),))
 
 
 def test_arrays_of_another_kind_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
