@@ -1,7 +1,7 @@
 """What the migrate tests share: files made known without a scan, items for them, reading back from the store."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from dedup.assemble import StoredChunk, open_by_digest, open_chunk, rewrapped
@@ -122,6 +122,19 @@ def books_balance(lab: Lab) -> None:
         assert list(ledger.verify_chain(tx)) == []
     booked = -sum(amount for (account, _), amount in balances.items() if account == accounts.BUCKET_TOTAL)
     assert booked == sum(info.size_bytes for tier in lab.context.tiers.values() for info in tier.store.list())
+
+
+@dataclass
+class Counted:
+    """Items that say how many of them were taken."""
+
+    items: Sequence[MigrateItem]
+    taken: int = 0
+
+    def __iter__(self) -> Iterator[MigrateItem]:
+        for item in self.items:
+            self.taken += 1
+            yield item
 
 
 @dataclass

@@ -12,8 +12,8 @@ from tiering.catalog import accounts, ledger
 from tiering.catalog.values import PackState
 from tiering.jobs.migrate import migrate
 
-SMALL, LONG = 300_000, 3_500_000
-"""Read with others, and in windows."""
+TINY, SMALL, LONG = 4000, 300_000, 3_500_000
+"""Read with others and never familiar, read with others, and read in windows."""
 
 
 def noise(seed: int, size: int) -> bytes:
@@ -64,8 +64,8 @@ def test_a_copy_stores_nothing(lab: Lab) -> None:
     books_balance(lab)
 
 
-@pytest.mark.parametrize("size", [SMALL, LONG])
-def test_p1_what_gc_took_is_stored_anew_from_a_copy_whose_chunks_are_familiar(lab: Lab, size: int) -> None:
+@pytest.mark.parametrize("size", [TINY, SMALL, LONG])
+def test_p1_a_reused_chunk_that_gc_took_is_stored_anew(lab: Lab, size: int) -> None:
     data = noise(5, size)
     lab.write("first", data)
     learn(lab)
@@ -79,7 +79,7 @@ def test_p1_what_gc_took_is_stored_anew_from_a_copy_whose_chunks_are_familiar(la
         with lab.catalog.write() as tx:
             tx.conn.exec_driver_sql("UPDATE packs SET state = 'doomed' WHERE kind = 'data'")
 
-    # The commit finds that nothing it leans on is there; the file is read again, and has been cut by then.
+    # The commit finds that nothing it leans on is there; the file is read again, and what it has is familiar by then.
     context = lab.with_steps(StopAt("migrate.recipes_uploaded", action=collect))
     report = migrate(context, items(lab, paths=[b"second"]))
 

@@ -319,28 +319,6 @@ def test_a_claim_lost_before_the_commit_leaves_the_file_to_its_new_owner(lab: La
     books_balance(lab)
 
 
-def test_a_reused_chunk_that_gc_took_is_stored_anew(lab: Lab) -> None:
-    data = CONTENTS[b"3/file"]
-    lab.write("first", data)
-    learn(lab)
-    migrate(lab.context, items(lab))
-    (lab.root / "first").unlink()
-    lab.write("second", data)
-    learn(lab)
-    live = packs_in(lab, PackState.LIVE)
-
-    def collect() -> None:
-        with lab.catalog.write() as tx:
-            tx.conn.exec_driver_sql("UPDATE packs SET state = 'doomed' WHERE kind = 'data'")
-
-    context = lab.with_steps(StopAt("migrate.recipes_uploaded", action=collect))
-    report = migrate(context, items(lab, paths=[b"second"]))
-
-    assert (report.files_done, report.files_skipped) == (1, ())
-    assert stored_bytes(lab, b"second") == data
-    assert set(packs_in(lab, PackState.LIVE)) - set(live)
-
-
 def test_a_catalog_that_lost_its_store_writes_no_segment(lab: Lab) -> None:
     fill(lab)
     with pytest.raises(NotOwner):

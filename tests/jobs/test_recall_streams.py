@@ -1,16 +1,14 @@
 """recall holds little of what it brings back: items are taken as they come, and few bytes are kept of what waits."""
 
 import os
-from collections.abc import Iterator
 
 import pytest
 
 from tests.jobs.lab import Lab
-from tests.jobs.outbound import items, learn, rows
+from tests.jobs.outbound import Counted, items, learn, rows
 from tiering.catalog import tickets as ticket_rows
 from tiering.jobs import recall as recall_module
 from tiering.jobs import recall_waiting
-from tiering.jobs.items import MigrateItem
 from tiering.jobs.migrate import migrate
 from tiering.jobs.recall import recall
 from tiering.jobs.release import release
@@ -30,19 +28,14 @@ def _offline(lab: Lab, *paths: str) -> None:
 def test_items_are_taken_as_they_are_brought_back(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recall_module, "LOOK_UP_ITEMS", 2)
     _offline(lab, "a", "b", "c", "d", "e")
-    taken, taken_at_commit = 0, []
-
-    def given() -> Iterator[MigrateItem]:
-        nonlocal taken
-        for item in items(lab):
-            taken += 1
-            yield item
+    given = Counted(items(lab))
+    taken_at_commit: list[int] = []
 
     def step(name: str) -> None:
         if name == "recall.committed":
-            taken_at_commit.append(taken)
+            taken_at_commit.append(given.taken)
 
-    assert recall(lab.with_steps(step), given(), reason="asked").files_done == 5
+    assert recall(lab.with_steps(step), given, reason="asked").files_done == 5
     assert taken_at_commit == [2, 4, 5]
 
 

@@ -1,18 +1,16 @@
 """release holds few of its files at a time: items are taken as they go, parked files freed while others are parked."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 import pytest
 
 from tests.jobs.lab import Lab, open_lab
-from tests.jobs.outbound import books_balance, items, learn, states
+from tests.jobs.outbound import Counted, books_balance, items, learn, states
 from tiering.catalog import journal
 from tiering.catalog.values import FileState
 from tiering.jobs import release as release_module
-from tiering.jobs.items import MigrateItem
 from tiering.jobs.migrate import migrate
 from tiering.jobs.release import finish_parked, release
 
@@ -38,19 +36,14 @@ def _journal(lab: Lab) -> list[str]:
 def test_items_are_taken_as_they_are_released(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(release_module, "BATCH_FILES", 2)
     _stored(lab, "a", "b", "c", "d", "e")
-    taken, taken_at_claim = 0, []
-
-    def given() -> Iterator[MigrateItem]:
-        nonlocal taken
-        for item in items(lab):
-            taken += 1
-            yield item
+    given = Counted(items(lab))
+    taken_at_claim: list[int] = []
 
     def step(name: str) -> None:
         if name == "release.intent":
-            taken_at_claim.append(taken)
+            taken_at_claim.append(given.taken)
 
-    assert release(lab.with_steps(step), given(), wait_parked=True).files_done == 5
+    assert release(lab.with_steps(step), given, wait_parked=True).files_done == 5
     assert taken_at_claim == [2, 4, 5]
 
 
