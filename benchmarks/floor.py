@@ -3,8 +3,9 @@
     python benchmarks/floor.py [--gb 4] [--files 44000] [--tools frostline,restic,borg] [--effort fast] [--json]
 
 One thread does in turn, to the same bytes, what no ingest with these promises can leave out: list, read each file once,
-cut and fingerprint, both digests, code what is new, decode it once, write and flush packs, put bare rows into SQLite.
-What holds it together (formats, claims, recipes, segments, reading back) is not in it. Below stand whole runs of tools.
+digest it, cut and name what is no copy of a whole file, code what is new, decode it once, write and flush packs, put
+bare rows into SQLite. What holds it together (formats, claims, recipes, segments, reading back) is not in it. Below
+stand whole runs of tools.
 """
 
 import argparse
@@ -54,6 +55,7 @@ class Floor:
         self.files = self.blocks = 0
         self.spent: dict[str, Step] = {}
         self.known: dict[bytes, int] = {}  # digest -> number of the chunk
+        self.cut: dict[bytes, list[bytes]] = {}  # digest of a longer file -> those of its chunks
         self.rows: dict[str, list[tuple[object, ...]]] = {name: [] for name in COLUMNS}
         self.held: list[memoryview] = []
 
@@ -98,28 +100,36 @@ class Floor:
             self.name(folder, name, status, buffer[end - status.st_size : end])
 
     def name(self, folder: bytes, name: bytes, s: os.stat_result, view: memoryview) -> None:
-        """Cut and name a file, and gather what is new."""
+        """Cut and name a file, unless it is a copy of one that was, and gather what is new."""
+        if len(view) > ALONE_BYTES:
+            with self.step("BLAKE3 of longer files"):
+                whole = digest(view)
+            if whole not in self.cut:
+                self.cut[whole] = self.pieces(view)
+            names = self.cut[whole]
+        else:
+            names = self.pieces(view)
+        self.files += 1
+        self.rows["files"].append(
+            (self.files, folder, name, len(view), s.st_mtime_ns, s.st_ctime_ns, s.st_dev, s.st_ino)
+        )
+        self.rows["recipes"].append((self.files, names[0], len(view), self.blocks))
+        self.rows["refs"].extend((self.files, chunk) for chunk in {self.known[key] for key in names})
+
+    def pieces(self, view: memoryview) -> list[bytes]:
+        """Return the digests of a file's chunks, those that are new gathered."""
         with self.step("cuts and fingerprints"):
             ends = resolve_chunker(chunker_for(len(view))).cuts(view, final=True)
             pieces = [view[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
             prints = [fingerprint_number(fingerprint(piece)) for piece in pieces]
         with self.step("BLAKE3 of chunks"):
             names = [digest(piece) for piece in pieces]
-        if len(pieces) > 1:
-            with self.step("BLAKE3 of files of several"):
-                digest(view)
-        self.files += 1
         new: list[memoryview] = []
         for piece, number, key in zip(pieces, prints, names, strict=True):
             if key not in self.known:
                 self.rows["chunks"].append((len(self.known), number, key, self.blocks, len(piece)))
                 new.append(piece)
                 self.known[key] = len(self.known)
-        self.rows["files"].append(
-            (self.files, folder, name, len(view), s.st_mtime_ns, s.st_ctime_ns, s.st_dev, s.st_ino)
-        )
-        self.rows["recipes"].append((self.files, names[0], len(view), self.blocks))
-        self.rows["refs"].extend((self.files, chunk) for chunk in {self.known[key] for key in names})
         if len(view) > ALONE_BYTES:
             self.code(new)
         else:
@@ -127,6 +137,7 @@ class Floor:
         if sum(map(len, self.held)) >= BLOCK_BYTES:
             self.code(self.held)
             self.held = []
+        return list(names)
 
     def code(self, pieces: list[memoryview]) -> None:
         """Code what is new in blocks, decode them, and write them."""
