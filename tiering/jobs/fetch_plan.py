@@ -18,7 +18,7 @@ from tiering.jobs.fetch_sinks import Outlet, Page, Sink, Target
 RANGE_BYTES = 8 << 20  # one ranged read at most, unless a single block is longer
 RANGE_RAW_BYTES = 24 << 20  # and what it decodes to: a worker may hold all of it
 GAP_BYTES = 64 << 10  # unwanted bytes between two blocks that cost less than a request of their own
-CHUNKS_A_RUN = 3  # in memory: 200 bytes each
+FILE_RUNS, CHUNKS_A_RUN = 2, 3  # in memory: a file takes as much as two runs, a chunk a third of one, 200 bytes
 WASTE_BYTES = 256 << 10  # unwanted bytes of one range; more only if no more than the wanted ones before them
 
 
@@ -86,7 +86,7 @@ class Planner:
     def __init__(self) -> None:
         """Begin with none."""
         self.size = 0
-        """Files and runs so far, and chunks at a third: what the plan takes in memory goes with it."""
+        """Runs so far, with files and chunks as runs: what the plan takes in memory goes with it."""
         self._works: dict[int, BlockWork] = {}
         self._open: list[tuple[Outlet, tuple[int, ...]]] = []
         """Files that need several blocks, and which."""
@@ -110,7 +110,7 @@ class Planner:
                     self._pages.append((sink, inner, known))
         except IntegrityError as error:
             target.fail(error)
-        self.size += 1 + len(blocks) + chunks // CHUNKS_A_RUN
+        self.size += FILE_RUNS + len(blocks) + chunks // CHUNKS_A_RUN
         if not blocks:
             self._bare.append(target)
         elif len(blocks) == 1 and target.whole_bytes >= 0:

@@ -17,7 +17,7 @@ from tiering.jobs.landing import Folder, Landing
 from tiering.jobs.stored_paths import StoredVersion
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-GROUP_SIZE = 64_000  # files and runs of chunks that are planned together, at about 1 KB; three groups are under way
+GROUP_SIZE = 100_000  # what is planned together, as the planner weighs it, at about 1 KB; three groups are under way
 SETTLE_FILES = 16_000
 SETTLE_BYTES = 256 << 20  # the disk has to be busy from the beginning: what is written last nothing else is done beside
 
