@@ -11,7 +11,7 @@ from tests.jobs.outbound import items, learn, states
 from tests.whole.tree import noise
 from tiering.catalog.values import FileState
 from tiering.errors import OverBudget
-from tiering.jobs import tickets
+from tiering.jobs import recall_waiting, tickets
 from tiering.jobs.advance import advance
 from tiering.jobs.audit import audit
 from tiering.jobs.migrate import migrate
@@ -113,6 +113,22 @@ def test_a_recall_beyond_the_budget_is_refused_with_the_quote(site: Site) -> Non
         assert site.app.bill.requests["restore", "DEEP_ARCHIVE"] == 0
         recall(lab.context, items(lab, "archive"), reason="asked for", speed="bulk")
         assert len(tickets.open_tickets(lab.context)) == 1
+
+
+def test_several_tickets_are_paid_for_together_or_not_at_all(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recall_waiting, "TICKET_FILES", 1)
+    with site.lab(CLASSES, recall={"budget_usd_per_day": 0.00025, "reserve_fraction": 0}) as lab:
+        for number in range(3):  # a pack each, to be restored for $0.0001
+            lab.write(str(number), noise(number, 20_000))
+            learn(lab)
+            migrate(lab.context, items(lab, "archive", [b"%d" % number]))
+        release(lab.context, items(lab, "archive"), wait_parked=True)
+        with pytest.raises(OverBudget, match="3 packs"):
+            recall(lab.context, items(lab, "archive"), reason="asked for", speed="standard")
+        assert tickets.open_tickets(lab.context) == []
+        assert site.app.bill.requests["restore", "DEEP_ARCHIVE"] == 0
+        recall(lab.context, items(lab, "archive")[:2], reason="asked for", speed="standard")
+        assert len(tickets.open_tickets(lab.context)) == 2
 
 
 def test_what_is_not_as_asked_for_gets_a_sentence(site: Site) -> None:

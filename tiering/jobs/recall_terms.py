@@ -53,9 +53,10 @@ class Terms:
 def see(ctx: Context, recipe_nos: Iterable[int], pack_nos: Iterable[int] = ()) -> Seen:
     """Look at the packs that stored versions need, bases included, and at *pack_nos*. Raises store errors."""
     numbers = set(pack_nos)
-    with ctx.catalog.read() as tx:
-        for batch in batches(dict.fromkeys(recipe_nos)):
+    for batch in batches(recipe_nos):
+        with ctx.catalog.read() as tx:
             numbers.update(number for found in recipes.packs_of(tx, batch).values() for number in found)
+    with ctx.catalog.read() as tx:
         rows = packs.by_numbers(tx, numbers)
     every = tuple(rows[number] for number in sorted(rows))
     looked = cold_looks(ctx, every)

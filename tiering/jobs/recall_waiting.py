@@ -7,8 +7,6 @@ from array import array
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tiering.catalog import recipes
-from tiering.catalog.transaction import batches
 from tiering.jobs import tickets
 from tiering.jobs.context import Context
 from tiering.jobs.incoming import Incoming
@@ -55,7 +53,7 @@ class Waiting:
         if not self._count:
             return
         if len(self._file_ids) > TICKET_FILES:
-            tickets.check_affordable(self._ctx, self._packs(), speed=speed, deadline_ns=deadline_ns)
+            tickets.check_affordable(self._ctx, self._recipe_nos, speed=speed, deadline_ns=deadline_ns)
         numbers: list[int] = []
         for start in range(0, len(self._file_ids), TICKET_FILES):
             part = slice(start, start + TICKET_FILES)
@@ -72,10 +70,3 @@ class Waiting:
         for shown in self._shown:
             self._tally.skip(shown, f"waits for archived packs, {named}", Skip.WAITING)
         self._tally.skipped.count_more(Skip.WAITING, self._count - len(self._shown))
-
-    def _packs(self) -> list[int]:
-        found: set[int] = set()
-        for batch in batches(self._recipe_nos):
-            with self._ctx.catalog.read() as tx:
-                found.update(pack_no for needed in recipes.packs_of(tx, batch).values() for pack_no in needed)
-        return sorted(found)

@@ -7,7 +7,7 @@ its copy was seen, also when its ticket was cancelled.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Protocol
 
@@ -146,10 +146,10 @@ def hasten(ctx: Context, number: int, speed: str) -> Ticket:
     return replace(ticket, remarks=(said if slower else f"no pack of it comes sooner at {speed}: nothing was asked",))
 
 
-def check_affordable(ctx: Context, pack_nos: Sequence[int], *, speed: str, deadline_ns: int | None) -> None:
-    """Raise what request() of these packs would, UsageError or OverBudget, and ask for nothing."""
+def check_affordable(ctx: Context, recipe_nos: Iterable[int], *, speed: str, deadline_ns: int | None) -> None:
+    """Raise what request() of these stored versions would, UsageError or OverBudget, and ask for nothing."""
     check_speed(speed)
-    seen = see(ctx, [], pack_nos)
+    seen = see(ctx, recipe_nos)
     with ctx.catalog.read() as tx:
         asked = terms(ctx, tx, seen, speed=speed, deadline_ns=deadline_ns)
         check_budget(ctx, tx, asked.quote, quotes(ctx, asked.new, raised=asked.raised))
