@@ -1,4 +1,6 @@
-"""What the migrate tests share: files made known without a scan, items for them, reading back from the store."""
+"""What tests of moving files share: files made known without a scan, stored and sent away, items for them, reading back
+from the store.
+"""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -9,9 +11,13 @@ from dedup.fingerprint import digest
 from dedup.recipe import decode_recipe
 from dedup.values import ChunkPart, Digest, Recipe, Span, WrappedPart
 from tests.jobs.lab import Lab
-from tiering.catalog import accounts, files, ledger, packs, recipes, sums
+from tiering.catalog import accounts, files, journal, ledger, packs, recipes, sums
 from tiering.catalog.values import FileRow, FileState, NewFile, PackState
 from tiering.jobs.items import MigrateItem
+from tiering.jobs.migrate import migrate
+from tiering.jobs.release import release
+
+CONTENT = b"weights " * 4096
 
 
 def learn(lab: Lab) -> None:
@@ -61,6 +67,38 @@ def items(lab: Lab, tier: str = "standard", paths: Sequence[bytes] = ()) -> list
         for path, row in rows(lab).items()
         if not paths or path in paths
     ]
+
+
+def content(path: str | bytes) -> bytes:
+    """Return what store() writes at a path."""
+    return CONTENT + os.fsencode(path)
+
+
+def store(lab: Lab, *paths: str) -> None:
+    """Write content() at *paths*; store that, and everything else below the root."""
+    for path in paths:
+        lab.write(path, content(path))
+    learn(lab)
+    assert migrate(lab.context, items(lab)).files_skipped == ()
+
+
+def send_away(lab: Lab, *paths: str) -> None:
+    """Leave placeholders alone: of what store() stored, and of everything else below the root."""
+    store(lab, *paths)
+    assert release(lab.context, items(lab), wait_parked=True).files_skipped == ()
+
+
+def hidden(lab: Lab) -> list[str]:
+    """Return the names that a swap under way stands under."""
+    return [
+        name for _, _, names in os.walk(lab.root) for name in names if name.startswith((".frostline-p", ".frostline-n"))
+    ]
+
+
+def under_way(lab: Lab) -> list[str]:
+    """Return the steps that the journal's operations are at."""
+    with lab.catalog.read() as tx:
+        return [row.step for row in journal.every(tx)]
 
 
 def states(lab: Lab) -> dict[bytes, FileState]:

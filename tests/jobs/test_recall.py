@@ -11,7 +11,20 @@ from pathlib import Path
 import pytest
 
 from tests.jobs.lab import Lab, open_lab
-from tests.jobs.outbound import Killed, StopAt, books_balance, items, learn, rows, states
+from tests.jobs.outbound import (
+    CONTENT,
+    Killed,
+    StopAt,
+    books_balance,
+    content,
+    hidden,
+    items,
+    learn,
+    rows,
+    send_away,
+    states,
+    under_way,
+)
 from tiering.catalog import journal
 from tiering.catalog.values import FileState
 from tiering.errors import IntegrityError, RootMissing, StoreUnavailable, WaitingOnRestore
@@ -25,44 +38,18 @@ from tiering.jobs.restore import cat, restore
 from tiering.stores.memory import MemoryStore
 from tiering.stores.wrapper import Wrapper
 
-CONTENT = b"weights " * 4096
-
-
-def _content(path: str | bytes) -> bytes:
-    return CONTENT + os.fsencode(path)
-
-
-def _offline(lab: Lab, *paths: str) -> None:
-    for path in paths:
-        lab.write(path, _content(path))
-    _send(lab)
-
-
-def _send(lab: Lab) -> None:
-    learn(lab)
-    assert migrate(lab.context, items(lab)).files_skipped == ()
-    assert release(lab.context, items(lab), wait_parked=True).files_skipped == ()
-
 
 def _recall(lab: Lab, *paths: bytes, ctx: Context | None = None) -> JobReport:
     return recall(ctx or lab.context, items(lab, paths=paths), reason="asked")
 
 
-def _hidden(lab: Lab) -> list[str]:
-    return [
-        name for _, _, found in os.walk(lab.root) for name in found if name.startswith((".frostline-p", ".frostline-n"))
-    ]
-
-
 def _nothing_left(lab: Lab) -> None:
-    assert _hidden(lab) == []
-    with lab.catalog.read() as tx:
-        assert journal.every(tx) == []
+    assert (hidden(lab), under_way(lab)) == ([], [])
     books_balance(lab)
 
 
 def test_everything_comes_back(lab: Lab) -> None:
-    place = lab.write("d/model.bin", _content("d/model.bin"))
+    place = lab.write("d/model.bin", content("d/model.bin"))
     lab.write("empty", b"")
     sparse = lab.write("sparse", b"")
     with sparse.open("wb") as out:
@@ -78,7 +65,7 @@ def test_everything_comes_back(lab: Lab) -> None:
     before = place.stat()
     holes = sparse.stat().st_blocks
     whole = sparse.read_bytes()
-    _send(lab)
+    send_away(lab)
     report = _recall(lab)
 
     assert report.files_skipped == ()
@@ -86,7 +73,7 @@ def test_everything_comes_back(lab: Lab) -> None:
     after = place.stat()
     for field in ("st_mode", "st_uid", "st_gid", "st_size", "st_mtime_ns"):
         assert getattr(after, field) == getattr(before, field)
-    assert place.read_bytes() == _content("d/model.bin")
+    assert place.read_bytes() == content("d/model.bin")
     assert os.getxattr(place, "user.note") == b"\x00kept"
     assert place.parent.stat().st_mtime_ns == 6
     assert (lab.root / "empty").read_bytes() == b""
@@ -97,7 +84,7 @@ def test_everything_comes_back(lab: Lab) -> None:
 
 
 def test_a_recalled_file_is_released_again_for_nothing(lab: Lab) -> None:
-    _offline(lab, "a")
+    send_away(lab, "a")
     _recall(lab)
     objects = len(list(lab.context.tiers["standard"].store.list("packs/")))
     assert release(lab.context, items(lab), wait_parked=True).files_skipped == ()
@@ -116,7 +103,7 @@ def test_hard_links_come_back_as_hard_links(lab: Lab) -> None:
     lab.write("a", CONTENT)
     (lab.root / "d").mkdir()
     os.link(lab.root / "a", lab.root / "d/b")
-    _send(lab)
+    send_away(lab)
     report = _recall(lab, b"d/b")
     assert report.files_skipped == ()
     assert (lab.root / "a").samefile(lab.root / "d/b")
@@ -127,7 +114,7 @@ def test_hard_links_come_back_as_hard_links(lab: Lab) -> None:
 
 
 def test_p5_a_users_file_at_the_path_is_never_overwritten(lab: Lab) -> None:
-    _offline(lab, "a")
+    send_away(lab, "a")
     (lab.root / "a").unlink()
     (lab.root / "a").write_bytes(b"mine")
     report = _recall(lab)
@@ -137,7 +124,7 @@ def test_p5_a_users_file_at_the_path_is_never_overwritten(lab: Lab) -> None:
 
 
 def test_p5_a_users_file_that_comes_during_the_recall_is_never_overwritten(lab: Lab) -> None:
-    _offline(lab, "a", "b")
+    send_away(lab, "a", "b")
 
     def replace_it() -> None:
         (lab.root / "a").unlink()
@@ -146,14 +133,14 @@ def test_p5_a_users_file_that_comes_during_the_recall_is_never_overwritten(lab: 
     report = _recall(lab, ctx=lab.with_steps(StopAt("recall.assembled", action=replace_it)))
     assert report.files_done == 1
     assert (lab.root / "a").read_bytes() == b"mine"
-    assert (lab.root / "b").read_bytes() == _content("b")
+    assert (lab.root / "b").read_bytes() == content("b")
     _nothing_left(lab)
 
 
 def test_one_name_of_a_hard_link_replaced_by_a_user(lab: Lab) -> None:
     lab.write("a", CONTENT)
     os.link(lab.root / "a", lab.root / "b")
-    _send(lab)
+    send_away(lab)
     (lab.root / "a").unlink()
     (lab.root / "a").write_bytes(b"mine")
     report = _recall(lab)
@@ -175,7 +162,7 @@ def _recipe_in(lab: Lab, path: str) -> str:
 
 
 def test_a_forged_placeholder_gives_nothing_away(lab: Lab) -> None:
-    _offline(lab, "secret", "own")
+    send_away(lab, "secret", "own")
     _forged(lab, "own", _recipe_in(lab, "secret"))
     report = _recall(lab, b"own")
     assert "does not name the content that this path had" in report.files_skipped[0].reason
@@ -186,14 +173,14 @@ def test_a_forged_placeholder_gives_nothing_away(lab: Lab) -> None:
 def test_a_placeholder_of_a_stranger_is_refused(lab: Lab) -> None:
     if os.geteuid() != 0:
         pytest.skip("needs root to make a link of another user")
-    _offline(lab, "secret")
+    send_away(lab, "secret")
     _forged(lab, "secret", _recipe_in(lab, "secret"), uid=65534)
     assert "belongs to user 65534" in _recall(lab).files_skipped[0].reason
     assert (lab.root / "secret").is_symlink()
 
 
 def test_a_path_that_the_catalog_does_not_know_is_refused(lab: Lab) -> None:
-    _offline(lab, "secret")
+    send_away(lab, "secret")
     _forged(lab, "new", _recipe_in(lab, "secret"))
     wanted = [replace(items(lab)[0], name=b"new")]
     report = recall(lab.context, wanted, reason="")
@@ -202,7 +189,7 @@ def test_a_path_that_the_catalog_does_not_know_is_refused(lab: Lab) -> None:
 
 
 def test_a_placeholder_that_was_deleted_is_not_made_again(lab: Lab) -> None:
-    _offline(lab, "a")
+    send_away(lab, "a")
     (lab.root / "a").unlink()
     assert "placeholder is gone" in _recall(lab).files_skipped[0].reason
     assert not (lab.root / "a").exists()
@@ -211,11 +198,11 @@ def test_a_placeholder_that_was_deleted_is_not_made_again(lab: Lab) -> None:
 def test_a_root_without_placeholders(tmp_path: Path) -> None:
     base = tmp_path / "lab"
     with open_lab(base, roots=[{"name": "root", "path": f"{base}/root", "placeholder": "none"}]) as lab:
-        _offline(lab, "a", "b")
+        send_away(lab, "a", "b")
         (lab.root / "b").write_bytes(b"mine")
         report = _recall(lab)
         assert report.files_done == 1
-        assert (lab.root / "a").read_bytes() == _content("a")
+        assert (lab.root / "a").read_bytes() == content("a")
         assert (lab.root / "b").read_bytes() == b"mine"
 
 
@@ -233,18 +220,18 @@ def _damage(lab: Lab, prefix: str, change: Callable[[bytes], bytes]) -> None:
 def test_p7_damaged_bytes_are_never_handed_out(lab: Lab) -> None:
     lab.write("a", random.Random(1).randbytes(5000))
     lab.write("d/whole", random.Random(2).randbytes(5000))
-    _send(lab)
+    send_away(lab)
     _damage(lab, "packs/", lambda data: data[:2000] + bytes([data[2000] ^ 1]) + data[2001:])
     with pytest.raises(IntegrityError, match="offset"):
         _recall(lab)
     assert sorted(states(lab).values()) == [FileState.DUAL, FileState.OFFLINE]
     for path, state in states(lab).items():
         assert (lab.root / os.fsdecode(path)).is_symlink() == (state == FileState.OFFLINE)
-    assert _hidden(lab) == []
+    assert hidden(lab) == []
 
 
 def test_p7_a_damaged_recipe_is_never_followed(lab: Lab) -> None:
-    _offline(lab, "a")
+    send_away(lab, "a")
     _damage(lab, "recipes/", lambda data: data[:150] + bytes([data[150] ^ 1]) + data[151:])
     with pytest.raises(IntegrityError):
         _recall(lab)
@@ -253,7 +240,7 @@ def test_p7_a_damaged_recipe_is_never_followed(lab: Lab) -> None:
 
 
 def test_a_store_outage_leaves_nothing_claimed(lab: Lab) -> None:
-    _offline(lab, "a", "b")
+    send_away(lab, "a", "b")
     tier = lab.context.tiers["standard"]
 
     class Down:
@@ -275,7 +262,7 @@ def test_a_store_outage_leaves_nothing_claimed(lab: Lab) -> None:
 
 def test_no_room_is_said_before_anything_is_fetched(tmp_path: Path) -> None:
     with open_lab(tmp_path / "lab", recall={"reserve_fraction": 0.9999999}) as lab:
-        _offline(lab, "a")
+        send_away(lab, "a")
         report = _recall(lab)
         assert report.files_skipped[0].kind is Skip.NO_SPACE
         assert (lab.root / "a").is_symlink()
@@ -283,7 +270,7 @@ def test_no_room_is_said_before_anything_is_fetched(tmp_path: Path) -> None:
 
 
 def test_an_unmounted_root_is_left_alone(lab: Lab) -> None:
-    _offline(lab, "a")
+    send_away(lab, "a")
     wanted = items(lab)
     (lab.root / ".frostline-root").unlink()
     with pytest.raises(RootMissing):
@@ -293,11 +280,11 @@ def test_an_unmounted_root_is_left_alone(lab: Lab) -> None:
 @pytest.mark.parametrize("step", ["recall.claimed", "recall.assembled", "recall.swapped", "recall.committed"])
 @pytest.mark.parametrize("is_linked", [False, True])
 def test_p4_a_kill_at_any_step_is_finished_or_undone(lab: Lab, step: str, is_linked: bool) -> None:
-    lab.write("a", _content("a"))
-    lab.write("b", _content("b"))
+    lab.write("a", content("a"))
+    lab.write("b", content("b"))
     if is_linked:
         os.link(lab.root / "a", lab.root / "c")
-    _send(lab)
+    send_away(lab)
     with pytest.raises(Killed):
         _recall(lab, ctx=lab.with_steps(StopAt(step)))
     with lab.catalog.read() as tx:
@@ -310,7 +297,7 @@ def test_p4_a_kill_at_any_step_is_finished_or_undone(lab: Lab, step: str, is_lin
         place = lab.root / os.fsdecode(path)
         assert (row.state == FileState.OFFLINE) == place.is_symlink(), (path, row.state)
         if not place.is_symlink():
-            assert place.read_bytes() == _content("a" if path == b"c" else path)
+            assert place.read_bytes() == content("a" if path == b"c" else path)
     if step != "recall.claimed":
         assert set(states(lab).values()) == {FileState.DUAL}
         assert not is_linked or (lab.root / "a").samefile(lab.root / "c")
@@ -318,7 +305,7 @@ def test_p4_a_kill_at_any_step_is_finished_or_undone(lab: Lab, step: str, is_lin
 
 
 def test_p4_a_file_changed_between_the_kill_and_the_restart_is_the_users(lab: Lab) -> None:
-    _offline(lab, "a")
+    send_away(lab, "a")
     with pytest.raises(Killed):
         _recall(lab, ctx=lab.with_steps(StopAt("recall.swapped")))
     (lab.root / "a").write_bytes(b"newer")
@@ -326,7 +313,7 @@ def test_p4_a_file_changed_between_the_kill_and_the_restart_is_the_users(lab: La
         (row,) = journal.every(tx)
     resume(lab.context, row)
     assert (lab.root / "a").read_bytes() == b"newer"
-    assert _hidden(lab) == []
+    assert hidden(lab) == []
     report = release(lab.context, items(lab), wait_parked=True)
     assert report.files_done == 0, "what is there is not what is stored"
     assert (lab.root / "a").read_bytes() == b"newer"
@@ -335,7 +322,7 @@ def test_p4_a_file_changed_between_the_kill_and_the_restart_is_the_users(lab: La
 def test_many_small_files_cost_few_requests(lab: Lab) -> None:
     for number in range(150):
         lab.write(f"d/{number}", b"%d " % number * 500)
-    _send(lab)
+    send_away(lab)
     meter = lab.context.tiers["standard"].meter
     meter.take()
     asked: list[int] = []
@@ -349,14 +336,14 @@ def test_many_small_files_cost_few_requests(lab: Lab) -> None:
 def test_modes_that_give_rights_to_the_group_come_back(lab: Lab) -> None:
     place = lab.write("a", CONTENT)
     place.chmod(0o2640)
-    _send(lab)
+    send_away(lab)
     _recall(lab)
     assert stat.S_IMODE(place.stat().st_mode) == 0o2640
 
 
 def test_archived_files_are_put_on_one_ticket_and_the_others_come_back(lab: Lab) -> None:
     for path in ("cold/a", "cold/b", "warm"):
-        lab.write(path, _content(path))
+        lab.write(path, content(path))
     learn(lab)
     cold = [b"cold/a", b"cold/b"]
     assert migrate(lab.context, items(lab, tier="archive", paths=cold)).files_skipped == ()
@@ -367,7 +354,7 @@ def test_archived_files_are_put_on_one_ticket_and_the_others_come_back(lab: Lab)
     assert len(report.tickets) == 1
     assert {skip.kind for skip in report.files_skipped} == {Skip.WAITING}
     assert report.files_done == 1
-    assert (lab.root / "warm").read_bytes() == _content("warm")
+    assert (lab.root / "warm").read_bytes() == content("warm")
     assert (lab.root / "cold/a").is_symlink()
     assert _recall(lab).tickets == report.tickets, "asking again is the same ticket"
     with pytest.raises(WaitingOnRestore):

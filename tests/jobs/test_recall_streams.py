@@ -5,7 +5,7 @@ import os
 import pytest
 
 from tests.jobs.lab import Lab
-from tests.jobs.outbound import Counted, items, learn, rows
+from tests.jobs.outbound import Counted, content, items, learn, rows, send_away
 from tiering.catalog import tickets as ticket_rows
 from tiering.jobs import recall as recall_module
 from tiering.jobs import recall_waiting
@@ -14,20 +14,10 @@ from tiering.jobs.recall import recall
 from tiering.jobs.release import release
 from tiering.jobs.reports import Skip
 
-CONTENT = b"weights " * 4096
-
-
-def _offline(lab: Lab, *paths: str) -> None:
-    for path in paths:
-        lab.write(path, CONTENT + path.encode())
-    learn(lab)
-    assert migrate(lab.context, items(lab)).files_skipped == ()
-    assert release(lab.context, items(lab), wait_parked=True).files_skipped == ()
-
 
 def test_items_are_taken_as_they_are_brought_back(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recall_module, "LOOK_UP_ITEMS", 2)
-    _offline(lab, "a", "b", "c", "d", "e")
+    send_away(lab, "a", "b", "c", "d", "e")
     given = Counted(items(lab))
     taken_at_commit: list[int] = []
 
@@ -43,7 +33,7 @@ def test_very_many_archived_files_are_put_on_several_tickets(lab: Lab, monkeypat
     monkeypatch.setattr(recall_waiting, "TICKET_FILES", 2)
     monkeypatch.setattr(recall_waiting, "SKIPS_LISTED", 3)
     for number in range(5):
-        lab.write(f"cold/{number}", CONTENT + b"%d" % number)
+        lab.write(f"cold/{number}", content(str(number)))
     os.link(lab.root / "cold/0", lab.root / "cold/z")
     learn(lab)
     assert migrate(lab.context, items(lab, tier="archive")).files_skipped == ()

@@ -11,7 +11,20 @@ import pytest
 
 from tests.hot.waiting import until_an_open_waits
 from tests.jobs.lab import Lab, open_lab
-from tests.jobs.outbound import Killed, StopAt, books_balance, items, learn, rows, states
+from tests.jobs.outbound import (
+    CONTENT,
+    Killed,
+    StopAt,
+    books_balance,
+    content,
+    hidden,
+    items,
+    learn,
+    rows,
+    states,
+    store,
+    under_way,
+)
 from tiering.catalog import files, journal
 from tiering.catalog.values import FileState, JournalKind
 from tiering.errors import RootMissing
@@ -23,31 +36,13 @@ from tiering.jobs.migrate import migrate
 from tiering.jobs.release import finish_parked, release, resume
 from tiering.jobs.reports import JobReport, Skip
 
-CONTENT = b"weights " * 4096
-
-
-def _stored(lab: Lab, *paths: str) -> None:
-    for path in paths:
-        lab.write(path, CONTENT + path.encode())
-    learn(lab)
-    assert migrate(lab.context, items(lab)).files_skipped == ()
-
 
 def _release(lab: Lab, *, wait: bool = True) -> JobReport:
     return release(lab.context, items(lab), wait_parked=wait)
 
 
-def _hidden(lab: Lab) -> list[str]:
-    return [name for _, _, names in os.walk(lab.root) for name in names if name.startswith(".frostline-p")]
-
-
-def _journal(lab: Lab) -> list[str]:
-    with lab.catalog.read() as tx:
-        return [row.step for row in journal.every(tx)]
-
-
 def test_the_bytes_go_and_a_placeholder_stays(lab: Lab) -> None:
-    _stored(lab, "a/model.bin", "b.bin")
+    store(lab, "a/model.bin", "b.bin")
     report = _release(lab)
     assert report.files_skipped == ()
     assert (report.files_done, report.bytes_freed) == (2, sum(row.size for row in rows(lab).values()))
@@ -56,12 +51,12 @@ def test_the_bytes_go_and_a_placeholder_stays(lab: Lab) -> None:
         assert parsed is not None
         assert parsed.name == os.path.basename(path).encode()
     assert set(states(lab).values()) == {FileState.OFFLINE}
-    assert (_hidden(lab), _journal(lab)) == ([], [])
+    assert (hidden(lab), under_way(lab)) == ([], [])
     books_balance(lab)
 
 
 def test_running_it_again_changes_nothing(lab: Lab) -> None:
-    _stored(lab, "a")
+    store(lab, "a")
     _release(lab)
     again = _release(lab)
     assert (again.files_done, again.files_skipped) == (1, ())
@@ -77,17 +72,17 @@ def test_p1_a_file_without_a_stored_copy_stays(lab: Lab) -> None:
 
 
 def test_p1_a_file_changed_since_it_was_stored_stays(lab: Lab) -> None:
-    _stored(lab, "a")
+    store(lab, "a")
     (lab.root / "a").write_bytes(b"something newer")
     report = _release(lab)
     assert "changed since" in report.files_skipped[0].reason
     assert (lab.root / "a").read_bytes() == b"something newer"
-    assert _journal(lab) == []
+    assert under_way(lab) == []
 
 
 @pytest.mark.parametrize("mode", ["rb", "r+b"])
 def test_p1_an_open_file_stays(lab: Lab, mode: str) -> None:
-    _stored(lab, "a")
+    store(lab, "a")
     with (lab.root / "a").open(mode):
         report = _release(lab)
     assert report.files_done == 0
@@ -120,7 +115,7 @@ def test_p1_nothing_is_released_while_the_segment_cannot_be_written(lab: Lab, mo
 
 
 def test_p1_a_pinned_file_stays(lab: Lab) -> None:
-    _stored(lab, "a")
+    store(lab, "a")
     with lab.catalog.write() as tx:
         files.set_pinned(tx, [rows(lab)[b"a"].file_id], True)
     assert "pinned" in _release(lab).files_skipped[0].reason
@@ -128,12 +123,12 @@ def test_p1_a_pinned_file_stays(lab: Lab) -> None:
 
 def test_small_files_stay(tmp_path: Path) -> None:
     with open_lab(tmp_path / "lab", release={"park_s": 0, "min_size": "64KiB"}) as lab:
-        _stored(lab, "a")
+        store(lab, "a")
         assert "min_size" in _release(lab).files_skipped[0].reason
 
 
 def test_an_unmounted_root_is_left_alone(lab: Lab) -> None:
-    _stored(lab, "a")
+    store(lab, "a")
     wanted = items(lab)
     (lab.root / ".frostline-root").unlink()
     with pytest.raises(RootMissing):
@@ -143,39 +138,39 @@ def test_an_unmounted_root_is_left_alone(lab: Lab) -> None:
 
 def test_parked_files_wait_for_the_next_pass(tmp_path: Path) -> None:
     with open_lab(tmp_path / "lab", release={"park_s": 60, "min_size": 0}) as lab:
-        _stored(lab, "a", "b")
+        store(lab, "a", "b")
         report = _release(lab, wait=False)
         assert report.files_done == 0
         assert "parked" in report.notes[0]
-        assert len(_hidden(lab)) == 2
+        assert len(hidden(lab)) == 2
         assert set(states(lab).values()) == {FileState.DUAL}
         other = replace(lab.context, owner="other:1:boot")
         assert finish_parked(other).files_done == 0, "before its time"
         lab.clock.advance(61)
         assert finish_parked(other).files_done == 2, "by another process, once the time is over"
         assert set(states(lab).values()) == {FileState.OFFLINE}
-        assert (_hidden(lab), _journal(lab)) == ([], [])
+        assert (hidden(lab), under_way(lab)) == ([], [])
         books_balance(lab)
 
 
 def test_p1_a_change_while_parked_brings_the_file_back(tmp_path: Path) -> None:
     with open_lab(tmp_path / "lab", release={"park_s": 60, "min_size": 0}) as lab:
-        _stored(lab, "a")
+        store(lab, "a")
         _release(lab, wait=False)
-        with (lab.root / _hidden(lab)[0]).open("ab") as late:
+        with (lab.root / hidden(lab)[0]).open("ab") as late:
             late.write(b"late bytes")
         lab.clock.advance(61)
         report = finish_parked(lab.context)
         assert "put back" in report.files_skipped[0].reason
-        assert (lab.root / "a").read_bytes() == CONTENT + b"a" + b"late bytes"
-        assert (_hidden(lab), _journal(lab)) == ([], [])
+        assert (lab.root / "a").read_bytes() == content("a") + b"late bytes"
+        assert (hidden(lab), under_way(lab)) == ([], [])
 
 
 def test_p1_a_conflict_keeps_both(tmp_path: Path) -> None:
     with open_lab(tmp_path / "lab", release={"park_s": 60, "min_size": 0}) as lab:
-        _stored(lab, "a")
+        store(lab, "a")
         _release(lab, wait=False)
-        with (lab.root / _hidden(lab)[0]).open("ab") as late:
+        with (lab.root / hidden(lab)[0]).open("ab") as late:
             late.write(b"late bytes")
         (lab.root / "a").unlink()
         (lab.root / "a").write_bytes(b"new")
@@ -184,7 +179,7 @@ def test_p1_a_conflict_keeps_both(tmp_path: Path) -> None:
         assert "it is kept as a.frostline-conflict-" in report.notes[0]
         assert (lab.root / "a").read_bytes() == b"new"
         (kept,) = lab.root.glob("a.frostline-conflict-*")
-        assert kept.read_bytes() == CONTENT + b"a" + b"late bytes"
+        assert kept.read_bytes() == content("a") + b"late bytes"
 
 
 @pytest.mark.parametrize("has_right", [True, False])
@@ -199,7 +194,7 @@ def test_a_folder_renamed_while_parked_is_found_again(
     elif os.geteuid() != 0:
         pytest.skip("needs CAP_DAC_READ_SEARCH to open a folder by its handle")
     with open_lab(tmp_path / "lab", release={"park_s": 60, "min_size": 0}) as lab:
-        _stored(lab, "d/a")
+        store(lab, "d/a")
         _release(lab, wait=False)
         (lab.root / "d").rename(lab.root / "moved")
         (lab.root / "d").mkdir()
@@ -210,7 +205,7 @@ def test_a_folder_renamed_while_parked_is_found_again(
 
 def test_p1_a_root_unmounted_while_parked_is_waited_for(tmp_path: Path) -> None:
     with open_lab(tmp_path / "lab", release={"park_s": 60, "min_size": 0}) as lab:
-        _stored(lab, "d/a")
+        store(lab, "d/a")
         _release(lab, wait=False)
         lab.clock.advance(61)
         lab.root.rename(tmp_path / "elsewhere")
@@ -221,19 +216,19 @@ def test_p1_a_root_unmounted_while_parked_is_waited_for(tmp_path: Path) -> None:
         lab.root.rmdir()
         (tmp_path / "elsewhere").rename(lab.root)
         assert finish_parked(lab.context).files_done == 1
-        assert _hidden(lab) == []
+        assert hidden(lab) == []
 
 
 def test_a_folder_deleted_while_parked_is_no_trouble(tmp_path: Path) -> None:
     with open_lab(tmp_path / "lab", release={"park_s": 60, "min_size": 0}) as lab:
-        _stored(lab, "d/a")
+        store(lab, "d/a")
         _release(lab, wait=False)
         for name in os.listdir(lab.root / "d"):
             (lab.root / "d" / name).unlink()
         (lab.root / "d").rmdir()
         lab.clock.advance(61)
         assert finish_parked(lab.context).files_skipped == ()
-        assert _journal(lab) == []
+        assert under_way(lab) == []
         books_balance(lab)
 
 
@@ -241,11 +236,11 @@ def test_a_file_system_without_exchange_keeps_its_files(lab: Lab, monkeypatch: p
     def cannot(dir_fd: int, first: bytes, second: bytes) -> None:
         raise OSError(errno.EINVAL, "Invalid argument")
 
-    _stored(lab, "a")
+    store(lab, "a")
     monkeypatch.setattr(syscalls, "rename_exchange", cannot)
     assert "cannot be exchanged here" in _release(lab).files_skipped[0].reason
-    assert (lab.root / "a").read_bytes() == CONTENT + b"a"
-    assert (_hidden(lab), _journal(lab)) == ([], [])
+    assert (lab.root / "a").read_bytes() == content("a")
+    assert (hidden(lab), under_way(lab)) == ([], [])
 
 
 def test_all_names_of_a_hard_link_go_together(lab: Lab) -> None:
@@ -263,7 +258,7 @@ def test_all_names_of_a_hard_link_go_together(lab: Lab) -> None:
 
 
 def test_a_name_outside_the_roots_keeps_the_file(lab: Lab, tmp_path: Path) -> None:
-    _stored(lab, "a")
+    store(lab, "a")
     os.link(lab.root / "a", tmp_path / "outside")
     report = _release(lab)
     assert report.files_done == 0
@@ -273,7 +268,7 @@ def test_a_name_outside_the_roots_keeps_the_file(lab: Lab, tmp_path: Path) -> No
 def test_a_root_that_leaves_nothing_behind(tmp_path: Path) -> None:
     base = tmp_path / "lab"
     with open_lab(base, roots=[{"name": "root", "path": f"{base}/root", "placeholder": "none"}]) as lab:
-        _stored(lab, "a")
+        store(lab, "a")
         assert _release(lab).files_done == 1
         assert os.listdir(lab.root) == [".frostline-root"]
         assert set(states(lab).values()) == {FileState.OFFLINE}
@@ -287,7 +282,7 @@ def _without_leases(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_p1_without_leases_nothing_is_released(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    _stored(lab, "a")
+    store(lab, "a")
     _without_leases(monkeypatch)
     report = _release(lab)
     assert "release_without_lease" in report.files_skipped[0].reason
@@ -301,7 +296,7 @@ def test_p1_without_leases_a_root_may_say_how_long_is_long_enough(
     base = tmp_path / "lab"
     root = {"name": "root", "path": f"{base}/root", "release_without_lease": allowed}
     with open_lab(base, roots=[root]) as lab:
-        _stored(lab, "a", "b")
+        store(lab, "a", "b")
         _without_leases(monkeypatch)
         other = _other_digest_for((lab.root / "b").stat().st_ino, candidates_module.digest_of)
         monkeypatch.setattr(candidates_module, "digest_of", other)
@@ -331,7 +326,7 @@ def _other_digest_for(ino: int, digest: object) -> object:
     ],
 )
 def test_p4_a_kill_at_any_step_is_finished_or_undone(lab: Lab, step: str) -> None:
-    _stored(lab, "a", "b", "c")
+    store(lab, "a", "b", "c")
     with pytest.raises(Killed):
         release(lab.with_steps(StopAt(step)), items(lab), wait_parked=True)
     with lab.catalog.read() as tx:
@@ -340,13 +335,13 @@ def test_p4_a_kill_at_any_step_is_finished_or_undone(lab: Lab, step: str) -> Non
         assert row.kind == JournalKind.RELEASE
         resume(lab.context, row)
         resume(lab.context, row)  # twice is once
-    assert (_hidden(lab), _journal(lab)) == ([], [])
+    assert (hidden(lab), under_way(lab)) == ([], [])
     for path, row in rows(lab).items():
         place = lab.root / os.fsdecode(path)
         if place.is_symlink():
             assert row.state == FileState.OFFLINE
         else:
-            assert place.read_bytes() == CONTENT + path
+            assert place.read_bytes() == content(path)
             assert row.state == FileState.DUAL
     books_balance(lab)
     if step in {"release.parked", "release.unlinking", "release.unlinked", "release.committed"}:
@@ -354,7 +349,7 @@ def test_p4_a_kill_at_any_step_is_finished_or_undone(lab: Lab, step: str) -> Non
 
 
 def test_p10_a_writer_that_comes_during_the_swap_is_let_in(lab: Lab) -> None:
-    _stored(lab, "a")
+    store(lab, "a")
     place = lab.root / "a"
     found = os.open(place, os.O_PATH)
     wrote = threading.Event()
@@ -375,12 +370,12 @@ def test_p10_a_writer_that_comes_during_the_swap_is_let_in(lab: Lab) -> None:
     thread.join()
     os.close(found)
     assert report.files_skipped[0].kind is Skip.BUSY
-    assert place.read_bytes() == CONTENT + b"a" + b"late bytes"
-    assert (_hidden(lab), _journal(lab)) == ([], [])
+    assert place.read_bytes() == content("a") + b"late bytes"
+    assert (hidden(lab), under_way(lab)) == ([], [])
 
 
 def test_an_operation_under_way_is_not_disturbed(lab: Lab) -> None:
-    _stored(lab, "a")
+    store(lab, "a")
     row = rows(lab)[b"a"]
     with lab.catalog.write() as tx:
         claim = journal.Claim("release:x-0", JournalKind.RELEASE, row.file_id, "intent", json.dumps({}))

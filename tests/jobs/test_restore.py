@@ -7,29 +7,13 @@ from pathlib import Path
 import pytest
 
 from tests.jobs.lab import Lab
-from tests.jobs.outbound import items, learn, rows
+from tests.jobs.outbound import CONTENT, content, items, learn, rows, send_away, store
 from tiering.catalog import commit, files
 from tiering.catalog.values import ScannedFile
 from tiering.clock import NS_PER_DAY, NS_PER_S
 from tiering.errors import UsageError
 from tiering.jobs.migrate import migrate
-from tiering.jobs.release import release
 from tiering.jobs.restore import cat, restore
-
-CONTENT = b"weights " * 4096
-
-
-def _content(path: str | bytes) -> bytes:
-    return CONTENT + os.fsencode(path)
-
-
-def _stored(lab: Lab, *paths: str, away: bool = True) -> None:
-    for path in paths:
-        lab.write(path, _content(path))
-    learn(lab)
-    assert migrate(lab.context, items(lab)).files_skipped == ()
-    if away:
-        release(lab.context, items(lab), wait_parked=True)
 
 
 def _tree(folder: Path) -> dict[str, bytes]:
@@ -41,35 +25,35 @@ def _seen(lab: Lab) -> list[object]:
 
 
 def test_a_folder_is_restored_and_nothing_changes(lab: Lab, tmp_path: Path) -> None:
-    _stored(lab, "runs/1/a.pt", "runs/1/b.pt", "other/c")
+    send_away(lab, "runs/1/a.pt", "runs/1/b.pt", "other/c")
     before = _seen(lab)
     out = tmp_path / "out"
     report = restore(lab.context, [str(lab.root / "runs")], str(out))
     assert report.files_done == 2
     assert report.files_skipped == ()
-    assert _tree(out) == {f"runs/1/{name}": _content(f"runs/1/{name}") for name in ("a.pt", "b.pt")}
+    assert _tree(out) == {f"runs/1/{name}": content(f"runs/1/{name}") for name in ("a.pt", "b.pt")}
     assert _seen(lab) == before
     assert (lab.root / "runs/1/a.pt").is_symlink()
 
 
 def test_one_file_and_a_whole_root(lab: Lab, tmp_path: Path) -> None:
-    _stored(lab, "runs/1/a.pt", "c")
+    send_away(lab, "runs/1/a.pt", "c")
     out = tmp_path / "out"
     restore(lab.context, [str(lab.root / "runs/1/a.pt")], str(out))
     restore(lab.context, [str(lab.root)], str(out))
     assert _tree(out) == {
-        "a.pt": _content("runs/1/a.pt"),
-        "root/runs/1/a.pt": _content("runs/1/a.pt"),
-        "root/c": _content("c"),
+        "a.pt": content("runs/1/a.pt"),
+        "root/runs/1/a.pt": content("runs/1/a.pt"),
+        "root/c": content("c"),
     }
 
 
 def test_what_is_still_on_the_disk_as_well_is_restored_too(lab: Lab, tmp_path: Path) -> None:
-    _stored(lab, "a", away=False)
+    store(lab, "a")
     lab.write("never-stored", b"x")
     learn(lab)
     report = restore(lab.context, [str(lab.root)], str(tmp_path / "out"))
-    assert _tree(tmp_path / "out") == {"root/a": _content("a")}
+    assert _tree(tmp_path / "out") == {"root/a": content("a")}
     assert "1 files have no stored copy" in report.notes[0]
     assert report.files_skipped == ()
 
@@ -78,14 +62,14 @@ def test_metadata_is_put_back(lab: Lab, tmp_path: Path) -> None:
     place = lab.write("a", CONTENT)
     place.chmod(0o640)
     os.utime(place, ns=(5, 1_222_222_222_222_222_222))
-    _stored(lab)
+    send_away(lab)
     restore(lab.context, [str(place)], str(tmp_path / "out"))
     status = (tmp_path / "out/a").stat()
     assert (status.st_mode & 0o777, status.st_mtime_ns) == (0o640, 1_222_222_222_222_222_222)
 
 
 def test_nothing_is_overwritten(lab: Lab, tmp_path: Path) -> None:
-    _stored(lab, "a")
+    send_away(lab, "a")
     out = tmp_path / "out"
     out.mkdir()
     (out / "a").write_bytes(b"mine")
@@ -98,14 +82,14 @@ def test_nothing_is_overwritten(lab: Lab, tmp_path: Path) -> None:
 def test_hard_links_are_linked_again(lab: Lab, tmp_path: Path) -> None:
     lab.write("d/a", CONTENT)
     os.link(lab.root / "d/a", lab.root / "d/b")
-    _stored(lab)
+    send_away(lab)
     out = tmp_path / "out"
     assert restore(lab.context, [str(lab.root / "d")], str(out)).files_done == 2
     assert (out / "d/a").samefile(out / "d/b")
 
 
 def test_a_replaced_version_is_reached_by_its_time(lab: Lab, tmp_path: Path) -> None:
-    _stored(lab, "a", away=False)
+    store(lab, "a")
     first_ns = lab.clock.now_ns()
     lab.clock.advance(NS_PER_DAY // NS_PER_S)
     (lab.root / "a").write_bytes(b"second version")
@@ -132,30 +116,30 @@ def test_a_replaced_version_is_reached_by_its_time(lab: Lab, tmp_path: Path) -> 
     cat(lab.context, str(lab.root / "a"), out)
     assert out.getvalue() == b"second version"
     restore(lab.context, [str(lab.root)], str(tmp_path / "out"), at_ns=first_ns)
-    assert _tree(tmp_path / "out") == {"root/a": _content("a")}
+    assert _tree(tmp_path / "out") == {"root/a": content("a")}
     with pytest.raises(UsageError, match="as of that time"):
         cat(lab.context, str(lab.root / "a"), io.BytesIO(), at_ns=first_ns - NS_PER_DAY)
 
 
 def test_a_deleted_file_is_reached_by_its_name(lab: Lab, tmp_path: Path) -> None:
-    _stored(lab, "a", "b")
+    send_away(lab, "a", "b")
     (lab.root / "a").unlink()
     with lab.catalog.write() as tx:
         files.mark_missing(tx, [rows(lab)[b"a"].file_id], op_id="scan:2:1")
     restore(lab.context, [str(lab.root)], str(tmp_path / "all"))
     restore(lab.context, [str(lab.root / "a")], str(tmp_path / "one"))
-    assert _tree(tmp_path / "all") == {"root/b": _content("b")}
-    assert _tree(tmp_path / "one") == {"a": _content("a")}
+    assert _tree(tmp_path / "all") == {"root/b": content("b")}
+    assert _tree(tmp_path / "one") == {"a": content("a")}
 
 
 def test_a_file_parted_from_its_copy_is_reached_while_the_copy_is_kept(lab: Lab) -> None:
-    _stored(lab, "a", away=False)
+    store(lab, "a")
     with lab.catalog.write() as tx:
         keep = tx.now_ns + NS_PER_DAY
         commit.supersede(tx, [rows(lab)[b"a"].file_id], op_id="x", keep_until_ns=keep, reason="changed")
     out = io.BytesIO()
     cat(lab.context, str(lab.root / "a"), out)
-    assert out.getvalue() == _content("a")
+    assert out.getvalue() == content("a")
 
 
 def test_cat_writes_holes_as_zeros(lab: Lab) -> None:
@@ -165,14 +149,14 @@ def test_cat_writes_holes_as_zeros(lab: Lab) -> None:
         file.write(b"data" * 5000)
         file.truncate(5 << 20)
     whole = place.read_bytes()
-    _stored(lab)
+    send_away(lab)
     out = io.BytesIO()
     cat(lab.context, str(place), out)
     assert out.getvalue() == whole
 
 
 def test_bad_paths_get_a_sentence(lab: Lab, tmp_path: Path) -> None:
-    _stored(lab, "a")
+    send_away(lab, "a")
     with pytest.raises(UsageError, match="not under any root"):
         restore(lab.context, [str(tmp_path / "elsewhere")], str(tmp_path / "out"))
     with pytest.raises(UsageError, match="stores nothing"):

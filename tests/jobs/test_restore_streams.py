@@ -8,7 +8,7 @@ import pytest
 
 from dedup.values import Span
 from tests.jobs.lab import Lab
-from tests.jobs.outbound import items, learn, rows
+from tests.jobs.outbound import CONTENT, content, items, learn, rows, store
 from tiering.catalog import commit, files
 from tiering.clock import NS_PER_DAY
 from tiering.jobs import first_names, restore_group, stored_paths
@@ -18,15 +18,6 @@ from tiering.jobs.migrate import migrate
 from tiering.jobs.restore import restore
 from tiering.jobs.stored_paths import StoredVersion, place_of, versions_below
 from tiering.stores.wrapper import Wrapper
-
-CONTENT = b"weights " * 512
-
-
-def _store(lab: Lab, *paths: str) -> None:
-    for path in paths:
-        lab.write(path, CONTENT + path.encode())
-    learn(lab)
-    assert migrate(lab.context, items(lab)).files_skipped == ()
 
 
 def _paths(found: list[StoredVersion]) -> list[bytes]:
@@ -61,7 +52,7 @@ def test_a_first_name_is_found_wherever_it_was_put(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.usefixtures("small_pages")
 def test_hard_links_far_apart_are_linked_again(lab: Lab, tmp_path: Path) -> None:
-    _store(lab, *(f"a/{number}" for number in range(6)), "b/other")
+    store(lab, *(f"a/{number}" for number in range(6)), "b/other")
     for number in range(6):
         (lab.root / "z").mkdir(exist_ok=True)
         os.link(lab.root / f"a/{number}", lab.root / f"z/{5 - number}")
@@ -75,7 +66,7 @@ def test_hard_links_far_apart_are_linked_again(lab: Lab, tmp_path: Path) -> None
     out = tmp_path / "out/root"
     for number in range(6):
         assert (out / f"a/{number}").samefile(out / f"z/{5 - number}")
-        assert (out / f"a/{number}").read_bytes() == CONTENT + f"a/{number}".encode()
+        assert (out / f"a/{number}").read_bytes() == content(f"a/{number}")
 
 
 def test_p7_nothing_is_linked_to_what_has_taken_the_first_name(lab: Lab, tmp_path: Path) -> None:
@@ -101,7 +92,7 @@ def test_p7_nothing_is_linked_to_what_has_taken_the_first_name(lab: Lab, tmp_pat
 
 @pytest.mark.usefixtures("small_pages")
 def test_versions_of_a_time_are_met_in_order_each_once(lab: Lab) -> None:
-    _store(lab, "a", "b/1", "b/2", "c", "d/1", "d/2", "d/3", "e")
+    store(lab, "a", "b/1", "b/2", "c", "d/1", "d/2", "d/3", "e")
     then_ns = lab.clock.now_ns()
     lab.clock.advance(86_400)
     known = rows(lab)
@@ -109,7 +100,7 @@ def test_versions_of_a_time_are_met_in_order_each_once(lab: Lab) -> None:
         keep = tx.now_ns + 30 * NS_PER_DAY
         replaced = [known[path].file_id for path in (b"b/1", b"c", b"d/2", b"d/3")]
         commit.supersede(tx, replaced, op_id="x", keep_until_ns=keep, reason="changed")
-    _store(lab, "b/0 new", "z new")
+    store(lab, "b/0 new", "z new")
     with lab.catalog.write() as tx:
         files.mark_missing(tx, [known[b"d/1"].file_id], op_id="scan:9:1")
     place = place_of(lab.context, str(lab.root))
@@ -125,16 +116,16 @@ def test_versions_of_a_time_are_met_in_order_each_once(lab: Lab) -> None:
 
 @pytest.mark.usefixtures("small_pages")
 def test_versions_are_read_as_they_are_taken(lab: Lab) -> None:
-    _store(lab, "a", "b", "c", "d")
+    store(lab, "a", "b", "c", "d")
     found = versions_below(lab.context, place_of(lab.context, str(lab.root)), None)
     assert next(found).name == b"a"
-    _store(lab, "later")
+    store(lab, "later")
     assert [version.name for version in found] == [b"b", b"c", b"d", b"later"]
 
 
 def test_batches_are_cut_by_what_their_recipes_take(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(restore_module, "BATCH_RECIPE_BYTES", 1)
-    _store(lab, *(f"d/{number}" for number in range(5)))
+    store(lab, *(f"d/{number}" for number in range(5)))
     report = restore(lab.context, [str(lab.root)], str(tmp_path / "out"))
     assert (report.files_done, report.files_skipped) == (5, ())
     assert len(list((tmp_path / "out/root/d").iterdir())) == 5
