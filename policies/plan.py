@@ -1,8 +1,8 @@
 """A plan as a plain value: what would be done, to exactly which files, why, and for how much.
 
 What `plan` prints is this value, and what `apply` does is this value: it goes to JSON and back unchanged
-(policies.plan_json). Each action
-carries the identity of the file it was decided for, so that whoever carries it out can refuse a file that has moved on.
+(policies.plan_json). Each action carries the identity of the file it was decided for, so that whoever carries it out
+can refuse a file that has moved on.
 """
 
 from collections.abc import Mapping
