@@ -31,6 +31,13 @@ def test_json_lists_are_streamed_and_whole(capsys: pytest.CaptureFixture[str]) -
     assert json.loads(capsys.readouterr().out) == [{"n": 0}, {"n": 1}, {"n": 2}]
 
 
+def test_a_json_document_may_come_in_pieces_and_is_no_text(capsys: pytest.CaptureFixture[str]) -> None:
+    Output(as_json=True).json_text(iter(['{"a": [', "1, ", "2]}\n"]))
+    assert capsys.readouterr().out == '{"a": [1, 2]}\n'
+    Output(as_json=False).json_text(iter(["{}\n"]))
+    assert capsys.readouterr().out == ""
+
+
 def test_a_table_is_aligned_and_may_be_empty() -> None:
     with Recorded() as seen:
         Output(as_json=False).table(("name", "n"), [("a", 5), ("long", 1234)])

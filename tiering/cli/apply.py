@@ -1,6 +1,5 @@
 """`frostline apply`: do exactly what a saved plan says."""
 
-import sys
 from typing import Annotated
 
 import typer
@@ -30,8 +29,7 @@ def run(
     if not yes:
         with session.looking() as context:
             checked = check_plan(context, plan)
-        if session.out.as_json:
-            sys.stdout.writelines(to_text(plan, drifted=[skip.path for skip in checked.drifted.listed]))
+        session.out.json_text(to_text(plan, drifted=[skip.path for skip in checked.drifted.listed]))
         show_plan(session.out, plan, limit=SHOWN)
         session.out.text(f"{checked.drifted.count:,} of its files have changed since and would be refused")
         needs_yes(session, yes=yes, what="do it")

@@ -38,6 +38,11 @@ class Output:
             separator = ",\n"
         print("[]" if separator == "[" else "]")
 
+    def json_text(self, pieces: Iterable[str]) -> None:
+        """Print *pieces*, which make one JSON document, as they come: it is never all in memory."""
+        if self.as_json:
+            sys.stdout.writelines(pieces)
+
     def text(self, line: str = "") -> None:
         """Print a line of the answer (nothing where JSON was asked for)."""
         if not self.as_json:

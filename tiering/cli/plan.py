@@ -1,6 +1,5 @@
 """`frostline plan`: what would move, and why."""
 
-import sys
 from typing import Annotated
 
 import typer
@@ -36,8 +35,7 @@ def run(
         plan = make_plan(context)
     if save:
         save_plan(plan, save)
-    if session.out.as_json:
-        sys.stdout.writelines(to_text(plan))
+    session.out.json_text(to_text(plan))
     show_plan(session.out, plan, limit=limit)
     if save:
         session.out.text(f"saved; next: frostline apply {save}")
