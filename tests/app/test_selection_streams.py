@@ -6,12 +6,13 @@ import tracemalloc
 from tests.jobs.lab import Lab
 from tests.jobs.outbound import items, learn, rows
 from tiering.app.selection import Part, away_total, select, to_recall
-from tiering.app.targets import PAGE_ROWS, apart, find_targets, whole_roots
+from tiering.app.targets import apart, find_targets, whole_roots
 from tiering.catalog import files
 from tiering.catalog.values import FileState, NewFile
 from tiering.jobs.carrying import carry_out
 from tiering.jobs.migrate import migrate
 from tiering.jobs.release import release
+from tiering.jobs.stored_paths import PAGE_ROWS
 from tiering.jobs.wanted_queue import BATCH_FILES
 
 

@@ -76,7 +76,7 @@ class Selection:
 
     def _rows(self, part: Part, only: Only) -> Iterator[tuple[Target, FileRow]]:
         for target in self.targets:
-            for row in target.stream(self.context.catalog, only):
+            for row in target.stream(self.context, only):
                 if _part(self.context, row, self.tier)[0] is part:
                     yield target, row
 
@@ -96,7 +96,7 @@ def select(context: Context, targets: Sequence[Target], tier: str) -> Selection:
 def to_recall(context: Context, targets: Sequence[Target]) -> Iterator[MigrateItem]:
     """Yield the offline files of *targets*, a page at a time: those that are brought back meanwhile stand behind."""
     for target in targets:
-        for row in target.stream(context.catalog, Only(states=AWAY)):
+        for row in target.stream(context, Only(states=AWAY)):
             yield MigrateItem(target.root.root_id, row.dir, row.name, row.tier or "", "asked for")
 
 

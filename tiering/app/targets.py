@@ -6,15 +6,12 @@ from dataclasses import dataclass
 
 from tiering.catalog import files
 from tiering.catalog.files import EVERY, Alike, Only
-from tiering.catalog.open import Catalog
 from tiering.catalog.transaction import Tx
 from tiering.catalog.values import FileRow
 from tiering.errors import UsageError
 from tiering.jobs.bucket_roots import SCHEME
 from tiering.jobs.context import Context, OpenRoot
-from tiering.jobs.stored_paths import absolute_path, place_of
-
-PAGE_ROWS = 2000  # 2 MB, 10 ms to read
+from tiering.jobs.stored_paths import absolute_path, place_of, rows_below
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +36,12 @@ class Target:
         elif (row := self._file(tx)) is not None:
             yield row
 
-    def stream(self, catalog: Catalog, only: Only = EVERY) -> Iterator[FileRow]:
-        """Yield rows() a page at a time, each page read in a transaction of its own: the caller may write meanwhile.
-
-        A row is as it stood when its page was read. Places do not change: none is met twice or passed over.
-        """
-        after: tuple[bytes, bytes] | None = None
-        while self.is_folder:
-            with catalog.read() as tx:
-                rows = files.page(tx, self.root.root_id, after=after, limit=PAGE_ROWS, under=self.dir, only=only)
-            yield from rows
-            if len(rows) < PAGE_ROWS:
-                return
-            after = (rows[-1].dir, rows[-1].name)
-        with catalog.read() as tx:
+    def stream(self, context: Context, only: Only = EVERY) -> Iterator[FileRow]:
+        """Yield rows() a page at a time, each page read in a transaction of its own: the caller may write meanwhile."""
+        if self.is_folder:
+            yield from rows_below(context, self.root.root_id, self.dir, only)
+            return
+        with context.catalog.read() as tx:
             row = self._file(tx)
         if row is not None and only.holds(row):
             yield row

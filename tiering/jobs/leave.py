@@ -22,9 +22,9 @@ from tiering.jobs.recall import recall
 from tiering.jobs.release import finish_parked
 from tiering.jobs.reports import JobReport
 from tiering.jobs.restore import restore
+from tiering.jobs.stored_paths import rows_below
 
 AWAY = (FileState.OFFLINE, FileState.RECALLING)
-PAGE_ROWS = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,17 +101,9 @@ def _park_left_s(ctx: Context) -> float:
 
 
 def _offline(ctx: Context) -> Iterator[MigrateItem]:
-    """Yield them a page at a time, each read in a transaction of its own: recall brings them back meanwhile."""
     for root in ctx.roots:
-        after: tuple[bytes, bytes] | None = None
-        while True:
-            with ctx.catalog.read() as tx:
-                rows = files.page(tx, root.root_id, after=after, limit=PAGE_ROWS, only=files.Only(states=AWAY))
-            if not rows:
-                break
-            for row in rows:
-                yield MigrateItem(root.root_id, row.dir, row.name, row.tier or "", "leave")
-            after = (rows[-1].dir, rows[-1].name)
+        for row in rows_below(ctx, root.root_id, only=files.Only(states=AWAY)):
+            yield MigrateItem(root.root_id, row.dir, row.name, row.tier or "", "leave")
 
 
 def _refuse_rest(ctx: Context, job: JobReport, *, elsewhere: bool) -> None:

@@ -1,4 +1,4 @@
-"""Which stored version a path means, now or at an earlier time: for restore and cat.
+"""Which stored version a path means, now or at an earlier time: for restore and cat. Rows below a folder, by the page.
 
 Answers from the catalog alone: the path need not exist any more.
 """
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tiering.catalog import files, versions
+from tiering.catalog.files import EVERY, Only
 from tiering.catalog.transaction import Tx
 from tiering.catalog.values import FileRow, FileState
 from tiering.errors import UsageError
@@ -15,7 +16,7 @@ from tiering.hot.paths import split
 from tiering.jobs.bucket_roots import SCHEME, short, url_of
 from tiering.jobs.context import Context, OpenRoot
 
-PAGE_ROWS = 2000  # 2 MB
+PAGE_ROWS = 2000  # 2 MB, 10 ms to read
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,22 @@ def version_of_file(tx: Tx, place: Place, at_ns: int | None) -> StoredVersion | 
     else:
         version = next(iter(versions.of_path(tx, root_id, folder, name)), None)
     return None if version is None else StoredVersion(root_id, folder, name, version.recipe_no)
+
+
+def rows_below(ctx: Context, root_id: int, under: bytes = b"", only: Only = EVERY) -> Iterator[FileRow]:
+    """Yield the rows below the folder *under* ("" or "a/b/") in (dir, name) order, each page read in a transaction of
+    its own: the caller may write meanwhile.
+
+    A row is as it stood when its page was read. Places do not change: none is met twice or passed over.
+    """
+    after: tuple[bytes, bytes] | None = None
+    while True:
+        with ctx.catalog.read() as tx:
+            rows = files.page(tx, root_id, after=after, limit=PAGE_ROWS, under=under, only=only)
+        yield from rows
+        if len(rows) < PAGE_ROWS:
+            return
+        after = (rows[-1].dir, rows[-1].name)
 
 
 def versions_below(ctx: Context, place: Place, at_ns: int | None) -> Iterator[StoredVersion]:
