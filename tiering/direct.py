@@ -1,0 +1,221 @@
+"""Files read and written past the page cache (O_DIRECT), where the cache would only cost: what is written once and
+proven from the device, and long files that nobody reads again soon.
+
+Used by stores, hot and jobs on descriptors that they opened. Every file system may refuse, at the descriptor or only at
+the first transfer; all of it then goes through the page cache, with the same result. Nothing here opens or flushes.
+"""
+
+import ctypes
+import errno
+import fcntl
+import io
+import mmap
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+# Nearly every disk wants 512 or 4096; one with larger blocks refuses the first transfer.
+ALIGN_BYTES = 4096
+# 2 MiB: one huge page, which the kernel hands to the disk in one piece. 1 MiB of small pages costs four times the CPU.
+STEP_BYTES = 2 << 20
+# 256 KiB: what the kernel reads ahead by itself. Less is as cheap through the page cache, and may be wanted again.
+LEAST_BYTES = 256 << 10
+
+_REFUSED = frozenset({errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS})
+# asm-generic/mman-common.h; the mmap module does not name it. A buffer under transfer must not be shared with a child:
+# whoever wrote to such a page first would get a copy, and the disk's bytes the other one (open(2), NOTES).
+_MADV_WIPEONFORK = 18
+_CACHESTAT = 451  # from Linux 6.5; the same number on every architecture
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_free: list[mmap.mmap] = []
+"""Buffers that nobody uses: fresh pages cost more than the transfer. As many as were ever in use at once."""
+
+
+def turn_on(descriptor: int) -> bool:
+    """Let transfers on an open file go past the page cache; False where its file system refuses at once.
+
+    From then on only functions of this module may read or write it, on any descriptor that shares its open(2).
+    """
+    flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | os.O_DIRECT)
+    except OSError as error:
+        if error.errno not in _REFUSED:
+            raise
+        return False
+    return True
+
+
+def turn_off(descriptor: int) -> None:
+    """Let transfers go through the page cache again."""
+    fcntl.fcntl(descriptor, fcntl.F_SETFL, fcntl.fcntl(descriptor, fcntl.F_GETFL) & ~os.O_DIRECT)
+
+
+def cached_bytes(descriptor: int, start: int, length: int) -> int:
+    """Return how much of a range is in the page cache, in whole pages: up to two more than it touches.
+
+    OSError ENOSYS before Linux 6.5, EOPNOTSUPP where nobody can tell.
+    """
+    wanted = (ctypes.c_uint64 * 2)(start, length)
+    answer = (ctypes.c_uint64 * 5)()
+    if _libc.syscall(
+        ctypes.c_long(_CACHESTAT),
+        ctypes.c_int(descriptor),
+        ctypes.byref(wanted),
+        ctypes.byref(answer),
+        ctypes.c_uint(0),
+    ):
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return int(answer[0]) * mmap.PAGESIZE
+
+
+def runs(descriptor: int, start: int, length: int) -> Iterator[memoryview]:
+    """Yield the bytes of a range in order, fewer only at the end of the file; each is good until the next is asked for.
+
+    *descriptor* may be turned on or not. Raises OSError.
+    """
+    done = 0
+    with borrowed() as buffer:
+        while done < length:
+            at = start + done
+            skip = at % ALIGN_BYTES
+            room = min(STEP_BYTES, _rounded_up(skip + length - done))
+            useful = min(_transferred(descriptor, buffer[:room], at - skip) - skip, length - done)
+            if useful <= 0:
+                return
+            yield buffer[skip : skip + useful]
+            done += useful
+
+
+def readinto(descriptor: int, buffer: memoryview, offset: int) -> int:
+    """Fill *buffer* from *offset* and return how much came, fewer only at the end of the file. Raises OSError."""
+    done = 0
+    for run in runs(descriptor, offset, len(buffer)):
+        buffer[done : done + len(run)] = run
+        done += len(run)
+    return done
+
+
+def read(descriptor: int, start: int, length: int) -> bytes:
+    """Return a range, shorter only at the end of the file. Raises OSError."""
+    whole = io.BytesIO()
+    for run in runs(descriptor, start, length):
+        whole.write(run)
+    return whole.getvalue()  # no copy: the object and the bytes share it
+
+
+class Appender:
+    """Writes an open file from its beginning to its end, in aligned blocks past the page cache. One thread at a time.
+
+    Ends with finish() or close(). Nothing is flushed: what the disk was given may still be in its own cache.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        """Prepare to write *descriptor*, which may be refused: then as ever."""
+        self._descriptor = descriptor
+        self._written = 0
+        self._held = 0
+        self._buffer = _taken() if turn_on(descriptor) else None
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Append *data* (contiguous). Raises OSError; the file is worthless then."""
+        view = memoryview(data).cast("B")
+        if self._buffer is None:
+            self._written = _written_all(self._descriptor, view, self._written)
+            return
+        while view:
+            count = min(len(view), STEP_BYTES - self._held)
+            self._buffer[self._held : self._held + count] = view[:count]
+            self._held += count
+            view = view[count:]
+            if self._held == STEP_BYTES:
+                self._flush(STEP_BYTES)
+
+    def finish(self) -> None:
+        """Write what is left and let the descriptor go through the page cache again. Raises OSError.
+
+        The last bytes, which fill no block, go through the page cache: padded and cut off again, they would too.
+        """
+        if self._buffer is None:
+            return
+        whole = self._held - self._held % ALIGN_BYTES
+        if whole:
+            self._flush(whole)
+        turn_off(self._descriptor)
+        if self._held:
+            self._flush(self._held)
+        self.close()
+
+    def close(self) -> None:
+        """Give the buffer back, and what is in it up; once is enough."""
+        if self._buffer is not None:
+            _free.append(self._buffer)
+            self._buffer = None
+
+    def _flush(self, count: int) -> None:
+        """Write the first *count* bytes that are held."""
+        assert self._buffer is not None
+        with memoryview(self._buffer) as view:
+            self._written = _written_all(self._descriptor, view[:count], self._written)
+            self._held -= count
+            view[: self._held] = view[count : count + self._held]
+
+
+@contextmanager
+def borrowed() -> Iterator[memoryview]:
+    """Lend an aligned buffer of STEP_BYTES, of any content."""
+    buffer = _taken()
+    try:
+        yield memoryview(buffer)
+    finally:
+        _free.append(buffer)
+
+
+def _taken() -> mmap.mmap:
+    try:
+        return _free.pop()
+    except IndexError:
+        buffer = mmap.mmap(-1, STEP_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        try:
+            buffer.madvise(_MADV_WIPEONFORK)
+        except OSError:
+            return mmap.mmap(-1, STEP_BYTES)  # in pages that a child shares for good: as safe, twice as dear
+        with suppress(OSError):  # a kernel without huge pages
+            buffer.madvise(mmap.MADV_HUGEPAGE)
+        return buffer
+
+
+def _rounded_up(count: int) -> int:
+    return -(-count // ALIGN_BYTES) * ALIGN_BYTES
+
+
+def _transferred(descriptor: int, buffer: memoryview, offset: int) -> int:
+    """Read once, through the page cache if the file system will not have it otherwise."""
+    try:
+        return os.preadv(descriptor, [buffer], offset)
+    except OSError as error:
+        if error.errno not in _REFUSED:
+            raise
+    turn_off(descriptor)  # larger blocks than ours
+    return os.preadv(descriptor, [buffer], offset)
+
+
+def _written_all(descriptor: int, view: memoryview, offset: int) -> int:
+    """Write all of *view* at *offset* and return where it ends."""
+    while view:
+        try:
+            count = os.pwrite(descriptor, view, offset)
+        except OSError as error:
+            if error.errno not in _REFUSED or not _is_on(descriptor):
+                raise
+            turn_off(descriptor)  # larger blocks than ours, or a short write ended within one
+            continue
+        view = view[count:]
+        offset += count
+    return offset
+
+
+def _is_on(descriptor: int) -> bool:
+    return bool(fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_DIRECT)
