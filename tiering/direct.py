@@ -136,12 +136,13 @@ class Appender:
     def finish(self) -> None:
         """Write what is left and let the descriptor go through the page cache again. Raises OSError.
 
-        The last bytes, which fill no block, go through the page cache: padded and cut off again, they would too.
+        The last bytes, which fill no block, go through the page cache: padded and cut off again, they would too. So
+        does all of a short file.
         """
         if self._buffer is None:
             return
         whole = self._held - self._held % ALIGN_BYTES
-        if whole:
+        if self._written + whole >= LEAST_BYTES:
             self._flush(whole)
         turn_off(self._descriptor)
         if self._held:

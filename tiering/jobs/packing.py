@@ -21,11 +21,12 @@ from dedup.references import Candidate
 from dedup.values import ChunkPart, Digest, Fingerprint
 from tiering.catalog import packs
 from tiering.catalog.values import PendingPack
+from tiering.direct import Appender
 from tiering.errors import FrostlineError, NoSpace, ObjectExists
 from tiering.jobs.context import Context, OpenTier
 from tiering.jobs.upload_choice import class_of_new_packs
 from tiering.stores.checksum import Checksum
-from tiering.stores.nameless import open_nameless
+from tiering.stores.nameless import is_taken_over, open_nameless
 from tiering.stores.verified import put_verified
 
 # One being filled, two being uploaded, one waiting: config's catalog.state_dir promises room for four.
@@ -52,21 +53,29 @@ class UploadedPack:
 class Spool:
     """A nameless file that a pack is written to; keeps the checksum of what it was *given*, not of what it reads
     back.
+
+    It is written past the page cache if the store at *url* takes it over; any other store reads it from there.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, url: str = "") -> None:
         """Open a file in *folder*. Raises NoSpace, FrostlineError."""
         self.checksum = Checksum()
+        self._past_cache: Appender | None = None
         try:
             self.file = open_nameless(folder)
         except OSError as error:
             raise _spool_error(error) from error
+        if is_taken_over(folder, url):
+            self._past_cache = Appender(self.file.fileno())
 
     def write(self, data: bytes) -> int:
         """Append. Raises NoSpace, FrostlineError."""
         self.checksum.update(data)
         view = memoryview(data)
         try:
+            if self._past_cache is not None:
+                self._past_cache.write(view)
+                return len(data)
             while view:
                 view = view[self.file.write(view) :]
         except OSError as error:
@@ -74,12 +83,22 @@ class Spool:
         return len(data)
 
     def rewind(self) -> BinaryIO:
-        """Return the file at its beginning, to be written to no more: a local store takes it over."""
+        """Return the file at its beginning, to be written to no more: a local store takes it over.
+
+        Raises NoSpace, FrostlineError: the last bytes may have been held back until now.
+        """
+        try:
+            if self._past_cache is not None:
+                self._past_cache.finish()
+        except OSError as error:
+            raise _spool_error(error) from error
         self.file.seek(0)
         return cast(BinaryIO, self.file)
 
     def close(self) -> None:
         """Give the file up, and its space unless a store took it over."""
+        if self._past_cache is not None:
+            self._past_cache.close()
         self.file.close()
 
 
@@ -101,9 +120,9 @@ class OpenPack:
     writer: PackWriter
 
     @classmethod
-    def begin(cls, folder: Path, kind: PackKind) -> "OpenPack":
-        """Start a pack of *kind* on a spool in *folder*."""
-        spool = Spool(folder)
+    def begin(cls, folder: Path, kind: PackKind, url: str = "") -> "OpenPack":
+        """Start a pack of *kind* on a spool in *folder*; see there for *url*. Raises NoSpace, FrostlineError."""
+        spool = Spool(folder, url)
         return cls(spool, PackWriter(cast(BinaryIO, spool), kind=kind))
 
 
@@ -199,7 +218,7 @@ class Packer:
     def _begin(self) -> OpenPack:
         self._slots.acquire()
         self._raise_failure()
-        return OpenPack.begin(self._folder, "data")
+        return OpenPack.begin(self._folder, "data", self._tier.store.url)
 
     def _seal(self, unit: bytes) -> None:
         pack = self._open[unit]

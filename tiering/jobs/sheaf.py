@@ -96,8 +96,9 @@ class Sheaf:
 
     def _of(self, tier: str) -> tuple[OpenPack, Sealed]:
         if tier not in self._open:
-            pack = OpenPack.begin(spool_folder(self._ctx), "data")
-            self._open[tier] = (pack, Sealed(self._ctx.tier(tier), pack.spool))
+            opened = self._ctx.tier(tier)
+            pack = OpenPack.begin(spool_folder(self._ctx), "data", opened.store.url)
+            self._open[tier] = (pack, Sealed(opened, pack.spool))
         return self._open[tier]
 
     def _seal_if_full(self, tier: str) -> None:

@@ -1,22 +1,21 @@
 """A store in a directory: a second disk, a NAS mount, or what a bucket was synced to.
 
 An object is a file under the root, named by its key. It is written to `.tmp/` on the same file system (or, a file
-without a name that lies there already, linked to it), flushed, read back from the device, and given its name in one
-step that never replaces; then the folder is flushed. Root and `.tmp/`
-are made by open_local(create=True) alone, never by a put: an unmounted disk must look unreachable, not empty. Files
-are 0600 and folders 0700: they hold what every user of the machine stored.
+without a name that lies there already, linked to it), flushed, read back from the device, past the page cache, and
+given its name in one step that never replaces; then the folder is flushed. Root and `.tmp/` are made by
+open_local(create=True) alone, never by a put: an unmounted disk must look unreachable, not empty. Files are 0600 and
+folders 0700: they hold what every user of the machine stored.
 """
 
 import os
 import secrets
 from collections.abc import Iterator, Sequence
-from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote, unquote
 
-from dedup.buffers import thread_buffer
 from dedup.values import Span
+from tiering import direct
 from tiering.errors import ChecksumRefused, ObjectExists
 from tiering.stores.base import ObjectInfo, Upload, split_key
 from tiering.stores.checksum import Checksum
@@ -42,7 +41,7 @@ class LocalStore:
     def put(
         self, key: str, body: BinaryIO, *, size_bytes: int, checksum: str, storage_class: str, if_absent: bool = True
     ) -> ObjectInfo:
-        """See Store. The bytes are flushed, dropped from the page cache and read back before they get their name."""
+        """See Store. The bytes are flushed and read back from the device before they get their name."""
         path = self._path(key)
         with translated(self.url, key, "store", root=self._root):
             if if_absent and path.exists():
@@ -130,23 +129,16 @@ class LocalStore:
         is_taken = _take_over(temp, body, size_bytes=size_bytes)
         flags = 0 if is_taken else os.O_CREAT | os.O_EXCL
         descriptor = os.open(temp, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | flags, 0o600)
-        with os.fdopen(descriptor, "r+b", buffering=0) as out:
+        try:
             if not is_taken:
-                sent = _copied(body, out, size_bytes)
+                sent = _copied(body, descriptor, size_bytes)
                 _refuse(temp, sent == checksum, sent, checksum)
             _set_checksum(descriptor, checksum)
             os.fsync(descriptor)
-            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-            held = self._reread(descriptor, size_bytes)
+            held = _reread(descriptor, size_bytes)
             _refuse(temp, held == checksum, held, checksum)
-
-    def _reread(self, descriptor: int, size_bytes: int) -> str:
-        held = Checksum()
-        buffer = thread_buffer(_BLOCK_BYTES)
-        for start in range(0, size_bytes, _BLOCK_BYTES):
-            held.update(buffer[: os.preadv(descriptor, [buffer], start)])
-        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-        return held.text()
+        finally:
+            os.close(descriptor)
 
     def _make_folder(self, folder: Path) -> None:
         made = []
@@ -248,17 +240,32 @@ def _take_over(temp: Path, body: BinaryIO, *, size_bytes: int) -> bool:
     return True
 
 
-def _copied(body: BinaryIO, out: FileIO, size_bytes: int) -> str:
+def _copied(body: BinaryIO, descriptor: int, size_bytes: int) -> str:
     """Copy that much; return the checksum of what came, which of a body that ends early is not the one announced."""
     sent = Checksum()
     left = size_bytes
-    while left > 0 and (block := body.read(min(_BLOCK_BYTES, left))):
-        sent.update(block)
-        left -= len(block)
-        view = memoryview(block)
-        while view:
-            view = view[out.write(view) :]
+    out = direct.Appender(descriptor)
+    try:
+        while left > 0 and (block := body.read(min(_BLOCK_BYTES, left))):
+            sent.update(block)
+            left -= len(block)
+            out.write(block)
+        out.finish()
+    finally:
+        out.close()
     return sent.text() if left == 0 else f"{size_bytes - left} of {size_bytes} bytes"
+
+
+def _reread(descriptor: int, size_bytes: int) -> str:
+    """Return the checksum of what the device holds; the page cache, which may hold what was meant, is passed by."""
+    held = Checksum()
+    # For a file system that goes through the cache all the same. Costs nothing where it was not gone through before.
+    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    direct.turn_on(descriptor)
+    for run in direct.runs(descriptor, 0, size_bytes):
+        held.update(run)
+    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    return held.text()
 
 
 def _may_hold(inside: str, prefix: str, start_after: str) -> bool:

@@ -1,7 +1,7 @@
 """Files without a name: what is being put together for a store, gone with its process however that ends.
 
 Used by tiering.jobs.packing. A local store on the same file system gives such a file its name instead of copying it, so
-a pack is written to the disk once.
+a pack is written to the disk once, and its bytes are never wanted from the page cache.
 """
 
 import errno
@@ -9,6 +9,9 @@ import io
 import os
 import tempfile
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from tiering.stores.keys import RESERVED
 
 # What file systems (NFS, some FUSE) and old kernels answer that know no files without a name.
 _UNSUPPORTED = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOSYS})
@@ -40,3 +43,14 @@ def open_nameless(folder: Path) -> Nameless:
     descriptor, name = tempfile.mkstemp(dir=folder)
     os.unlink(name)
     return Nameless(descriptor, "r+")
+
+
+def is_taken_over(folder: Path, url: str) -> bool:
+    """Return whether the store at *url* is a local one that can give a nameless file made in *folder* its name."""
+    parts = urlsplit(url)
+    if parts.scheme != "file":
+        return False
+    try:
+        return (Path(unquote(parts.path)) / RESERVED).stat().st_dev == folder.stat().st_dev
+    except OSError:
+        return False  # its put() says what is wrong
