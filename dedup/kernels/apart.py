@@ -95,6 +95,10 @@ def _stop() -> None:
         _running.pop().end()
 
 
+# Who was forked from us must not read our answers.
+os.register_at_fork(after_in_child=_running.clear)
+
+
 def main() -> None:
     """Compile what comes, and say of each whether it is kept now."""
     machine = importlib.import_module("dedup.kernels.machine")  # which loads this module

@@ -2,7 +2,8 @@
 
 Used by dedup.kernels.machine. The folder is $NUMBA_CACHE_DIR where that is set (the service's CacheDirectory), else
 the package's own __pycache__, else the user's cache. A file that is damaged, or that somebody else could have written,
-counts as absent; one that cannot be written is not kept.
+counts as absent; one that cannot be written is not kept. Users who share an installation do not take turns in writing
+it: whose folder it is replaces what others wrote there, the others keep theirs elsewhere.
 
     offset  size  field
     0       32    BLAKE3 of the rest
@@ -56,6 +57,8 @@ def store(name: str, found: Object) -> None:
         new = folder / f"{name}.{os.getpid()}"
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if _is_others(folder) and _is_others(folder / (name + _SUFFIX)):
+                continue
             fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
             with os.fdopen(fd, "wb") as file:
                 file.write(blake3(body).digest() + body)
@@ -82,5 +85,15 @@ def _folders() -> list[Path]:
     chosen = os.environ.get("NUMBA_CACHE_DIR")
     if chosen:
         return [Path(chosen)]
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return [Path(__file__).parent / "__pycache__", Path(home) / "frostline"]
+    # A user without a home keeps nothing, rather than in a folder of whatever place they stand in.
+    caches = (os.environ.get("XDG_CACHE_HOME", ""), os.path.expanduser("~/.cache"))
+    cache = next(filter(os.path.isabs, caches), None)
+    return [Path(__file__).parent / "__pycache__", *([Path(cache) / "frostline"] if cache else ())]
+
+
+def _is_others(path: Path) -> bool:
+    """Return whether *path* is there, and somebody else's."""
+    try:
+        return path.stat().st_uid != os.geteuid()
+    except FileNotFoundError:
+        return False

@@ -157,3 +157,48 @@ def test_what_is_kept_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     kept.store("x", kept.Object("symbol", b"code"))
     assert kept.load("x") == kept.Object("symbol", b"code")
     assert kept.load("y") is None
+
+
+def test_nothing_is_kept_below_the_folder_that_somebody_stands_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", "cache")
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert kept._folders()[1:] == [Path("/home/somebody/.cache/frostline")]
+    monkeypatch.setenv("HOME", "somewhere")
+    assert [folder.name for folder in kept._folders()] == ["__pycache__"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to write as another user")
+def test_users_who_share_a_folder_do_not_replace_what_its_owner_wrote(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    kept.store("x", kept.Object("symbol", b"code"))
+    (file,) = tmp_path.iterdir()
+    before = file.read_bytes()
+    os.chown(file, 1234, -1)
+    os.chown(tmp_path, 1234, -1)
+    assert kept.load("x") is None
+    kept.store("x", kept.Object("symbol", b"other"))
+    assert file.read_bytes() == before
+    os.chown(tmp_path, os.geteuid(), -1)
+    kept.store("x", kept.Object("symbol", b"other"))
+    assert kept.load("x") == kept.Object("symbol", b"other")
+    assert list(tmp_path.iterdir()) == [file]
+
+
+FORK = """
+import os
+from dedup.kernels import apart, bloom
+(one,) = apart._running
+child = os.fork()
+if not child:
+    os._exit(len(apart._running))
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), apart._running == [one], one.process.poll())
+"""
+
+
+def test_a_forked_process_does_not_take_our_answers(tmp_path: Path) -> None:
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", FORK], check=True, capture_output=True, text=True, env=environment)
+    assert done.stdout.split() == ["0", "True", "None"]
