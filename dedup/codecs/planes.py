@@ -37,8 +37,6 @@ _SHAPES: dict[int, tuple[int, int]] = {
 }
 _FIRST = 16
 """Words that show most data to have no narrow form: the lowest byte is zero in all that have."""
-_NOISE = 7.98
-"""Bits a byte of what is kept without a trial: a sample of pure chance has 7.99 and more."""
 _TURN = {Form.PLAIN: 0, Form.ROTATED: 1, Form.BF16_IN_F32: 1, Form.F16_IN_F32: 0}
 
 
@@ -80,9 +78,8 @@ def encode(data: Buffer, trial: Trial, level: int) -> tuple[bytes, str] | None:
     if narrow is None:
         return None
     planes = transforms.split(narrow, _TURN[trial.form])
-    kept = [number for number, bits in enumerate(trial.bits) if bits >= _NOISE]
-    levels = (level, frames.HUFFMAN)
-    return table.pack(trial.form, planes, levels, ends=(view[: trial.head], view[end:]), raw=data, kept=kept)
+    ends = (view[: trial.head], view[end:])
+    return table.pack(trial.form, planes, (level, frames.HUFFMAN), ends=ends, raw=data, bits=trial.bits)
 
 
 def decode(payload: Buffer, raw_len: int) -> bytes:

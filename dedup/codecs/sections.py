@@ -146,27 +146,30 @@ def _joined(found: list[Stretch]) -> list[Stretch]:
 
 
 def _stretch(view: memoryview, start: int, end: int, guess: _Guess, *, level: int) -> Stretch:
-    part = view[start:end]
-    frame_level, frame_ratio = _frame(part, level)
-    trials = [trial for trial in _trials(part, guess, level) if trial.ratio < table.WORTH * min(frame_ratio, 1.0)]
-    if trials:
-        return Stretch(start, end, trial=min(trials, key=lambda trial: trial.ratio))
-    return Stretch(start, end, frame_level)
-
-
-def _frame(part: memoryview, level: int) -> tuple[int, float]:
-    """Return (level, ratio) of the frame that suits *part*, by four runs of it: a quarter of it or 64 KiB, 16 KiB where
+    """Return how to code what stands from *start* to *end*, by four runs of it: a quarter of it or 64 KiB, 12 KiB where
     time counts for more.
     """
+    part = view[start:end]
     longest = _LONG_PIECE if level >= table.PATIENT_FROM else _SHORT_PIECE
     sample = spread(np.frombuffer(part, np.uint8), min(longest, max(1, len(part) // 16)), pieces=4)
-    matched = len(frames.compress(sample.data, 1))
-    if level < table.PATIENT_FROM and matched < _CLEAR * len(sample):
-        return level, matched / len(sample)
-    alone = len(frames.compress(sample.data, frames.HUFFMAN))
-    if min(alone, matched) > table.WORTH * len(sample):
-        return table.KEEP, 1.0
-    return (frames.HUFFMAN if alone < matched else level), min(alone, matched) / len(sample)
+    matched = len(frames.compress(sample.data, 1)) / len(sample)
+    # Huffman coding alone is not asked yet: it makes of words no less than of their planes.
+    trials = [trial for trial in _trials(part, guess, level) if trial.ratio < table.WORTH * min(matched, 1.0)]
+    if trials:
+        return Stretch(start, end, trial=min(trials, key=lambda trial: trial.ratio))
+    return Stretch(start, end, _frame_level(sample, matched, level))
+
+
+def _frame_level(sample: NDArray[np.uint8], matched: float, level: int) -> int:
+    """Return the level of the frame that suits what *sample* was taken of; level 1 makes *matched* times as many bytes
+    of it.
+    """
+    if level < table.PATIENT_FROM and matched < _CLEAR:
+        return level
+    alone = len(frames.compress(sample.data, frames.HUFFMAN)) / len(sample)
+    if min(alone, matched) > table.WORTH:
+        return table.KEEP
+    return frames.HUFFMAN if alone < matched else level
 
 
 def _trials(part: memoryview, guess: _Guess, level: int) -> list[Trial]:

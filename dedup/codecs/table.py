@@ -4,8 +4,9 @@ Used by dedup.codecs.planes and dedup.codecs.delta. docs/codecs.md has the bytes
 """
 
 import struct
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, repeat
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,8 @@ WORTH = 0.985
 # Matches are worth their time on the way in only where they save more than this over Huffman coding alone.
 MATCHES = 0.97
 _SAMPLED, _FEW_SAMPLED = 16 << 10, 8 << 10  # bytes, in four runs; below PATIENT_FROM fewer
+_NOISE = 7.9
+"""Bits a byte of what is kept without a trial: Huffman coding would save less than it has to (WORTH)."""
 PATIENT_FROM = 3
 """The level of zstd below which time counts for more than what samples do not show."""
 _WORDS = {KEEP: "raw", frames.HUFFMAN: "huf", frames.FINE: "huf"}
@@ -51,14 +54,16 @@ class Planes:
     """Fingerprint of the raw bytes."""
 
 
-def level_for(plane: NDArray[np.uint8], level: int, huffman: int = frames.HUFFMAN) -> int:
+def level_for(plane: NDArray[np.uint8], level: int, huffman: int = frames.HUFFMAN, bits: float = 0.0) -> int:
     """Return *level* where zstd finds matches in *plane*, else *huffman*: decided at level 1 on four runs of 4 KiB, of
-    2 KiB where time counts.
+    2 KiB where time counts. *bits*: what a byte of it costs by its entropy, where that is known.
 
     KEEP where these do not shrink and time counts for more than what the rest might.
     """
+    if bits >= _NOISE:
+        return KEEP
     sample = spread(plane, (_SAMPLED if level >= PATIENT_FROM else _FEW_SAMPLED) // 4, pieces=4)
-    alone = len(frames.compress(sample.data, huffman))
+    alone = bits / 8 * len(sample) or len(frames.compress(sample.data, huffman))
     matched = len(frames.compress(sample.data, 1))
     if level < PATIENT_FROM and min(alone, matched) >= WORTH * len(sample):
         return KEEP
@@ -74,9 +79,11 @@ def frame_for(data: NDArray[np.uint8], level: int) -> int:
     return level if matched < MATCHES * alone else frames.HUFFMAN
 
 
-def coded(plane: NDArray[np.uint8], level: int, huffman: int = frames.HUFFMAN) -> tuple[Buffer, int]:
-    """Return (body, the level it got): a frame of *plane*, or the plane itself and KEEP where that is hardly larger."""
-    best = level_for(plane, level, huffman)
+def coded(plane: NDArray[np.uint8], level: int, huffman: int = frames.HUFFMAN, bits: float = 0.0) -> tuple[Buffer, int]:
+    """Return (body, the level it got): a frame of *plane*, or the plane itself and KEEP where that is hardly larger.
+    *bits* as level_for()'s.
+    """
+    best = level_for(plane, level, huffman, bits)
     if best == KEEP:
         return plane.data, KEEP
     body = frames.compress(plane.data, best)
@@ -101,14 +108,14 @@ def pack(
     *,
     ends: tuple[Any, Any],
     raw: Buffer,
-    kept: Collection[int] = (),
+    bits: Iterable[float] = (),
 ) -> tuple[bytes, str]:
     """Return (payload of *planes*, what became of each, in words).
 
     *levels*: where matches pay, and which Huffman coding otherwise; *ends*: the bytes of *raw* before and after the
-    words; *kept*: planes, by number, that are known to be worth no frame.
+    words; *bits*: what a byte of each plane costs by its entropy; nothing: look.
     """
-    found = [(plane.data, KEEP) if number in kept else coded(plane, *levels) for number, plane in enumerate(planes)]
+    found = [coded(plane, *levels, spent) for plane, spent in zip(planes, chain(bits, repeat(0.0)), strict=False)]
     entries = [ENTRY.pack(PLAIN if best == KEEP else FRAME, len(body)) for body, best in found]
     head, tail = ends
     header = HEADER.pack(VERSION, form, len(planes), len(head), fingerprint(raw))
