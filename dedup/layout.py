@@ -82,7 +82,7 @@ def block_header(block: Block, header_offset: int) -> bytes:
     the outer one when that is scanned.
     """
     name = codec_bytes(block.codec)
-    lengths = encode_varints(chunk.length for chunk in block.chunks[:-1])
+    lengths = encode_varints([chunk[2] for chunk in block.chunks[:-1]])
     flags = _HAS_BASE if block.base is not None else 0
     fixed = _BLOCK.pack(
         *(BLOCK_MAGIC, block.stored_len, block.raw_len, len(block.chunks), block.first),
@@ -186,13 +186,14 @@ def checked_block(block: Block, kind: PackKind) -> Block:
     name_len = NAME_LENS[kind]
     if not 0 < len(block.chunks) <= MAX_BLOCK_CHUNKS:
         raise FormatError(f"a block holds 1 to {MAX_BLOCK_CHUNKS} chunks, not {len(block.chunks)}")
-    if {(len(chunk.fingerprint), len(chunk.digest)) for chunk in block.chunks} != {(name_len, DIGEST_LEN)}:
+    names, digests, lengths = zip(*block.chunks, strict=True)
+    if {*map(len, names)} != {name_len} or {*map(len, digests)} != {DIGEST_LEN}:
         raise FormatError("fingerprint, recipe id or digest has the wrong length")
-    if all_lengths([chunk.length for chunk in block.chunks[:-1]], block.raw_len)[-1] != block.chunks[-1].length:
+    if min(lengths) <= 0 or sum(lengths) != block.raw_len:
         raise FormatError("a block's chunks do not add up to it")
     if max(block.raw_len, block.stored_len) > MAX_STORED_LEN:
         raise FormatError(f"block of {block.raw_len} raw, {block.stored_len} stored bytes is beyond the limit")
-    if kind == "recipes" and (block.base is not None or len({chunk.digest for chunk in block.chunks}) != 1):
+    if kind == "recipes" and (block.base is not None or len({*digests}) != 1):
         raise FormatError("the recipes of a block share one digest, and it has no base")
     if block.base is not None and (len(block.base) != DIGEST_LEN or len(block.chunks) != 1):
         raise FormatError("a block with a base holds one chunk")

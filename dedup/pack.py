@@ -10,7 +10,7 @@ object's size needs two ranged reads for the index. A pack whose end is damaged 
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import BinaryIO
 
 from blake3 import blake3
@@ -97,7 +97,7 @@ class PackWriter:
             Block(0, len(payload), raw_len, codec, tuple(chunks), base, self._chunk_count), self._kind
         )
         header = block_header(block, self._size_bytes)
-        block = replace(block, offset=self._size_bytes + len(header))
+        block = Block(self._size_bytes + len(header), len(payload), raw_len, codec, block.chunks, base, block.first)
         self._write(header)
         self._write(payload)
         self._blocks.append(block)

@@ -7,6 +7,9 @@ length, since ids made one after the other share their beginning and the recipes
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
 
 from dedup.errors import FormatError
 from dedup.fingerprint import DIGEST_LEN, FINGERPRINT_LEN
@@ -21,7 +24,7 @@ from dedup.layout import (
     codec_name,
 )
 from dedup.values import Block, ChunkPart, Digest, Fingerprint
-from dedup.varint import decode_varints, encode_varints
+from dedup.varint import decode_varints, encode_columns
 
 TRAILER_MAGIC = b"FLTR"
 
@@ -35,20 +38,20 @@ _LEAST_BYTES: dict[PackKind, int] = {"data": FINGERPRINT_LEN + DIGEST_LEN, "reci
 def trailer(kind: PackKind, blocks: Sequence[Block]) -> bytes:
     """Return the index of a pack of *blocks*, which are in pack order."""
     codecs = sorted({block.codec for block in blocks})
-    numbers = encode_varints(_numbers(blocks, codecs))
-    chunk_count = sum(len(block.chunks) for block in blocks)
-    parts = [_TRAILER.pack(TRAILER_MAGIC, len(blocks), chunk_count, len(codecs), len(numbers))]
+    chunks = list(chain.from_iterable([block.chunks for block in blocks]))
+    names, digests, lengths = zip(*chunks, strict=True) if chunks else ((), (), ())
+    numbers = _numbers(blocks, codecs, lengths)
+    parts = [_TRAILER.pack(TRAILER_MAGIC, len(blocks), len(chunks), len(codecs), len(numbers))]
     for name in codecs:
         encoded = codec_bytes(name)
         parts += [bytes([len(encoded)]), encoded]
     parts.append(numbers)
-    chunks = [chunk for block in blocks for chunk in block.chunks]
     if kind == "data":
-        parts += [chunk.fingerprint for chunk in chunks]
-        parts += [chunk.digest for chunk in chunks]
+        parts += names
+        parts += digests
         parts += [block.base for block in blocks if block.base is not None]
     else:
-        parts.append(_shared_keys([chunk.fingerprint for chunk in chunks]))
+        parts.append(_shared_keys(names))
         parts += [block.chunks[0].digest for block in blocks]
     return b"".join(parts)
 
@@ -75,15 +78,21 @@ def parse_trailer(data: bytes, end: Footer) -> list[Block]:
     return [checked_block(block, end.kind) for block in named(data, after, places, lengths)]
 
 
-def _numbers(blocks: Sequence[Block], codecs: Sequence[str]) -> Iterator[int]:
+def _numbers(blocks: Sequence[Block], codecs: Sequence[str], lengths: Sequence[int]) -> bytes:
+    """Return five numbers of each block, then *lengths*, those of all chunks, but for the last of each block."""
     places = {name: number for number, name in enumerate(codecs)}
+    numbers: list[int] = []
     at = HEADER_LEN
     for block in blocks:
         coding = places[block.codec] << 1 | (block.base is not None)
-        yield from (block.offset - at, block.stored_len, block.raw_len, coding, len(block.chunks))
+        numbers += (block.offset - at, block.stored_len, block.raw_len, coding, len(block.chunks))
         at = block.offset + block.stored_len
+    start = 0
     for block in blocks:
-        yield from (chunk.length for chunk in block.chunks[:-1])
+        end = start + len(block.chunks)
+        numbers += lengths[start : end - 1]
+        start = end
+    return encode_columns(np.array(numbers, dtype=np.uint64), [len(numbers)])[0]
 
 
 def _shared_keys(keys: Sequence[bytes]) -> bytes:
