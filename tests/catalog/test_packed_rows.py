@@ -8,6 +8,7 @@ from tiering.catalog.booking import load_files
 from tiering.catalog.open import Catalog
 from tiering.catalog.packed_rows import load_again
 from tiering.catalog.tables import files as file_rows
+from tiering.catalog.values import FileState
 
 
 def test_rows_seen_before_are_as_they_are_now(catalog: Catalog) -> None:
@@ -28,3 +29,24 @@ def test_rows_seen_before_are_as_they_are_now(catalog: Catalog) -> None:
         assert found[ids[1]].pinned is True
         assert (found[ids[2]].last_access_ns, found[ids[3]].leader_id) == (77, ids[4])
         assert load_again(tx, (), ids[:9]) == load_files(tx, ids[:9])
+
+
+def test_a_page_is_made_of_the_rows_as_they_are(catalog: Catalog) -> None:
+    """Names of any bytes, numbers of 64 bits, nothing where nothing is."""
+    with catalog.write() as tx:
+        root_id = add_root(tx)
+        names = [bytes({1, byte} - {0, 47}) for byte in range(256)]
+        ids = [add_file(tx, root_id, b"d\xff/%d" % number + name, Seen(number, 5)) for number, name in enumerate(names)]
+        files.set_pinned(tx, ids[:3], True)
+        files.note_access(tx, {ids[4]: 2**62}, "opens")
+        files.mark_missing(tx, ids[5:9], op_id="scan:1:1")
+        extremes = {"ino": -(2**63), "dev": 2**63 - 1, "mtime_ns": -5, "tier": "st\u00e4ndard", "leader_id": ids[0]}
+        tx.conn.execute(update(file_rows).where(file_rows.c.file_id == ids[9]).values(extremes))
+
+        every = sorted(load_files(tx, ids).values(), key=lambda row: (row.dir, row.name))
+
+        assert files.page(tx, root_id) == every
+        found = files.page(tx, root_id, limit=7, after=(every[99].dir, every[99].name))
+        assert found == every[100:107]
+        assert {type(row.state) for row in found} == {FileState}
+        assert files.page(tx, root_id, under=b"elsewhere/") == []

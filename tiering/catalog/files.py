@@ -11,6 +11,7 @@ from sqlalchemy import Select, bindparam, func, insert, literal_column, select, 
 
 from tiering.catalog import hardlinks, outbox, records
 from tiering.catalog.booking import FileChange, file_row, file_rows, insert_versions, load_files, root_names
+from tiering.catalog.packed_rows import fetch_files
 from tiering.catalog.tables import files
 from tiering.catalog.transaction import Tx, batches, fetch_raw, marks
 from tiering.catalog.values import FileRow, FileState, NewFile, ScannedFile, signed64
@@ -80,7 +81,7 @@ def page(
     """Return up to *limit* rows of a root in (dir, name) order, after the given one; only below the folder
     *under* ("a/b/").
     """
-    text = f"{_ROWS} WHERE root_id = ?"
+    text = "WHERE root_id = ?"
     values: list[object] = [root_id]
     if after is not None:
         text, values = f"{text} AND (dir, name) > (?, ?)", [*values, *after]
@@ -92,7 +93,7 @@ def page(
         text, values = f"{text} AND NOT ({_STORED})", [*values, only.not_on]
     if only.states:
         text, values = f"{text} AND state IN {marks(only.states)}", [*values, *map(str, only.states)]
-    return list(file_rows(fetch_raw(tx, f"{text} ORDER BY dir, name LIMIT ?", [*values, limit])))
+    return fetch_files(tx, f"{text} ORDER BY dir, name LIMIT ?", [*values, limit])
 
 
 def every(tx: Tx, root_id: int, *, under: bytes = b"", page_rows: int = 2000) -> Iterator[FileRow]:

@@ -1,8 +1,8 @@
-"""Rows by the thousand fetched as one value: what a commit asks while other threads read files.
+"""Rows by the thousand fetched as one value: what a migrate asks while its threads read files.
 
 sqlite3 gives the interpreter's lock away for every row and every column of it, and a thread that reads takes it: then
 fetching a value waits for that thread's turn to end. So SQLite writes many rows as one text, of JSON, without the lock.
-Used by tiering.catalog.commit alone.
+Used by tiering.catalog.commit and files.
 """
 
 import json
@@ -21,7 +21,22 @@ from tiering.catalog.values import FileRow
 _COLUMNS = tuple(name for name in FileRow._fields if name not in {"dir", "name"})
 _ROWS = f"SELECT json_group_array(json_array({', '.join(_COLUMNS)})) FROM"  # our own names
 _place_of = itemgetter(*map(FileRow._fields.index, ("file_id", "dir", "name")))
-_path_of = itemgetter(slice(1, 3))
+_PATH = tuple(map(FileRow._fields.index, ("dir", "name")))
+_path_of = itemgetter(*_PATH)
+_HEXED = tuple(f"hex({name})" if name in {"dir", "name"} else name for name in FileRow._fields)
+
+
+def fetch_files(tx: Tx, chosen: str, values: Sequence[object]) -> list[FileRow]:
+    """Return the files of `SELECT * FROM files` and *chosen*, whose "?" stand for *values*, by (dir, name)."""
+    if tx.is_sqlite:
+        text = f"SELECT json_group_array(json_array({', '.join(_HEXED)})) FROM (SELECT * FROM files {chosen})"  # noqa: S608
+        columns: list[Iterable[Any]] = list(zip(*json.loads(fetch_raw(tx, text, values)[0][0]), strict=True))
+        for at in _PATH if columns else ():
+            columns[at] = map(bytes.fromhex, columns[at])
+        rows = list(zip(*columns, strict=True))
+    else:
+        rows = fetch_raw(tx, f"SELECT {', '.join(FileRow._fields)} FROM files {chosen}", values)  # noqa: S608
+    return sorted(file_rows(rows), key=_path_of)  # SQLite promises no order within a group
 
 
 def load_again(tx: Tx, seen: Iterable[FileRow], file_ids: Iterable[int]) -> dict[int, FileRow]:
@@ -37,7 +52,7 @@ def load_again(tx: Tx, seen: Iterable[FileRow], file_ids: Iterable[int]) -> dict
         rows = json.loads(fetch_raw(tx, text, list(chain.from_iterable(batch)))[0][0])
         if rows:
             columns: dict[str, Iterable[Any]] = dict(zip(_COLUMNS, zip(*rows, strict=True), strict=True))
-            paths = map(_path_of, map(places.__getitem__, columns["file_id"]))
+            paths = map(itemgetter(1, 2), map(places.__getitem__, columns["file_id"]))
             columns["dir"], columns["name"] = zip(*paths, strict=True)
             in_order = [columns[name] for name in FileRow._fields]
             found.update((row[0], row) for row in file_rows(list(zip(*in_order, strict=True))))
