@@ -5,7 +5,6 @@ Used by stores, hot and jobs on descriptors that they opened. Every file system 
 the first transfer; all of it then goes through the page cache, with the same result. Nothing here opens or flushes.
 """
 
-import ctypes
 import errno
 import fcntl
 import io
@@ -25,9 +24,7 @@ _REFUSED = frozenset({errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS})
 # asm-generic/mman-common.h; the mmap module does not name it. A buffer under transfer must not be shared with a child:
 # whoever wrote to such a page first would get a copy, and the disk's bytes the other one (open(2), NOTES).
 _MADV_WIPEONFORK = 18
-_CACHESTAT = 451  # from Linux 6.5; the same number on every architecture
 
-_libc = ctypes.CDLL(None, use_errno=True)
 _free: list[mmap.mmap] = []
 """Buffers that nobody uses: fresh pages cost more than the transfer. As many as were ever in use at once."""
 
@@ -50,25 +47,6 @@ def turn_on(descriptor: int) -> bool:
 def turn_off(descriptor: int) -> None:
     """Let transfers go through the page cache again."""
     fcntl.fcntl(descriptor, fcntl.F_SETFL, fcntl.fcntl(descriptor, fcntl.F_GETFL) & ~os.O_DIRECT)
-
-
-def cached_bytes(descriptor: int, start: int, length: int) -> int:
-    """Return how much of a range is in the page cache, in whole pages: up to two more than it touches.
-
-    OSError ENOSYS before Linux 6.5, EOPNOTSUPP where nobody can tell.
-    """
-    wanted = (ctypes.c_uint64 * 2)(start, length)
-    answer = (ctypes.c_uint64 * 5)()
-    if _libc.syscall(
-        ctypes.c_long(_CACHESTAT),
-        ctypes.c_int(descriptor),
-        ctypes.byref(wanted),
-        ctypes.byref(answer),
-        ctypes.c_uint(0),
-    ):
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
-    return int(answer[0]) * mmap.PAGESIZE
 
 
 def runs(descriptor: int, start: int, length: int) -> Iterator[memoryview]:
@@ -101,8 +79,14 @@ def readinto(descriptor: int, buffer: memoryview, offset: int) -> int:
 def read(descriptor: int, start: int, length: int) -> bytes:
     """Return a range, shorter only at the end of the file. Raises OSError."""
     whole = io.BytesIO()
+    if length > STEP_BYTES:
+        whole.seek(length - 1)
+        whole.write(b"\0")  # all of its room at once: growing costs more than the transfer
+        whole.seek(0)
+    done = 0
     for run in runs(descriptor, start, length):
-        whole.write(run)
+        done += whole.write(run)
+    whole.truncate(done)
     return whole.getvalue()  # no copy: the object and the bytes share it
 
 

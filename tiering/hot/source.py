@@ -3,6 +3,8 @@
 The identity is taken under a read lease and compared at every read; a writer that arrives is let in at once (P10)
 and the read is given up. Where no lease can be had the stamps alone are compared, `has_lease` is False, and the file
 is not released later (P1) unless its root allows it.
+
+What is in the page cache is read from there; a long file that is not is read past it, so that it pushes nothing out.
 """
 
 import errno
@@ -12,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from dedup.values import Extent, FileMeta, Span
+from tiering import direct
 from tiering.errors import SourceBusy, SourceChanged, SourceRefused
 from tiering.hot import paths, syscalls
 from tiering.hot.identity import Identity
@@ -24,7 +27,7 @@ class Source:
     """An open file; a dedup ByteSource. Made by open_source()."""
 
     def __init__(self, fd: int, path: str, lease: Lease | None, lease_problem: str = "") -> None:
-        """Describe the open *fd*, under *lease* or, for *lease_problem*, without."""
+        """Describe the open *fd*, under *lease* or, for *lease_problem*, without. It is read by readinto() alone."""
         self.fd = fd
         self.path = path
         """For messages."""
@@ -35,6 +38,7 @@ class Source:
         """Why there is no lease; "" if there is one."""
         self._lease = lease
         self._was_cached = is_mostly_cached(fd, self.size)
+        self._is_direct = not self._was_cached and self.size >= direct.LEAST_BYTES and direct.turn_on(fd)
 
     @property
     def has_lease(self) -> bool:
@@ -60,6 +64,8 @@ class Source:
     def readinto(self, buffer: memoryview | bytearray, offset: int) -> int:
         """Fill *buffer* from *offset*; return the bytes read, fewer only at the end of the file. Raises OSError."""
         view = memoryview(buffer)
+        if self._is_direct:
+            return direct.readinto(self.fd, view, offset)
         done = 0
         while done < len(view):
             count = os.preadv(self.fd, [view[done:]], offset + done)
