@@ -16,7 +16,7 @@ from tiering.catalog import accounts, commit, ledger, packs
 from tiering.catalog.values import FileState, PackState
 from tiering.errors import CatalogBusy, NotOwner, StoreUnavailable
 from tiering.jobs.audit import audit
-from tiering.jobs.gc import collect, preview
+from tiering.jobs.gc import GcPreview, collect, preview
 from tiering.jobs.migrate import migrate
 from tiering.jobs.release import release
 from tiering.jobs.scan import scan_root
@@ -111,7 +111,9 @@ def test_p5_versions_and_missing_files_are_kept_as_long_as_promised(lab: Lab) ->
     report = collect(lab.context)
     assert (report.versions_ended, report.files_forgotten, report.packs_deleted) == (0, 0, 0)
     assert audit(lab.context).retained_bytes == 2 * len(data)
+    assert preview(lab.context) == GcPreview(0, 0, 0, 0, 0)
     lab.clock.advance(2 * DAY_S)
+    assert preview(lab.context) == GcPreview(1, 1, 0, 0, 0), "packs are needed as long as these are there"
     report = collect(lab.context)
     assert (report.versions_ended, report.files_forgotten, report.packs_deleted) == (1, 1, 4)
     assert b"gone.bin" not in rows(lab)

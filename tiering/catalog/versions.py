@@ -1,6 +1,6 @@
 """Versions: stored copies that stopped being a path's current one and are kept for a time."""
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import func, select, tuple_
 
 from tiering.catalog.tables import versions
 from tiering.catalog.transaction import Tx
@@ -11,6 +11,12 @@ def expired(tx: Tx, *, before_ns: int, limit: int = 500) -> list[VersionRow]:
     """Return versions whose retention ended before that time, by number."""
     query = select(versions).where(versions.c.keep_until_ns <= before_ns).order_by(versions.c.version_no).limit(limit)
     return [VersionRow(*row) for row in tx.conn.execute(query)]
+
+
+def count_expired(tx: Tx, *, before_ns: int) -> int:
+    """Return how many versions expired() would return without a limit."""
+    query = select(func.count()).where(versions.c.keep_until_ns <= before_ns)
+    return int(tx.conn.execute(query).scalar_one())
 
 
 def of_path(tx: Tx, root_id: int, dir: bytes, name: bytes) -> list[VersionRow]:

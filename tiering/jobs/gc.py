@@ -105,13 +105,14 @@ def collect(ctx: Context) -> GcReport:
 def preview(ctx: Context) -> GcPreview:
     """Return what collect() would do as things stand, but for what its own first steps set free."""
     grace_ns = ctx.config.gc.grace_ns
+    now_ns = ctx.clock.now_ns()
+    missing = sum(_is_forgettable(ctx, row.missing_since_ns, now_ns) for row in _missing(ctx))
     with ctx.catalog.read() as tx:
-        ended = versions.expired(tx, before_ns=tx.now_ns, limit=1_000_000)
-        missing = [row for row in _missing(ctx) if _is_forgettable(ctx, row.missing_since_ns, tx.now_ns)]
+        ended = versions.count_expired(tx, before_ns=tx.now_ns)
         doomable = packs.unreferenced(tx, created_before_ns=tx.now_ns + 1, limit=1_000_000)
         doomed = packs.in_state(tx, PackState.DOOMED, limit=1_000_000)
         due = [row for row in doomed if (row.doomed_ns or 0) <= tx.now_ns - grace_ns]
-    return GcPreview(len(ended), len(missing), len(doomable), len(due), sum(row.size for row in due))
+    return GcPreview(ended, missing, len(doomable), len(due), sum(row.size for row in due))
 
 
 def _check_owner(ctx: Context) -> None:
