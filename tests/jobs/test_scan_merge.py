@@ -1,13 +1,15 @@
 """The merge of walk and catalog equals what sets would say, whatever the names, and passes over the unreadable."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tiering.catalog.walked import KnownFile, KnownRow
+from tiering.hot.looks import Looks
 from tiering.hot.walk import SLICE, Entry, Kind, Listing, WalkProblem
 from tiering.jobs.scan_merge import Stretch, merge
 
@@ -26,8 +28,14 @@ def row(key: Key, *, state: str = "regular", size: int = 10, last_access_ns: int
     return (*key, *stamps, state, "atime", FILE.st_atime_ns if last_access_ns is None else last_access_ns, 1)
 
 
-def listings(kinds: dict[Key, Kind], at_once: int = SLICE) -> Iterator[Listing]:
-    """The walk over such a tree, in stretches of so many names."""
+def looks_of(names: Sequence[bytes]) -> Looks:
+    """Files with the stat result FILE."""
+    numbers = (FILE.st_mtime_ns, FILE.st_ctime_ns, 3, 7, 10, 1, FILE.st_mode, FILE.st_atime_ns, 1000, 1000)
+    return Looks(names, *([number] * len(names) for number in numbers))
+
+
+def listings(kinds: dict[Key, Kind], at_once: int = SLICE, *, together: bool = False) -> Iterator[Listing]:
+    """The walk over such a tree, in stretches of so many names, whose files are looked at alone or *together*."""
     for folder, group in groupby(sorted(kinds), key=lambda key: key[0]):
         names = [name for _, name in group]
         for start in range(0, len(names), at_once):
@@ -38,7 +46,10 @@ def listings(kinds: dict[Key, Kind], at_once: int = SLICE) -> Iterator[Listing]:
                 for name in part
                 if (kind := kinds[folder, name]) is not Kind.FILE
             ]
-            yield Listing(folder, part[-1], files, list(others))
+            if together:
+                yield Listing(folder, part[-1], others=list(others), looks=looks_of([name for name, _ in files]))
+            else:
+                yield Listing(folder, part[-1], files, list(others))
 
 
 def pages(known: Iterable[Key], rows_each: int = 5) -> list[list[KnownRow]]:
@@ -53,6 +64,7 @@ def merged(walked: Iterable[Listing | WalkProblem], known: list[list[KnownRow]])
         whole.files += stretch.files
         whole.size_bytes += stretch.size_bytes
         whole.fresh += stretch.fresh
+        whole.fresh += [(row[0], row[1], FILE) for row in stretch.plain]
         whole.seen += stretch.seen
         whole.gone += stretch.gone
         whole.problems += stretch.problems
@@ -71,12 +83,13 @@ def gone(found: Stretch) -> dict[Key, bool]:
     known=st.sets(KEYS, max_size=12),
     at_once=st.integers(1, 4),
     rows_each=st.integers(1, 4),
+    together=st.booleans(),
 )
 def test_the_merge_is_the_join_of_two_sets(
-    disk: set[Key], links: set[Key], known: set[Key], at_once: int, rows_each: int
+    disk: set[Key], links: set[Key], known: set[Key], at_once: int, rows_each: int, together: bool
 ) -> None:
     kinds = {**dict.fromkeys(links, Kind.SYMLINK), **dict.fromkeys(disk, Kind.FILE)}
-    found = merged(listings(kinds, at_once), pages(known, rows_each))
+    found = merged(listings(kinds, at_once, together=together), pages(known, rows_each))
 
     assert (found.files, found.size_bytes) == (len(disk), 10 * len(disk))
     assert [(folder, name) for folder, name, _ in found.fresh] == sorted(disk - known)
@@ -101,18 +114,20 @@ def test_p5_a_name_that_could_not_be_looked_at_is_unknown_as_file_and_as_folder(
     assert gone(merged([there], pages(known))) == {(b"z/", b"gone"): False}
 
 
-def test_every_difference_is_seen() -> None:
+@pytest.mark.parametrize("together", [False, True])
+def test_every_difference_is_seen(together: bool) -> None:
     same = KnownFile._make(row((b"", b"f")))
     for change in (
         {"mtime_ns": 1}, {"ctime_ns": 1}, {"dev": 4}, {"ino": 8}, {"size": 11}, {"nlink": 2}, {"mode": 0o100600},
         {"state": "missing"}, {"state": "offline"}, {"access_quality": "none"},
     ):  # fmt: skip
-        found = merged(listings({(b"", b"f"): Kind.FILE}), [[tuple(same._replace(**change))]])
+        found = merged(listings({(b"", b"f"): Kind.FILE}, together=together), [[tuple(same._replace(**change))]])
         assert [seen.row and seen.row.file_id for seen in found.seen] == [1], change
 
 
-def test_an_access_time_that_went_on_is_told_and_is_no_change() -> None:
-    found = merged(listings({(b"", b"f"): Kind.FILE}), [[row((b"", b"f"), last_access_ns=7)]])
+@pytest.mark.parametrize("together", [False, True])
+def test_an_access_time_that_went_on_is_told_and_is_no_change(together: bool) -> None:
+    found = merged(listings({(b"", b"f"): Kind.FILE}, together=together), [[row((b"", b"f"), last_access_ns=7)]])
     assert (found.reads, found.seen) == ([(1, 7, FILE.st_atime_ns)], [])
 
 
@@ -123,3 +138,15 @@ def test_a_folder_emptied_of_very_many_files_is_told_in_bounded_pieces() -> None
 
     assert sum(len(stretch.gone) for stretch in stretches) == len(known) - 2
     assert max(len(stretch.gone) for stretch in stretches) <= 2 * SLICE
+
+
+def test_new_files_looked_at_together_come_as_rows_and_further_names_of_an_inode_as_what_was_seen() -> None:
+    names = [b"f", b"g"]
+    (rows,) = merge([Listing(b"d/", b"g", looks=looks_of(names))], [], quality="atime", counts_atime=True)
+    shared = looks_of(names)._replace(nlink=[2, 1])
+    (seen,) = merge([Listing(b"d/", b"g", looks=shared)], [], quality="none", counts_atime=False)
+
+    assert rows.plain == [(b"d/", name, 10, 6_000, 6_001, 3, 7, 1, FILE.st_mode, 1000, 1000, 5_000) for name in names]
+    assert (rows.files, rows.size_bytes, rows.fresh) == (2, 20, [])
+    assert [(name, status.st_nlink) for _, name, status in seen.fresh] == [(b"f", 2), (b"g", 1)]
+    assert (seen.files, seen.size_bytes, seen.plain) == (2, 15, [])

@@ -18,10 +18,16 @@ from operator import attrgetter
 
 from tiering.errors import RootMissing
 from tiering.hot import names, paths
+from tiering.hot.looks import NOTHING, Looks, look_together
 from tiering.hot.placeholder import parse_target
 
 SLICE = 2000
 """Names looked at together: what a directory of any size costs in stat results is bounded by it (about 2 MB)."""
+
+ALONE = 10_000
+"""Names of a walk that are looked at one by one: fewer do not repay loading machine code, 25 ms."""
+
+_FEW = 32  # below it a call of machine code costs what it saves
 
 _TYPE = 0o170000  # S_IFMT
 _ENCODING = sys.getfilesystemencoding()
@@ -79,9 +85,11 @@ class Listing:
     last: bytes
     """No name of this stretch sorts behind it, and no name of a later one before it."""
     files: list[tuple[bytes, os.stat_result]] = field(default_factory=list)
-    """Regular files, ascending by name."""
+    """Regular files that were looked at alone, ascending by name."""
     others: list[Entry | WalkProblem] = field(default_factory=list)
     """Links and special files, and names that could not be looked at, ascending by name."""
+    looks: Looks = NOTHING
+    """Regular files that were looked at together; none of them is among *files*."""
 
 
 def walk(
@@ -97,14 +105,23 @@ def walk(
         if isinstance(listing, WalkProblem):
             yield listing
             continue
-        files = [Entry(listing.dir, name, Kind.FILE, status, None) for name, status in listing.files]
-        yield from sorted([*files, *listing.others], key=_by_name) if listing.others else files
+        found = [*listing.files, *zip(listing.looks.names, listing.looks.statuses(), strict=True)]
+        files = [Entry(listing.dir, name, Kind.FILE, status, None) for name, status in found]
+        yield from sorted([*files, *listing.others], key=_by_name)
 
 
 def listings(
-    root: bytes, *, cross_mounts: bool = False, start_after: tuple[bytes, bytes] | None = None
+    root: bytes,
+    *,
+    cross_mounts: bool = False,
+    start_after: tuple[bytes, bytes] | None = None,
+    alone: int = ALONE,
 ) -> Iterator[Listing | WalkProblem]:
-    """Yield what walk() yields, a stretch of a directory at a time: for who looks at millions of files."""
+    """Yield what walk() yields, a stretch of a directory at a time: for who looks at millions of files.
+
+    The names after the first *alone* are looked at together, where a directory has enough of them.
+    """
+    left = alone
     try:
         root_fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
@@ -117,7 +134,9 @@ def listings(
             directory = pending.pop()
             if start_after is not None and directory < start_after[0] and not start_after[0].startswith(directory):
                 continue
-            below = yield from _list(root_fd, directory, cross_mounts=cross_mounts, start_after=start_after)
+            folder = _list(root_fd, directory, cross_mounts=cross_mounts, start_after=start_after, together=left <= 0)
+            below, count = yield from folder
+            left -= count
             pending.extend(reversed(below))
     finally:
         os.close(root_fd)
@@ -176,9 +195,11 @@ def _encoded(found: list[str]) -> list[bytes]:
 
 
 def _list(
-    root_fd: int, directory: bytes, *, cross_mounts: bool, start_after: tuple[bytes, bytes] | None
-) -> Generator[Listing | WalkProblem, None, list[bytes]]:
-    """Yield the entries of one directory, or that it cannot be read; return its subdirectories in order."""
+    root_fd: int, directory: bytes, *, cross_mounts: bool, start_after: tuple[bytes, bytes] | None, together: bool
+) -> Generator[Listing | WalkProblem, None, tuple[list[bytes], int]]:
+    """Yield the entries of one directory, or that it cannot be read; return its subdirectories in order, and how many
+    names were looked at.
+    """
     fd = -1
     try:
         try:
@@ -188,14 +209,14 @@ def _list(
             is_mount = error.errno == errno.EXDEV
             reason = "is another mount" if is_mount else error.strerror or str(error)
             yield WalkProblem(directory, b"", reason, is_mount=is_mount)
-            return []
+            return [], 0
         _leave_out(found, directory, start_after)
         for start in range(0, len(found), SLICE):
-            yield _look(fd, directory, found[start : start + SLICE])
+            yield _look(fd, directory, found[start : start + SLICE], together=together)
     finally:
         if fd >= 0:
             os.close(fd)
-    return below
+    return below, len(found)
 
 
 def _leave_out(found: list[bytes], directory: bytes, start_after: tuple[bytes, bytes] | None) -> None:
@@ -205,8 +226,10 @@ def _leave_out(found: list[bytes], directory: bytes, start_after: tuple[bytes, b
         del found[: bisect_left(found, start_after[1] + b"\0") if directory == start_after[0] else len(found)]
 
 
-def _look(fd: int, directory: bytes, found: Sequence[bytes]) -> Listing:
+def _look(fd: int, directory: bytes, found: Sequence[bytes], *, together: bool) -> Listing:
     listing = Listing(directory, found[-1])
+    if together and len(found) >= _FEW:
+        listing.looks, found = look_together(fd, found)
     add_file, look = listing.files.append, os.stat
     for name in found:
         try:

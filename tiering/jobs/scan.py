@@ -99,14 +99,20 @@ class _Pending:
     """What the next batch is to write."""
 
     fresh: list[Fresh] = field(default_factory=list)
+    plain: list[walked.FreshFile] = field(default_factory=list)
     seen: list[Seen] = field(default_factory=list)
 
     @property
     def is_full(self) -> bool:
-        return len(self.seen) >= BATCH_FILES or len(self.fresh) >= FRESH_FILES
+        return len(self.seen) >= BATCH_FILES or len(self.fresh) + len(self.plain) >= FRESH_FILES
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.fresh or self.plain or self.seen)
 
     def add(self, stretch: Stretch) -> None:
         self.fresh += stretch.fresh
+        self.plain += stretch.plain
         self.seen += stretch.seen
 
 
@@ -212,7 +218,7 @@ class _Scan:
                 self._apply(scope, pending, missing)
                 pending = _Pending()
             self._renew()
-        if pending.fresh or pending.seen:
+        if not pending.is_empty:
             self._apply(scope, pending, missing)
         return True
 
@@ -221,8 +227,8 @@ class _Scan:
     ) -> Iterator[Listing | WalkProblem]:
         for item in walked_root:
             if isinstance(item, Listing):
-                evidence.feed(item.files)
-                self._ctx.progress.advance(files=len(item.files))
+                evidence.feed(item.files, item.looks)
+                self._ctx.progress.advance(files=len(item.files) + len(item.looks.names))
             yield item
 
     def _pages(self) -> Iterator[list[walked.KnownRow]]:
@@ -250,7 +256,7 @@ class _Scan:
         self._ctx.step("scan.batch")
         self._tally.batches += 1
         op_id = f"scan:{self._scan_id}:{self._tally.batches}"
-        outcome = apply_batch(scope, pending.fresh, pending.seen, op_id=op_id)
+        outcome = apply_batch(scope, pending.fresh, pending.seen, plain=pending.plain, op_id=op_id)
         self._tally.add(outcome)
         for row in outcome.displaced:
             missing.note(row, replaced=True)

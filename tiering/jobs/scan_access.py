@@ -14,6 +14,7 @@ from policies.values import NS_PER_DAY, NS_PER_HOUR, NS_PER_S, AccessQuality
 from tiering.catalog import access, files, sweeps
 from tiering.catalog.transaction import batches
 from tiering.catalog.values import FileRow
+from tiering.hot.looks import NOTHING, Looks
 from tiering.jobs.context import Context, OpenRoot
 from tiering.jobs.scan_spool import AccessSpool
 
@@ -40,9 +41,10 @@ class AccessEvidence:
         self.window: SweepWindow | None = None
         """The sweep that conclude() found."""
 
-    def feed(self, files: Sequence[tuple[bytes, os.stat_result]]) -> None:
-        """Take every file of the walk, in order."""
+    def feed(self, files: Sequence[tuple[bytes, os.stat_result]], looks: Looks = NOTHING) -> None:
+        """Take every file of the walk, in order, looked at alone or together."""
         self._sweep.feed_many([(status.st_atime_ns, status.st_mtime_ns) for _, status in files])
+        self._sweep.feed_many(zip(looks.atime_ns, looks.mtime_ns, strict=True))
 
     def note(self, reads: Iterable[tuple[int, int | None, int]]) -> None:
         """Set aside the times of known files that were read: (file id, last access known, atime)."""

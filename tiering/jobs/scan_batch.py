@@ -15,6 +15,7 @@ from tiering.catalog.transaction import Tx
 from tiering.catalog.values import AdoptedFile, FileRow, FileState, NewFile, RecipeRow, ScannedFile, signed64
 from tiering.clock import NS_PER_DAY
 from tiering.hot.identity import Identity
+from tiering.hot.looks import status_of
 from tiering.hot.placeholder import parse_target
 from tiering.hot.walk import Entry, Kind
 from tiering.jobs.context import Context, OpenRoot
@@ -67,15 +68,25 @@ class BatchScope:
     """The root had rows when the scan began: a new path may be a known file's."""
 
 
-def apply_batch(scope: BatchScope, fresh: Sequence[Fresh], sights: Sequence[Seen], *, op_id: str) -> BatchOutcome:
-    """Bring the catalog to the new files *fresh* and to *sights*; durable on return. Running it again changes
-    nothing more.
+def apply_batch(
+    scope: BatchScope,
+    fresh: Sequence[Fresh],
+    sights: Sequence[Seen],
+    *,
+    plain: Sequence[walked.FreshFile] = (),
+    op_id: str,
+) -> BatchOutcome:
+    """Bring the catalog to the new files *fresh* and *plain*, which have no other names, and to *sights*; durable on
+    return. Running it again changes nothing more.
     """
     movable: dict[bytes, FileRow] = {}
+    rows = list(plain)
     if scope.may_move:
+        fresh, rows = [*fresh, *map(_as_looked_at, plain)], []
         alone = [Entry(dir, name, Kind.FILE, status, None) for dir, name, status in fresh if status.st_nlink == 1]
         movable = _find_moves(scope, [*alone, *(seen.entry for seen in sights if seen.row is None)])
-    plain = [item for item in fresh if item[2].st_nlink == 1 and item[0] + item[1] not in movable]
+    single = [item for item in fresh if item[2].st_nlink == 1 and item[0] + item[1] not in movable]
+    rows += _fresh_rows(single, counts_atime=scope.counts_atime)
     rest = [*sights, *_as_seen(fresh, movable)]
     keep_until_ns = scope.context.clock.now_ns() + scope.context.config.versions.keep_days * NS_PER_DAY
     with scope.context.catalog.write() as tx:
@@ -84,13 +95,12 @@ def apply_batch(scope: BatchScope, fresh: Sequence[Fresh], sights: Sequence[Seen
             files.update_scanned(tx, work.updates, op_id=op_id, keep_until_ns=keep_until_ns)
             moves.follow(tx, work.moved, op_id=op_id)
             files.add_new(tx, work.new, op_id=op_id)
-        if plain:
-            rows = _fresh_rows(plain, counts_atime=scope.counts_atime)
+        if rows:
             walked.add_fresh(tx, scope.root.root_id, rows, access_quality=scope.quality, op_id=op_id)
         if rest:
             commit.adopt(tx, work.adopted, op_id=op_id, reason="placeholder found at a new path")
     return BatchOutcome(
-        new=len(work.new) + len(plain),
+        new=len(work.new) + len(rows),
         changed=len(work.updates) - len(work.moved),
         moved=len(work.moved),
         adopted=len(work.adopted),
@@ -106,6 +116,12 @@ def _as_seen(fresh: Sequence[Fresh], movable: Mapping[bytes, FileRow]) -> list[S
         for dir, name, status in fresh
         if status.st_nlink != 1 or dir + name in movable
     ]
+
+
+def _as_looked_at(row: walked.FreshFile) -> Fresh:
+    dir, name, size, mtime_ns, ctime_ns, dev, ino, links, mode, uid, gid, atime_ns = row
+    # Where the mount's atimes count for nothing nobody asks for it.
+    return dir, name, status_of((mtime_ns, ctime_ns, dev, ino, size, links, mode, atime_ns or 0, uid, gid))
 
 
 def _fresh_rows(fresh: Sequence[Fresh], *, counts_atime: bool) -> list[walked.FreshFile]:

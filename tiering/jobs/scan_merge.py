@@ -6,12 +6,15 @@ file; only what differs becomes a value that somebody looks at.
 
 import os
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
+from operator import le
 
 from policies.values import AccessQuality
 from tiering.catalog.values import FileState, signed64
-from tiering.catalog.walked import KnownFile, KnownRow
+from tiering.catalog.walked import FreshFile, KnownFile, KnownRow
+from tiering.hot.looks import Looks, status_of
 from tiering.hot.walk import SLICE, Entry, Kind, Listing, WalkProblem
 from tiering.jobs.scan_limits import misfit
 
@@ -45,6 +48,8 @@ class Stretch:
     """Apparent; an inode with all its names counts once."""
     fresh: list[tuple[bytes, bytes, os.stat_result]] = field(default_factory=list)
     """(dir, name, stat) of files at paths without a row."""
+    plain: list[FreshFile] = field(default_factory=list)
+    """More of them, each the only name of its inode."""
     seen: list[Seen] = field(default_factory=list)
     """Known files that differ, placeholders that are new or differ."""
     gone: list[Gone] = field(default_factory=list)
@@ -71,13 +76,18 @@ def merge(
             known.skip(item)
             yield Stretch(problems=[item])
             continue
-        here: dict[bytes, KnownRow] = {}
+        stands: list[KnownRow] = []
         for rows in known.before((item.dir, item.last + b"\0")):
             passed, own = _split(rows, item)
             if passed:
                 yield known.gone(passed)
-            here.update((row[1], row) for row in own)
+            stands += own
+        if stands and not (item.files or item.others) and compare.is_as_known(item.looks, stands):
+            yield Stretch(len(stands), _size_bytes(item.looks))
+            continue
+        here = {row[1]: row for row in stands}
         stretch = compare.files(item, here)
+        compare.looks(item, here, stretch)
         for other in item.others:
             if isinstance(other, WalkProblem):
                 here.pop(other.name, None)
@@ -97,7 +107,7 @@ def _split(rows: list[KnownRow], listing: Listing) -> tuple[list[KnownRow], list
     passed, own = rows[:cut], rows[cut:]
     if len(own) <= SLICE:
         return passed, own
-    names = {name for name, _ in listing.files} | {other.name for other in listing.others}
+    names = {name for name, _ in listing.files} | {other.name for other in listing.others} | {*listing.looks.names}
     return passed + [row for row in own if row[1] not in names], [row for row in own if row[1] in names]
 
 
@@ -131,6 +141,43 @@ class _Comparison:
         stretch.size_bytes += total
         return stretch
 
+    def is_as_known(self, looks: Looks, rows: Sequence[KnownRow]) -> bool:
+        """Return whether *rows* are those of the files *looks*, and the catalog has nothing to learn from any."""
+        _, *numbers, states, qualities, last, _ = zip(*rows, strict=True)
+        if list(map(tuple, looks[: len(numbers)])) != numbers:
+            return False
+        if not ({*states} <= _ON_DISK and {*qualities} <= self._qualities):
+            return False
+        return not self._counts_atime or (None not in last and all(map(le, looks.atime_ns, last)))
+
+    def looks(self, listing: Listing, here: dict[bytes, KnownRow], stretch: Stretch) -> None:
+        """Do what files() does with those that were looked at together, and add it to *stretch*."""
+        looks = listing.looks
+        stretch.files += len(looks.names)
+        stretch.size_bytes += _size_bytes(looks)
+        if not here and {*looks.nlink} == {1}:
+            stretch.plain += self._fresh(listing.dir, looks)
+            return
+        for name, numbers in zip(looks.names, zip(*looks[1:], strict=True), strict=True):
+            row = here.pop(name, None)
+            if row is None or not self._is_met(row, numbers):
+                self._file(listing.dir, name, status_of(numbers), row, stretch)
+
+    def _is_met(self, row: KnownRow, numbers: tuple[int, ...]) -> bool:
+        """Return whether the catalog has nothing to learn from a file with these *numbers* of Looks."""
+        return (
+            row[2:9] == numbers[:7]
+            and row[9] in _ON_DISK
+            and row[10] in self._qualities
+            and (not self._counts_atime or (row[11] is not None and numbers[7] <= row[11]))
+        )
+
+    def _fresh(self, dir: bytes, looks: Looks) -> Iterable[FreshFile]:
+        # Whoever read a file that is met for the first time, nobody read it later than its atime.
+        read_ns = looks.atime_ns if self._counts_atime else repeat(None, len(looks.names))
+        stamps = (looks.size, looks.mtime_ns, looks.ctime_ns, looks.dev, looks.ino, looks.nlink, looks.mode)
+        return zip(repeat(dir), looks.names, *stamps, looks.uid, looks.gid, read_ns, strict=False)
+
     def other(self, entry: Entry, row: KnownRow | None, stretch: Stretch) -> None:
         """Compare what is no file with the row of its path."""
         known = None if row is None else KnownFile._make(row)
@@ -160,6 +207,13 @@ class _Comparison:
             or _differs(known, status, with_size=True)
         ):
             stretch.seen.append(Seen(Entry(dir, name, Kind.FILE, status, None), known))
+
+
+def _size_bytes(looks: Looks) -> int:
+    """Return the apparent bytes of files; an inode with all its names counts once."""
+    if {*looks.nlink} <= {1}:
+        return sum(looks.size)
+    return sum(size // max(1, links) for size, links in zip(looks.size, looks.nlink, strict=True))
 
 
 def _differs(row: KnownFile, status: os.stat_result, *, with_size: bool) -> bool:

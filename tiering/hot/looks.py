@@ -1,0 +1,69 @@
+"""What stat says of many regular files of one folder, as columns: one comparison for all of a column, not one a file.
+
+Used by tiering.hot.walk and by who scans millions of files. Machine code looks (tiering.hot.native_looks); a name that
+it refuses, and every name where it cannot be had, is looked at alone.
+"""
+
+import importlib
+import os
+from collections.abc import Sequence
+from functools import cache
+from itertools import compress
+from operator import not_
+from typing import Any, NamedTuple
+
+_NS = 10**9
+
+
+class Looks(NamedTuple):
+    """Regular files with ordinary numbers, ascending by name: a column for each, all of one length."""
+
+    names: Sequence[bytes] = ()
+    mtime_ns: Sequence[int] = ()
+    ctime_ns: Sequence[int] = ()
+    dev: Sequence[int] = ()
+    ino: Sequence[int] = ()
+    size: Sequence[int] = ()
+    nlink: Sequence[int] = ()
+    mode: Sequence[int] = ()
+    atime_ns: Sequence[int] = ()
+    uid: Sequence[int] = ()
+    gid: Sequence[int] = ()
+
+    def statuses(self) -> list[os.stat_result]:
+        """Return what os.stat() gives for each; of times both forms, of what the columns have not nothing."""
+        return list(map(status_of, zip(*self[1:], strict=True)))
+
+
+def status_of(numbers: tuple[int, ...]) -> os.stat_result:
+    """Return the numbers of one file, in the order of Looks, as os.stat() would."""
+    mtime_ns, ctime_ns, dev, ino, size, nlink, mode, atime_ns, uid, gid = numbers
+    shown = (mode, ino, dev, nlink, uid, gid, size, atime_ns // _NS, mtime_ns // _NS, ctime_ns // _NS)
+    exact = {"st_atime_ns": atime_ns, "st_mtime_ns": mtime_ns, "st_ctime_ns": ctime_ns}
+    return os.stat_result(shown, exact)
+
+
+NOTHING = Looks()
+
+
+def look_together(folder: int, names: Sequence[bytes]) -> tuple[Looks, Sequence[bytes]]:
+    """Look at the *names*, which ascend, of the open *folder*; return what is a regular file, and the names that must
+    be looked at alone.
+    """
+    kernel = _kernel()
+    if kernel is None:
+        return NOTHING, names
+    columns: list[list[int]] = kernel.look_all(folder, names)
+    modes = Looks(names, *columns).mode
+    if 0 not in modes:
+        return Looks(names, *columns), ()
+    found = Looks(list(compress(names, modes)), *(list(compress(column, modes)) for column in columns))
+    return found, list(compress(names, map(not_, modes)))
+
+
+@cache
+def _kernel() -> Any:
+    try:
+        return importlib.import_module("tiering.hot.native_looks")
+    except ImportError:
+        return None
