@@ -150,35 +150,44 @@ def insert_found(tx: Tx, pack: PackRow, found: Sequence[Block], wanted: Sequence
     return len(recipes.insert_recipes(tx, new))
 
 
-def unheld(tx: Tx) -> list[RecipeRow]:
-    """Return live recipes that neither a file nor a version holds."""
+def unheld(tx: Tx, *, after_no: int, limit: int) -> list[RecipeRow]:
+    """Return live recipes numbered above *after_no* that neither a file nor a version holds, by number."""
     query = select(recipe_rows).where(
         recipe_rows.c.state == "live",
+        recipe_rows.c.recipe_no > after_no,
         ~exists(select(files.c.file_id).where(files.c.recipe_no == recipe_rows.c.recipe_no)),
         ~exists(select(versions.c.version_no).where(versions.c.recipe_no == recipe_rows.c.recipe_no)),
     )
-    return [RecipeRow(*row) for row in tx.conn.execute(query.order_by(recipe_rows.c.recipe_no))]
+    return [RecipeRow(*row) for row in tx.conn.execute(query.order_by(recipe_rows.c.recipe_no).limit(limit))]
 
 
-def keep_as_version(tx: Tx, recipe_no: int, *, root_id: int, path: bytes, keep_until_ns: int) -> None:
-    """Hold a recipe that no file is known to need, until that time; recorded with the recipe itself."""
-    known = recipes.by_numbers(tx, [recipe_no])[recipe_no]
-    folder, slash, name = path.rpartition(b"/")
-    row = {
-        "root_id": root_id,
-        "dir": folder + slash,
-        "name": name,
-        "recipe_no": recipe_no,
-        "from_ns": min(known.created_ns, tx.now_ns),
-        "superseded_ns": tx.now_ns,
-        "keep_until_ns": keep_until_ns,
-        "reason": "recovered",
-    }
-    (place,) = packs.block_places(tx, [known.block_no]).values()
-    described = records.recipe_found(
-        recipe_id=known.recipe_id, pack_key=place.key, tier=known.tier, created_ns=known.created_ns
-    )
-    outbox.append(tx, [described, *insert_versions(tx, [row])])
+def keep_as_versions(tx: Tx, held: Sequence[tuple[RecipeRow, int, bytes]], *, keep_until_ns: int) -> None:
+    """Hold recipes, each of a root and a path, that no file is known to need, until that time; recorded with the
+    recipes themselves.
+    """
+    places = packs.block_places(tx, {known.block_no for known, _, _ in held})
+    described, rows = [], []
+    for known, root_id, path in held:
+        folder, slash, name = path.rpartition(b"/")
+        row = {
+            "root_id": root_id,
+            "dir": folder + slash,
+            "name": name,
+            "recipe_no": known.recipe_no,
+            "from_ns": min(known.created_ns, tx.now_ns),
+            "superseded_ns": tx.now_ns,
+            "keep_until_ns": keep_until_ns,
+            "reason": "recovered",
+        }
+        rows.append(row)
+        found = records.recipe_found(
+            recipe_id=known.recipe_id,
+            pack_key=places[known.block_no].key,
+            tier=known.tier,
+            created_ns=known.created_ns,
+        )
+        described.append(found)
+    outbox.append(tx, [*described, *insert_versions(tx, rows)])
 
 
 def set_framing(tx: Tx, pack_nos: Iterable[int]) -> None:

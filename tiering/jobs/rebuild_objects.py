@@ -170,20 +170,27 @@ def hold_unheld(ctx: Context, problems: list[str]) -> int:
     """
     keep_until_ns = ctx.clock.now_ns() + ctx.config.versions.missing_days * NS_PER_DAY
     with ctx.catalog.read() as tx:
-        rows = recovery.unheld(tx)
         ids = {root.name: root.root_id for root in roots.all_roots(tx)}
-    every = (item for few in _few(rows) for item in read_recipes(ctx, few).items())
-    for number, recipe in every:
-        if isinstance(recipe, FrostlineError):
-            problems.append(recipe.what)
-        elif recipe.root not in ids:
-            problems.append(f"recipe {recipe.recipe_id} is of root {recipe.root}, which is not configured")
-        else:
+    after, count = 0, 0
+    while True:
+        with ctx.catalog.read() as tx:
+            page = recovery.unheld(tx, after_no=after, limit=PAGE)
+        if not page:
+            return count
+        for rows in _few(page):
+            by_number = {row.recipe_no: row for row in rows}
+            held: list[tuple[RecipeRow, int, bytes]] = []
+            for number, recipe in read_recipes(ctx, rows).items():
+                if isinstance(recipe, FrostlineError):
+                    problems.append(recipe.what)
+                elif recipe.root not in ids:
+                    problems.append(f"recipe {recipe.recipe_id} is of root {recipe.root}, which is not configured")
+                else:
+                    held.append((by_number[number], ids[recipe.root], recipe.path))
             with ctx.catalog.write() as tx:
-                recovery.keep_as_version(
-                    tx, number, root_id=ids[recipe.root], path=recipe.path, keep_until_ns=keep_until_ns
-                )
-    return len(rows)
+                recovery.keep_as_versions(tx, held, keep_until_ns=keep_until_ns)
+        count += len(page)
+        after = page[-1].recipe_no
 
 
 def _few(rows: Iterable[RecipeRow]) -> Iterator[list[RecipeRow]]:
