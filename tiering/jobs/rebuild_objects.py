@@ -123,12 +123,7 @@ def index_recipes(ctx: Context, problems: list[str]) -> int:
         if not page:
             return done
         for rows in _few(page):
-            found: dict[int, Recipe] = {}
-            for number, recipe in read_recipes(ctx, rows).items():
-                if isinstance(recipe, FrostlineError):
-                    problems.append(recipe.what)
-                else:
-                    found[number] = recipe
+            found = _sound_recipes(ctx, rows, problems)
             _write_refs(ctx, found, {row.recipe_no: row for row in rows}, problems)
             done += len(found)
             ctx.progress.advance(files=len(rows))
@@ -180,17 +175,26 @@ def hold_unheld(ctx: Context, problems: list[str]) -> int:
         for rows in _few(page):
             by_number = {row.recipe_no: row for row in rows}
             held: list[tuple[RecipeRow, int, bytes]] = []
-            for number, recipe in read_recipes(ctx, rows).items():
-                if isinstance(recipe, FrostlineError):
-                    problems.append(recipe.what)
-                elif recipe.root not in ids:
-                    problems.append(f"recipe {recipe.recipe_id} is of root {recipe.root}, which is not configured")
-                else:
+            for number, recipe in _sound_recipes(ctx, rows, problems).items():
+                if recipe.root in ids:
                     held.append((by_number[number], ids[recipe.root], recipe.path))
+                else:
+                    problems.append(f"recipe {recipe.recipe_id} is of root {recipe.root}, which is not configured")
             with ctx.catalog.write() as tx:
                 recovery.keep_as_versions(tx, held, keep_until_ns=keep_until_ns)
         count += len(page)
         after = page[-1].recipe_no
+
+
+def _sound_recipes(ctx: Context, rows: Sequence[RecipeRow], problems: list[str]) -> dict[int, Recipe]:
+    """Return recipe_no -> recipe of those that can be read."""
+    found: dict[int, Recipe] = {}
+    for number, recipe in read_recipes(ctx, rows).items():
+        if isinstance(recipe, FrostlineError):
+            problems.append(recipe.what)
+        else:
+            found[number] = recipe
+    return found
 
 
 def _few(rows: Iterable[RecipeRow]) -> Iterator[list[RecipeRow]]:
