@@ -1,5 +1,6 @@
 """Direct transfers on file systems of every temper, and a disk that damages what the page cache still holds right."""
 
+import io
 import os
 import subprocess
 from collections.abc import Iterator
@@ -130,6 +131,17 @@ def test_p1_damage_on_the_disk_is_seen_though_the_page_cache_is_right(disk: Disk
         with pytest.raises(ChecksumRefused, match="was announced"):
             _put(store, "packs/one", cast(BinaryIO, file), BODY)
     assert list(store.list()) == []
+
+
+def test_who_asks_for_all_of_an_object_is_told_what_the_disk_holds(disk: Disk) -> None:
+    disk.make("ext4", block_bytes=512)
+    store = open_local(disk.folder / "store", create=True)
+    _put(store, "packs/one", io.BytesIO(BODY), BODY)
+    assert store.get("packs/one", Span(0, len(BODY))) == BODY  # and it stands in the page cache now
+    disk.damage(BODY[8192:])
+    found = store.get("packs/one")
+    assert (found[:8192], found[8193:]) == (BODY[:8192], BODY[8193:])
+    assert found[8192] == BODY[8192] ^ 1
 
 
 def _put(store: LocalStore, key: str, file: BinaryIO, body: bytes) -> None:

@@ -10,10 +10,13 @@ from typing import BinaryIO, cast
 
 import pytest
 
+from dedup.values import Span
 from tests.stores.bench import Bench, RawFolder
 from tests.stores.conformance import BODY, StoreConformance, put
+from tiering import direct
 from tiering.clock import FakeClock
 from tiering.errors import ChecksumRefused, NoSpace, ObjectExists, ObjectMissing, StoreDenied, StoreUnavailable
+from tiering.hot.syscalls import cached_pages
 from tiering.stores.base import ArchiveStore, ObjectInfo
 from tiering.stores.checksum import checksum_of
 from tiering.stores.local import LocalStore, open_local
@@ -114,6 +117,19 @@ def test_a_failed_put_leaves_no_temporary_file(root: Path, store: LocalStore) ->
         store.put("packs/x", Broken(), size_bytes=5, checksum=checksum_of(b"12345"), storage_class="STANDARD")
 
     assert list((root / ".tmp").iterdir()) == []
+
+
+def test_a_long_object_read_whole_leaves_the_page_cache_as_it_was(root: Path, store: LocalStore) -> None:
+    body = os.urandom(direct.STEP_BYTES + 70_001)
+    store.put("long", io.BytesIO(body), size_bytes=len(body), checksum=checksum_of(body), storage_class="STANDARD")
+    with (root / "long").open("rb") as file:
+        try:
+            before = cached_pages(file.fileno())
+        except OSError:
+            pytest.skip("this kernel does not tell what is in the page cache")
+        assert store.get("long") == body
+        assert cached_pages(file.fileno()) == before
+        assert store.get("long", Span(1, len(body) - 2)) == body[1:-1]
 
 
 def hand_over(store: LocalStore, key: str, file: Nameless) -> ObjectInfo:

@@ -57,12 +57,15 @@ class LocalStore:
         return self.head(key)
 
     def get(self, key: str, span: Span | None = None) -> bytes:
-        """See Store."""
+        """See Store. A whole object that is long comes from the device: whoever wants all of it wants to prove it."""
         path = self._path(key)
         with translated(self.url, key, "read", root=self._root):
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
             try:
                 size_bytes = os.fstat(descriptor).st_size
+                if span is None and size_bytes >= direct.LEAST_BYTES:
+                    direct.turn_on(descriptor)
+                    return self._whole(descriptor, size_bytes, key)
                 wanted = span or Span(0, size_bytes)
                 if wanted.end > size_bytes:
                     raise too_short(self.url, key, wanted, size_bytes)
@@ -171,6 +174,12 @@ class LocalStore:
             pieces.append(piece)
             position += len(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _whole(self, descriptor: int, size_bytes: int, key: str) -> bytes:
+        found = direct.read(descriptor, 0, size_bytes)
+        if len(found) < size_bytes:
+            raise cut_off(self.url, key, expected=size_bytes, received=len(found))
+        return found
 
     def _list(self, folder: str, prefix: str, start_after: str) -> Iterator[ObjectInfo]:
         with translated(self.url, folder, "list", root=self._root):
