@@ -1,14 +1,16 @@
 """What a commit knows of its files is compared with the rows, never believed."""
 
+from typing import Any
+
 from sqlalchemy import update
 
 from tests.catalog.rows import Seen, add_file, add_root
-from tiering.catalog import commit, files, moves
+from tiering.catalog import commit, files, journal, moves
 from tiering.catalog.booking import load_files
 from tiering.catalog.open import Catalog
 from tiering.catalog.packed_rows import load_again
 from tiering.catalog.tables import files as file_rows
-from tiering.catalog.values import FileState
+from tiering.catalog.values import FileRow, FileState
 
 
 def test_rows_seen_before_are_as_they_are_now(catalog: Catalog) -> None:
@@ -16,6 +18,7 @@ def test_rows_seen_before_are_as_they_are_now(catalog: Catalog) -> None:
         root_id = add_root(tx)
         ids = [add_file(tx, root_id, b"d/%d" % number, Seen(number, 5)) for number in range(1, 300)]
         seen = list(load_files(tx, ids).values())
+        claimed = journal.claim_batch(tx, "migrate:1", ids[:-9], owner="me", until_ns=1)
         moves.follow(tx, [moves.Move(ids[0], b"elsewhere/", b"renamed")], op_id="moved")
         files.set_pinned(tx, [ids[1]], True)
         files.note_access(tx, {ids[2]: 77}, "opens")
@@ -28,7 +31,30 @@ def test_rows_seen_before_are_as_they_are_now(catalog: Catalog) -> None:
         assert found[ids[0]].path == b"elsewhere/renamed"
         assert found[ids[1]].pinned is True
         assert (found[ids[2]].last_access_ns, found[ids[3]].leader_id) == (77, ids[4])
+        assert {type(row.state) for row in found.values()} == {FileState}
+        assert {row.file_id for row in found.values() if row.state is FileState.MIGRATING} == claimed - {ids[5]}
         assert load_again(tx, (), ids[:9]) == load_files(tx, ids[:9])
+
+
+def test_every_column_of_a_row_seen_before_is_compared(catalog: Catalog) -> None:
+    with catalog.write() as tx:
+        root_id = add_root(tx)
+        ids = [add_file(tx, root_id, b"d/%d" % number, Seen(number, 5)) for number in range(1, 60)]
+        seen = list(load_files(tx, ids).values())
+        journal.claim_batch(tx, "migrate:1", ids, owner="me", until_ns=1)
+        others: dict[str, Any] = {
+            "bytes": b"other",
+            "str": "other",
+            "bool": True,
+            "FileState": FileState.DUAL,
+            "int": 7,
+        }
+        for at, name in enumerate(set(FileRow._fields) - {"file_id"}):
+            other = next(value for kind, value in others.items() if kind in str(FileRow.__annotations__[name]))
+            seen[at] = seen[at]._replace(**{name: other})
+
+        assert load_again(tx, seen, ids) == load_files(tx, ids)
+        assert load_again(tx, seen[:1], ids[:1]) == load_files(tx, ids[:1])
 
 
 def test_a_page_is_made_of_the_rows_as_they_are(catalog: Catalog) -> None:

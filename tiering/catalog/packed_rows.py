@@ -12,15 +12,12 @@ from operator import itemgetter
 from typing import Any
 
 from dedup.fingerprint import fingerprint_numbers
-from dedup.values import Digest, Fingerprint
+from dedup.values import Digest, Fingerprint, made_of
 from tiering.catalog import packs
 from tiering.catalog.booking import file_rows, load_files
-from tiering.catalog.transaction import STATEMENT_ROWS, Tx, batches, fetch_raw
-from tiering.catalog.values import FileRow
+from tiering.catalog.transaction import STATEMENT_ROWS, Tx, batches, fetch_raw, marks
+from tiering.catalog.values import FileRow, FileState
 
-_COLUMNS = tuple(name for name in FileRow._fields if name not in {"dir", "name"})
-_ROWS = f"SELECT json_group_array(json_array({', '.join(_COLUMNS)})) FROM"  # our own names
-_place_of = itemgetter(*map(FileRow._fields.index, ("file_id", "dir", "name")))
 _PATH = tuple(map(FileRow._fields.index, ("dir", "name")))
 _path_of = itemgetter(*_PATH)
 _HEXED = tuple(f"hex({name})" if name in {"dir", "name"} else name for name in FileRow._fields)
@@ -39,25 +36,30 @@ def fetch_files(tx: Tx, chosen: str, values: Sequence[object]) -> list[FileRow]:
     return sorted(file_rows(rows), key=_path_of)  # SQLite promises no order within a group
 
 
-def load_again(tx: Tx, seen: Iterable[FileRow], file_ids: Iterable[int]) -> dict[int, FileRow]:
-    """Return load_files() of *file_ids*; the paths of those *seen* before are compared, not fetched."""
-    places = {row[0]: _place_of(row) for row in seen} if tx.is_sqlite else {}
-    found: dict[int, FileRow] = {}
-    for batch in batches(places.values(), STATEMENT_ROWS):
-        # A row that has gone to another path meanwhile is not found here.
-        text = (
-            f"{_ROWS} (VALUES {', '.join(['(?, ?, ?)'] * len(batch))}) AS new CROSS JOIN files "
-            "WHERE file_id = new.column1 AND dir = new.column2 AND name = new.column3"
-        )
-        rows = json.loads(fetch_raw(tx, text, list(chain.from_iterable(batch)))[0][0])
-        if rows:
-            columns: dict[str, Iterable[Any]] = dict(zip(_COLUMNS, zip(*rows, strict=True), strict=True))
-            paths = map(itemgetter(1, 2), map(places.__getitem__, columns["file_id"]))
-            columns["dir"], columns["name"] = zip(*paths, strict=True)
-            in_order = [columns[name] for name in FileRow._fields]
-            found.update((row[0], row) for row in file_rows(list(zip(*in_order, strict=True))))
+def load_again(tx: Tx, seen: Sequence[FileRow], file_ids: Iterable[int]) -> dict[int, FileRow]:
+    """Return load_files() of *file_ids*; those *seen* before they were claimed are compared, not fetched."""
+    found = _as_seen(tx, seen) if seen and tx.is_sqlite else {}
     others = [file_id for file_id in file_ids if file_id not in found]
     return found | load_files(tx, others) if others else found
+
+
+def _as_seen(tx: Tx, seen: Sequence[FileRow]) -> dict[int, FileRow]:
+    """Return the rows of files that are migrating and in all else as they were *seen*."""
+    columns: dict[str, Sequence[Any]] = dict(zip(FileRow._fields, zip(*seen, strict=True), strict=True))
+    rows = made_of(FileRow, (columns | {"state": [FileState.MIGRATING] * len(seen)}).values())
+    columns = columns | {"state": [str(FileState.MIGRATING)] * len(seen), "pinned": list(map(int, columns["pinned"]))}
+    # Of most columns, mode and owner among them, all the files of a batch have the same value.
+    same = {name: values[0] for name, values in columns.items() if values.count(values[0]) == len(values)}
+    other = ["file_id", *(name for name in columns.keys() - same.keys() - {"file_id"})]
+    tests = [f"files.{name} IS new.column{number}" for number, name in enumerate(other, start=1)]
+    where = " AND ".join(["files.file_id = new.column1", *tests, *(f"files.{name} IS ?" for name in same)])
+    ids: list[int] = []
+    for batch in batches(zip(*map(columns.__getitem__, other), strict=True), STATEMENT_ROWS):
+        new = ", ".join([marks(other)] * len(batch))
+        text = f"SELECT json_group_array(file_id) FROM (VALUES {new}) AS new CROSS JOIN files WHERE {where}"  # noqa: S608
+        ids += json.loads(fetch_raw(tx, text, [*chain.from_iterable(batch), *same.values()])[0][0])
+    found = dict(zip(columns["file_id"], rows, strict=True))
+    return found if len(ids) == len(found) else {file_id: found[file_id] for file_id in ids}
 
 
 def oldest(tx: Tx, wanted: Mapping[Digest, Fingerprint], tiers: Sequence[str]) -> dict[Digest, int]:
