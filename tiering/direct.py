@@ -11,6 +11,7 @@ import io
 import mmap
 import os
 from collections.abc import Iterator
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager, suppress
 
 # Nearly every disk wants 512 or 4096; one with larger blocks refuses the first transfer.
@@ -93,15 +94,21 @@ def read(descriptor: int, start: int, length: int) -> bytes:
 class Appender:
     """Writes an open file from its beginning to its end, in aligned blocks past the page cache. One thread at a time.
 
-    Ends with finish() or close(). Nothing is flushed: what the disk was given may still be in its own cache.
+    Ends with close(), after finish() if the file is wanted; the descriptor must not be closed before. Nothing is
+    flushed: what the disk was given may still be in its own cache.
     """
 
-    def __init__(self, descriptor: int) -> None:
-        """Prepare to write *descriptor*, which may be refused: then as ever."""
+    def __init__(self, descriptor: int, writer: Executor | None = None) -> None:
+        """Prepare to write *descriptor*, which may be refused: then as ever.
+
+        With *writer* a block is written while the next is filled, and its error is raised with that one.
+        """
         self._descriptor = descriptor
+        self._writer = writer
         self._written = 0
         self._held = 0
         self._buffer = _taken() if turn_on(descriptor) else None
+        self._under_way: tuple[Future[int], mmap.mmap] | None = None
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Append *data* (contiguous). Raises OSError; the file is worthless then."""
@@ -115,7 +122,7 @@ class Appender:
             self._held += count
             view = view[count:]
             if self._held == STEP_BYTES:
-                self._flush(STEP_BYTES)
+                self._hand_over()
 
     def finish(self) -> None:
         """Write what is left and let the descriptor go through the page cache again. Raises OSError.
@@ -125,23 +132,48 @@ class Appender:
         """
         if self._buffer is None:
             return
+        self._await()
         whole = self._held - self._held % ALIGN_BYTES
         if self._written + whole >= LEAST_BYTES:
             self._flush(whole)
         turn_off(self._descriptor)
-        if self._held:
-            self._flush(self._held)
+        self._flush(self._held)
         self.close()
 
     def close(self) -> None:
-        """Give the buffer back, and what is in it up; once is enough."""
+        """Wait for what is under way and give up what is not; once is enough."""
+        with suppress(OSError):
+            self._await()
         if self._buffer is not None:
             _free.append(self._buffer)
             self._buffer = None
 
+    def _hand_over(self) -> None:
+        """Have a full buffer written."""
+        if self._writer is None or self._buffer is None:
+            self._flush(self._held)
+            return
+        self._await()
+        block = memoryview(self._buffer)
+        self._under_way = (self._writer.submit(_written_all, self._descriptor, block, self._written), self._buffer)
+        self._buffer = _taken()
+        self._written += self._held
+        self._held = 0
+
+    def _await(self) -> None:
+        if self._under_way is None:
+            return
+        ended, buffer = self._under_way
+        error = ended.exception()  # who is interrupted here leaves it under way: its buffer is nobody else's yet
+        self._under_way = None
+        _free.append(buffer)
+        if error is not None:
+            raise error
+
     def _flush(self, count: int) -> None:
         """Write the first *count* bytes that are held."""
-        assert self._buffer is not None
+        if self._buffer is None:
+            return
         with memoryview(self._buffer) as view:
             self._written = _written_all(self._descriptor, view[:count], self._written)
             self._held -= count

@@ -4,6 +4,7 @@ import mmap
 import os
 import resource
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -25,11 +26,12 @@ def beside(tmp_path: Path) -> str:
     return open_local(tmp_path / "store", create=True).url
 
 
-@pytest.fixture
-def spool(tmp_path: Path, beside: str) -> Iterator[Spool]:
-    made = Spool(tmp_path, beside)
-    yield made
-    made.close()
+@pytest.fixture(params=["at once", "behind"])
+def spool(request: pytest.FixtureRequest, tmp_path: Path, beside: str) -> Iterator[Spool]:
+    with ThreadPoolExecutor(1) as writer:
+        made = Spool(tmp_path, beside, writer if request.param == "behind" else None)
+        yield made
+        made.close()
 
 
 @pytest.fixture
@@ -73,15 +75,19 @@ def test_a_store_that_is_not_there_takes_nothing_over(tmp_path: Path) -> None:
 
 
 def test_a_spool_that_may_not_grow_says_so_while_it_is_written(spool: Spool, small_files: int) -> None:
-    spool.write(BODY[:small_files])
     with pytest.raises(NoSpace, match="no room for packs under construction"):
-        spool.write(BODY[:small_files])
+        _write_often(spool, BODY[:small_files])
 
 
 def test_a_spool_that_may_not_grow_says_so_at_its_end(spool: Spool, small_files: int) -> None:
     spool.write(BODY[: small_files + 5])
     with pytest.raises(NoSpace, match="no room for packs under construction"):
         spool.rewind()
+
+
+def _write_often(spool: Spool, data: bytes) -> None:
+    for _ in range(3):  # the second is too much, and the third at the latest is told so
+        spool.write(data)
 
 
 def _is_on_a_disk(folder: Path) -> bool:

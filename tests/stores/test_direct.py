@@ -4,6 +4,7 @@ import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from tiering.direct import ALIGN_BYTES, STEP_BYTES, Appender
 from tiering.hot.syscalls import cached_pages
 
 SHARED_MEMORY = Path("/dev/shm")
-PATTERN = bytes(range(251)) * (2 * STEP_BYTES // 251 + 64)
+PATTERN = bytes(range(251)) * (4 * STEP_BYTES // 251)
 
 near = st.sampled_from([0, 512, ALIGN_BYTES, 2 * ALIGN_BYTES, STEP_BYTES, STEP_BYTES + ALIGN_BYTES])
 sizes = st.builds(lambda at, off: max(0, at + off), near, st.integers(-3, 3))
@@ -32,6 +33,12 @@ def descriptor(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
         yield file.fileno()
 
 
+@pytest.fixture(scope="module")
+def writer() -> Iterator[Executor]:
+    with ThreadPoolExecutor(1) as pool:
+        yield pool
+
+
 def _fill(descriptor: int, data: bytes) -> None:
     direct.turn_off(descriptor)
     os.ftruncate(descriptor, 0)
@@ -39,16 +46,23 @@ def _fill(descriptor: int, data: bytes) -> None:
 
 
 @settings(max_examples=40)
-@given(size=sizes, steps=st.lists(st.integers(50_001, STEP_BYTES + 5), min_size=1, max_size=4))
-def test_what_is_appended_is_what_stands_there(descriptor: int, size: int, steps: list[int]) -> None:
+@given(
+    size=sizes | st.just(3 * STEP_BYTES + 1),
+    steps=st.lists(st.integers(50_001, STEP_BYTES + 5), min_size=1, max_size=4),
+    is_behind=st.booleans(),
+)
+def test_what_is_appended_is_what_stands_there(
+    descriptor: int, writer: Executor, size: int, steps: list[int], is_behind: bool
+) -> None:
     _fill(descriptor, b"")
-    out = Appender(descriptor)
+    out = Appender(descriptor, writer if is_behind else None)
     at = 0
     while at < size:
         step = min(steps[at % len(steps)], size - at)
         out.write(memoryview(PATTERN)[at : at + step])
         at += step
     out.finish()
+    out.close()
 
     assert os.fstat(descriptor).st_size == size
     assert os.pread(descriptor, size + 1, 0) == PATTERN[:size]
@@ -120,6 +134,23 @@ def test_an_error_is_not_taken_for_a_refusal(tmp_path: Path) -> None:
             out.write(PATTERN[:STEP_BYTES])
         out.close()
         out.close()
+    assert path.read_bytes() == b""
+
+
+def test_the_error_of_a_block_written_behind_is_raised_with_the_next(tmp_path: Path, writer: Executor) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"")
+    with path.open("rb", buffering=0) as file:
+        for ask in ("write", "finish", "close"):
+            out = Appender(file.fileno(), writer)
+            out.write(PATTERN[:STEP_BYTES])
+            if ask == "write":
+                with pytest.raises(OSError, match="Bad file descriptor"):
+                    out.write(PATTERN[:STEP_BYTES])
+            elif ask == "finish":
+                with pytest.raises(OSError, match="Bad file descriptor"):
+                    out.finish()
+            out.close()
     assert path.read_bytes() == b""
 
 

@@ -9,7 +9,7 @@ import errno
 import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -57,8 +57,8 @@ class Spool:
     It is written past the page cache if the store at *url* takes it over; any other store reads it from there.
     """
 
-    def __init__(self, folder: Path, url: str = "") -> None:
-        """Open a file in *folder*. Raises NoSpace, FrostlineError."""
+    def __init__(self, folder: Path, url: str = "", writer: Executor | None = None) -> None:
+        """Open a file in *folder*; see Appender for *writer*. Raises NoSpace, FrostlineError."""
         self.checksum = Checksum()
         self._past_cache: Appender | None = None
         try:
@@ -66,10 +66,10 @@ class Spool:
         except OSError as error:
             raise _spool_error(error) from error
         if is_taken_over(folder, url):
-            self._past_cache = Appender(self.file.fileno())
+            self._past_cache = Appender(self.file.fileno(), writer)
 
     def write(self, data: bytes) -> int:
-        """Append. Raises NoSpace, FrostlineError."""
+        """Append. Raises NoSpace, FrostlineError, also for what was appended before."""
         self.checksum.update(data)
         view = memoryview(data)
         try:
@@ -120,9 +120,9 @@ class OpenPack:
     writer: PackWriter
 
     @classmethod
-    def begin(cls, folder: Path, kind: PackKind, url: str = "") -> "OpenPack":
-        """Start a pack of *kind* on a spool in *folder*; see there for *url*. Raises NoSpace, FrostlineError."""
-        spool = Spool(folder, url)
+    def begin(cls, folder: Path, kind: PackKind, url: str = "", writer: Executor | None = None) -> "OpenPack":
+        """Start a pack of *kind* on a Spool(*folder*, *url*, *writer*). Raises NoSpace, FrostlineError."""
+        spool = Spool(folder, url, writer)
         return cls(spool, PackWriter(cast(BinaryIO, spool), kind=kind))
 
 
@@ -142,6 +142,7 @@ class Packer:
         self._lock = threading.Lock()
         self._slots = threading.Semaphore(SPOOLED_PACKS)
         self._pool = ThreadPoolExecutor(UPLOADERS, thread_name_prefix="frostline-upload")
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="frostline-spool")
         self._uploads: list[Future[UploadedPack | None]] = []
         self._open: dict[bytes, OpenPack] = {}
         """By unit, the one used last at the end."""
@@ -202,6 +203,7 @@ class Packer:
                 pack.spool.close()
             self._open.clear()
         self._pool.shutdown(wait=True)
+        self._writer.shutdown(wait=True)
 
     def _pack_of(self, unit: bytes) -> OpenPack:
         """Return the pack to write to: the unit's own, one that holds little of another, or a new one."""
@@ -218,7 +220,7 @@ class Packer:
     def _begin(self) -> OpenPack:
         self._slots.acquire()
         self._raise_failure()
-        return OpenPack.begin(self._folder, "data", self._tier.store.url)
+        return OpenPack.begin(self._folder, "data", self._tier.store.url, self._writer)
 
     def _seal(self, unit: bytes) -> None:
         pack = self._open[unit]
