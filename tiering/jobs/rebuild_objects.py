@@ -3,6 +3,7 @@ objects that came after the last segment. Used by rebuild.
 """
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -166,11 +167,15 @@ def hold_unheld(ctx: Context, problems: list[str]) -> int:
     keep_until_ns = ctx.clock.now_ns() + ctx.config.versions.missing_days * NS_PER_DAY
     with ctx.catalog.read() as tx:
         ids = {root.name: root.root_id for root in roots.all_roots(tx)}
+    strange: Counter[str] = Counter()
     after, count = 0, 0
     while True:
         with ctx.catalog.read() as tx:
             page = recovery.unheld(tx, after_no=after, limit=PAGE)
         if not page:
+            problems += [
+                f"{of_root} recipes are of root {name}, which is not configured" for name, of_root in strange.items()
+            ]
             return count
         for rows in _few(page):
             by_number = {row.recipe_no: row for row in rows}
@@ -179,10 +184,10 @@ def hold_unheld(ctx: Context, problems: list[str]) -> int:
                 if recipe.root in ids:
                     held.append((by_number[number], ids[recipe.root], recipe.path))
                 else:
-                    problems.append(f"recipe {recipe.recipe_id} is of root {recipe.root}, which is not configured")
+                    strange[recipe.root] += 1
             with ctx.catalog.write() as tx:
                 recovery.keep_as_versions(tx, held, keep_until_ns=keep_until_ns)
-        count += len(page)
+            count += len(held)
         after = page[-1].recipe_no
 
 
