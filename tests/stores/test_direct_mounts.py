@@ -55,6 +55,15 @@ class Disk:
         _ran("mount", *words, self.folder)
         self._stack.callback(subprocess.run, ["umount", "-l", str(self.folder)], check=True)
 
+    def overlaid(self) -> Path:
+        """Return a folder laid over this disk's, mounted until the test ends."""
+        lower, upper, work, merged = (self.folder / name for name in ("lower", "upper", "work", "merged"))
+        for folder in (lower, upper, work, merged):
+            folder.mkdir()
+        _ran("mount", "-t", "overlay", "-o", f"lowerdir={lower},upperdir={upper},workdir={work}", "none", merged)
+        self._stack.callback(subprocess.run, ["umount", "-l", str(merged)], check=True)
+        return merged
+
     def damage(self, data: bytes) -> None:
         """Change one byte of *data* where the disk holds it, past the mounted file system."""
         os.sync()
@@ -72,9 +81,11 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
         yield Disk(tmp_path, stack)
 
 
-@pytest.fixture(params=["ext4", "journalled", "xfs", "wide blocks", "ramfs", "tmpfs"])
+@pytest.fixture(params=["ext4", "journalled", "xfs", "wide blocks", "overlay", "ramfs", "tmpfs"])
 def folder(request: pytest.FixtureRequest, disk: Disk) -> Path:
-    """File systems that take it; one that only seems to; wider blocks than ours; one that refuses; one of memory."""
+    """File systems that take it; one that only seems to; wider blocks than ours; a container's; one that refuses; one
+    of memory.
+    """
     match request.param:
         case "ext4":
             disk.make("ext4", block_bytes=512)
@@ -84,6 +95,9 @@ def folder(request: pytest.FixtureRequest, disk: Disk) -> Path:
             disk.make("xfs", block_bytes=4096)
         case "wide blocks":
             disk.make("xfs", block_bytes=16384, mkfs=("-b", "size=16384", "-s", "size=16384"))
+        case "overlay":
+            disk.make("ext4", block_bytes=512)
+            return disk.overlaid()
         case kind:
             disk.mount("-t", kind, "none")
     return disk.folder
