@@ -115,7 +115,7 @@ class Assembly:
         self.is_complete = True
 
     def _prove(self) -> None:
-        if not self._is_proven and digest_of_file(self.fd, self.recipe.size) != self.recipe.digest:
+        if not self._is_proven and digest_of_file(self.fd) != self.recipe.digest:
             raise not_the_whole(self.shown, self.recipe.recipe_id)
         apply_meta_exactly(self.fd, self.meta, self.shown)
 

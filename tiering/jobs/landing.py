@@ -6,9 +6,11 @@ each. It is durable when somebody has synced it, and gets its name after that.
 
 import os
 import stat
+from dataclasses import dataclass, field
 from threading import Lock
 
 from dedup.values import Recipe
+from tiering import direct
 from tiering.errors import FrostlineError
 from tiering.hot import syscalls
 from tiering.hot.meta import apply_meta, read_xattrs
@@ -26,19 +28,34 @@ from tiering.jobs.hidden_files import (
 )
 from tiering.jobs.stored_paths import StoredVersion
 
+KEPT_OPEN = 200  # files that come in pieces: half of what restore_run leaves to others (OTHERS_OPEN)
+CACHED_BYTES = 64 << 10  # what is less long is not worth opening again to drop it from the page cache
+
+
+@dataclass(slots=True)
+class Strip:
+    """What the files that are read together share."""
+
+    ready: "list[Landing]" = field(default_factory=list)
+    """Those that are complete; they add themselves."""
+    is_long: bool = False
+    """Whether so much is written that its pages are worth nothing: then long files go past the page cache, or are
+    dropped from it when the disk has them. Fresh pages cost more than the disk.
+    """
+    kept: "set[Landing]" = field(default_factory=set)
+    """Those that stay open between two pieces, about KEPT_OPEN at most: opening one again costs as much as a piece."""
+
 
 class Folder:
     """A folder of the target, held open. Ends with close()."""
 
-    __slots__ = ("_is_empty", "_lock", "device", "fd", "gives", "owner", "path", "ready")
+    __slots__ = ("_is_empty", "_lock", "device", "fd", "gives", "owner", "path", "strip")
 
-    def __init__(self, fd: int, path: bytes, ready: "list[Landing]") -> None:
-        """Take over the open folder *fd*; *path* is shown, with a trailing slash. Its files add themselves to *ready*
-        when they are complete.
-        """
+    def __init__(self, fd: int, path: bytes, strip: Strip) -> None:
+        """Take over the open folder *fd*; *path* is shown, with a trailing slash."""
         self.fd = fd
         self.path = path
-        self.ready = ready
+        self.strip = strip
         self.device = os.fstat(fd).st_dev
         self.owner = (os.geteuid(), os.getegid())
         self.gives: bool | None = None
@@ -75,7 +92,7 @@ class Landing:
 
     __slots__ = (
         *("error", "folder", "hidden", "is_complete", "is_named", "is_taken", "left_out"),
-        *("_digest", "_hole_bytes", "_is_made", "_meta", "_recipe_id", "size", "version"),
+        *("_digest", "_fd", "_hole_bytes", "_is_cached", "_is_made", "_meta", "_recipe_id", "size", "version"),
     )
 
     def __init__(self, folder: Folder, version: StoredVersion, hidden: bytes, recipe: Recipe) -> None:
@@ -98,6 +115,9 @@ class Landing:
         self._meta = recipe.meta
         self._recipe_id = recipe.recipe_id
         self._is_made = False
+        self._fd = -1
+        """Open between two pieces."""
+        self._is_cached = self.size >= CACHED_BYTES
 
     @property
     def shown(self) -> str:
@@ -119,13 +139,27 @@ class Landing:
         mode = stat.S_IMODE(self._meta.mode) & 0o777 if is_ours else 0o600
         fd = created(self.folder.fd, self.hidden, mode)
         try:
-            for offset, data in pieces:
-                write_at(fd, data, offset)
-            if self._hole_bytes:
-                os.ftruncate(fd, self.size)
+            if self.size >= direct.LEAST_BYTES and self.folder.strip.is_long and not self._hole_bytes:
+                self._write_past_cache(fd, pieces)
+            else:
+                for offset, data in pieces:
+                    write_at(fd, data, offset)
+                if self._hole_bytes:
+                    os.ftruncate(fd, self.size)
             self._complete(fd)
         finally:
             os.close(fd)
+
+    def _write_past_cache(self, fd: int, pieces: list[Piece]) -> None:
+        reserve(fd, self.size, 0)
+        writer = direct.Appender(fd)
+        try:
+            for _, data in pieces:
+                writer.write(data)
+            writer.finish()
+        finally:
+            writer.close()
+        self._is_cached = False
 
     def write(self, data: bytes | memoryview, offset: int) -> None:
         """See fetch_sinks.Target. Does nothing once something went wrong."""
@@ -135,7 +169,8 @@ class Landing:
         try:
             write_at(fd, data, offset)
         finally:
-            os.close(fd)
+            if fd != self._fd:
+                os.close(fd)
 
     def finish(self) -> None:
         """See fetch_sinks.Target: the whole is read back and proven."""
@@ -144,11 +179,13 @@ class Landing:
         try:
             fd = self._opened()
             try:
-                if digest_of_file(fd, self.size) != self._digest:
+                if digest_of_file(fd) != self._digest:
                     raise not_the_whole(self.shown, self._recipe_id)
                 self._complete(fd)
             finally:
-                os.close(fd)
+                if fd != self._fd:
+                    os.close(fd)
+                self._close()
         except (FrostlineError, OSError) as error:
             self.fail(error)
 
@@ -165,8 +202,22 @@ class Landing:
         except FileExistsError:
             self.is_taken = True
 
+    def leave_cache(self) -> None:
+        """Let the page cache forget the durable file, so that its pages are there for what is written next."""
+        if not self._is_cached:
+            return
+        try:
+            fd = os.open(self.hidden, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.folder.fd)
+        except OSError:
+            return  # of a mode that its owner may not read: it stays where it is
+        try:
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(fd)
+
     def discard(self) -> None:
         """Remove what has no name."""
+        self._close()
         if self._is_made and not self.is_named:
             unlink_if_there(self.folder.fd, self.hidden)
 
@@ -182,8 +233,17 @@ class Landing:
                     except OSError:
                         os.close(fd)
                         raise
+                    if len(self.folder.strip.kept) < KEPT_OPEN:
+                        self.folder.strip.kept.add(self)
+                        self._fd = fd
                     return fd
-        return os.open(self.hidden, READ_WRITE, dir_fd=self.folder.fd)
+        return self._fd if self._fd >= 0 else os.open(self.hidden, READ_WRITE, dir_fd=self.folder.fd)
+
+    def _close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+            self.folder.strip.kept.discard(self)
 
     def _complete(self, fd: int) -> None:
         meta, status = self._meta, os.fstat(fd)
@@ -195,4 +255,4 @@ class Landing:
         else:
             self.left_out = apply_meta(fd, meta)
         self.is_complete = True
-        self.folder.ready.append(self)
+        self.folder.strip.ready.append(self)

@@ -13,11 +13,14 @@ from tiering.jobs import settling
 from tiering.jobs.context import Context
 from tiering.jobs.fetch import carry_out
 from tiering.jobs.fetch_plan import Planner
-from tiering.jobs.landing import Folder, Landing
+from tiering.jobs.landing import Folder, Landing, Strip
 from tiering.jobs.stored_paths import StoredVersion
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 GROUP_SIZE = 100_000  # what is planned together, as the planner weighs it, at about 1 KB; three groups are under way
+# While the first group is looked up nothing is read: one of 100,000 takes a second. The next are as large as can be
+# looked up while the one before is brought.
+FIRST_SIZE, GROWTH = 20_000, 3
 SETTLE_FILES = 16_000
 SETTLE_BYTES = 256 << 20  # the disk has to be busy from the beginning: what is written last nothing else is done beside
 
@@ -27,15 +30,18 @@ class Group:
     removed.
     """
 
-    def __init__(self, ctx: Context, to: tuple[int, str], settler: Executor) -> None:
-        """Begin with none; *to* is the target folder, open, and as shown. *settler* does one thing at a time."""
+    def __init__(self, ctx: Context, to: tuple[int, str], settler: Executor, number: int) -> None:
+        """Begin with none; *to* is the target folder, open, and as shown. *settler* does one thing at a time. *number*
+        counts the groups of a run, from 0.
+        """
         self._ctx = ctx
+        self._most = min(GROUP_SIZE, FIRST_SIZE * GROWTH ** min(number, 8))
         self._to_fd, self._to = to
         self._settler = settler
         self._settled: list[Future[None]] = []
         self._stack = ExitStack()
         self._folders: dict[bytes, Folder] = {}
-        self._ready: list[Landing] = []
+        self._strip = Strip()
         self._summed = self._ready_bytes = 0  # how many of the ready ones were summed up, and their bytes
         self._named: list[Landing] = []
         self.planner = Planner()
@@ -49,17 +55,18 @@ class Group:
         found = self._folders.get(path)
         if found is None:
             shown = os.path.join(os.fsencode(self._to), path)
-            found = Folder(make_folder(self._to_fd, path), shown, self._ready)
+            found = Folder(make_folder(self._to_fd, path), shown, self._strip)
             self._folders[path] = found
             self._stack.callback(found.close)
         return found
 
     def is_full(self, most_folders: int) -> bool:
         """Whether no more files fit, by what is kept of them or by their folders."""
-        return self.planner.size + len(self.links) >= GROUP_SIZE or len(self._folders) >= most_folders
+        return self.planner.size + len(self.links) >= self._most or len(self._folders) >= most_folders
 
     def bring(self) -> None:
         """Read, write and prove the files; those that are complete get their names meanwhile."""
+        self._strip.is_long = self.size_bytes >= SETTLE_BYTES
         planned, self.planner = self.planner.done(), Planner()
         carry_out(self._ctx, planned, self._settle_some)
 
@@ -84,16 +91,18 @@ class Group:
         self._named = []
 
     def _settle_some(self) -> None:
-        count = len(self._ready)
-        self._ready_bytes += sum(file.size for file in self._ready[self._summed : count])
+        ready = self._strip.ready
+        count = len(ready)
+        self._ready_bytes += sum(file.size for file in ready[self._summed : count])
         self._summed = count
         if count >= SETTLE_FILES or self._ready_bytes >= SETTLE_BYTES:
             self._settled.append(self._settler.submit(self._settle, self._taken()))
 
     def _taken(self) -> list[Landing]:
         """Return the files that have become complete since this was asked last."""
-        count = len(self._ready)
-        taken, self._ready[:count] = self._ready[:count], []
+        ready = self._strip.ready
+        count = len(ready)
+        taken, ready[:count] = ready[:count], []
         self._summed = self._ready_bytes = 0
         return taken
 
@@ -102,6 +111,8 @@ class Group:
         named = {file.folder for file in self._named}
         _sync([(file.folder, file.hidden) for file in files] + [(folder, b".") for folder in named])
         for file in files:
+            if self._strip.is_long:
+                file.leave_cache()
             file.take_name()
         self._named = files
         self._ctx.progress.advance(byte_count=sum(file.size for file in files), files=len(files))
