@@ -36,6 +36,7 @@ _LONG_PIECE = 16 << 10  # bytes a piece: what zstd finds in it, it will find in 
 _SHORT_PIECE = 3 << 10  # and floats, and a third of the time of the choice.
 _CLEAR = 0.6  # what matches make as small as this, Huffman coding alone makes no smaller: there it is not tried
 _LIKELY = 1.05  # times the least entropy: ways that zstd may yet rank otherwise
+_SPARSE = 0.3  # bits a byte: from here on the rare bytes are too many for matches, and Huffman coding takes a whole bit
 _PERIOD = 8
 _WIDTHS = (2, 4, 8)
 _STILL = 0.01  # bits: a byte that never changes is no exponent
@@ -181,7 +182,7 @@ def _trials(part: memoryview, guess: _Guess, level: int) -> list[Trial]:
         return []
     narrow = (Form.BF16_IN_F32, Form.F16_IN_F32) if width == 4 else ()
     bits = dict(zip((Form.PLAIN, Form.ROTATED), _spent(np.frombuffer(part, np.uint8), guess), strict=True))
-    spent = {form: sum(8.0 if one >= 8 * table.WORTH else one for one in each) for form, each in bits.items()}
+    spent = {form: sum(map(_huffman_bits, each)) for form, each in bits.items()}
     best = min(spent, key=lambda form: spent[form])
     least = spent[best]
     forms = [form for form, total in spent.items() if total <= _LIKELY * least]
@@ -191,6 +192,13 @@ def _trials(part: memoryview, guess: _Guess, level: int) -> list[Trial]:
         forms.clear()
     trials += [planes.attempt(part, form, width, piece=_PIECE, head=head) for form in (*forms, *narrow)]
     return [trial for trial in trials if trial is not None]
+
+
+def _huffman_bits(entropy: float) -> float:
+    """Return what a byte costs of a plane of *entropy* bits a byte, which may be kept as it is."""
+    if entropy >= 8 * table.WORTH:
+        return 8.0
+    return 1.0 if _SPARSE < entropy < 1.0 else entropy
 
 
 def _spent(data: NDArray[np.uint8], guess: _Guess) -> tuple[_Bits, _Bits]:
