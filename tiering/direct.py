@@ -10,8 +10,9 @@ import fcntl
 import io
 import mmap
 import os
+import threading
 from collections.abc import Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 
 # Nearly every disk wants 512 or 4096; one with larger blocks refuses the first transfer.
@@ -89,6 +90,87 @@ def read(descriptor: int, start: int, length: int) -> bytes:
         done += whole.write(run)
     whole.truncate(done)
     return whole.getvalue()  # no copy: the object and the bytes share it
+
+
+class Ahead:
+    """Reads an open file that is turned on, mostly from its beginning to its end: while a block is used the next one is
+    fetched. Past the page cache nobody else reads ahead.
+
+    Costs nothing before the first read. Ends with close(); the descriptor must not be closed before. Thread-safe.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        """Prepare to read *descriptor*."""
+        self._descriptor = descriptor
+        self._lock = threading.Lock()
+        self._start = -STEP_BYTES
+        """Where the block that is held begins; that of a first one follows."""
+        self._count = 0
+        self._buffer: mmap.mmap | None = None
+        self._next: tuple[int, Future[int], mmap.mmap] | None = None
+        self._pool: ThreadPoolExecutor | None = None
+
+    def readinto(self, buffer: memoryview, offset: int) -> int:
+        """See readinto() of this module."""
+        done = 0
+        with self._lock:
+            while done < len(buffer):
+                at = offset + done
+                start = at - at % STEP_BYTES
+                # Short reads look here and there at what a file is: a block for each would be too much.
+                if start != self._start and (len(buffer) >= LEAST_BYTES or self._is_next(start)):
+                    self._hold(start)
+                count = min(self._start + self._count - at, len(buffer) - done)
+                if start != self._start or count <= 0 or self._buffer is None:
+                    return done + readinto(self._descriptor, buffer[done:], at)
+                with memoryview(self._buffer) as block:
+                    buffer[done : done + count] = block[at - start : at - start + count]
+                done += count
+        return done
+
+    def close(self) -> None:
+        """Wait for what is under way and give it up; once is enough."""
+        with self._lock:
+            self._forget()
+            if self._buffer is not None:
+                _free.append(self._buffer)
+                self._buffer, self._count = None, 0
+            if self._pool is not None:
+                self._pool.shutdown()
+                self._pool = None
+
+    def _hold(self, start: int) -> None:
+        """Hold the block at *start*; have the one behind it fetched if blocks are asked for in order."""
+        is_in_order = start == self._start + STEP_BYTES
+        buffer, self._buffer = self._buffer or _taken(), None
+        try:
+            self._start, self._count = start, 0
+            if self._next is not None and self._next[0] == start:
+                _, ended, fetched = self._next
+                ended.exception()  # who is interrupted here leaves it under way
+                self._next = None
+                _free.append(buffer)
+                buffer = fetched
+                self._count = ended.result()
+            else:
+                self._forget()
+                self._count = _block(self._descriptor, buffer, start)
+        finally:
+            self._buffer = buffer
+        if is_in_order and self._count == STEP_BYTES:
+            self._pool = self._pool or ThreadPoolExecutor(1, thread_name_prefix="frostline-ahead")
+            following, room = start + STEP_BYTES, _taken()
+            self._next = (following, self._pool.submit(_block, self._descriptor, room, following), room)
+
+    def _is_next(self, start: int) -> bool:
+        return self._next is not None and self._next[0] == start
+
+    def _forget(self) -> None:
+        """Wait for the block that is being fetched, and drop it."""
+        if self._next is not None:
+            self._next[1].exception()
+            _free.append(self._next[2])
+            self._next = None
 
 
 class Appender:
@@ -206,6 +288,12 @@ def _taken() -> mmap.mmap:
 
 def _rounded_up(count: int) -> int:
     return -(-count // ALIGN_BYTES) * ALIGN_BYTES
+
+
+def _block(descriptor: int, buffer: mmap.mmap, start: int) -> int:
+    """Fill *buffer* from *start* and return how much came; less than all of it is not only the end of the file."""
+    with memoryview(buffer) as view:
+        return _transferred(descriptor, view, start)
 
 
 def _transferred(descriptor: int, buffer: memoryview, offset: int) -> int:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tiering import direct
-from tiering.direct import ALIGN_BYTES, STEP_BYTES, Appender
+from tiering.direct import ALIGN_BYTES, STEP_BYTES, Ahead, Appender
 from tiering.hot.syscalls import cached_pages
 
 SHARED_MEMORY = Path("/dev/shm")
@@ -80,6 +80,44 @@ def test_any_range_is_read_and_ends_with_the_file(descriptor: int, size: int, st
     assert direct.read(descriptor, start, length) == expected
     assert direct.readinto(descriptor, memoryview(buffer), start) == len(expected)
     assert buffer[: len(expected)] == expected
+
+
+@settings(max_examples=60)
+@given(size=sizes | st.just(3 * STEP_BYTES + 1), reads=st.lists(st.tuples(sizes, sizes), max_size=6))
+def test_who_reads_ahead_reads_the_same(descriptor: int, size: int, reads: list[tuple[int, int]]) -> None:
+    _fill(descriptor, PATTERN[:size])
+    direct.turn_on(descriptor)
+    ahead = Ahead(descriptor)
+    in_order = [(start, 700_001) for start in range(0, size + 1, 700_001)]
+    for start, length in (*reads, *in_order, *reads):
+        buffer = bytearray(length)
+        count = ahead.readinto(memoryview(buffer), start)
+        assert buffer[:count] == PATTERN[:size][start : start + length]
+    ahead.close()
+    ahead.close()
+
+
+def _read_on(ahead: Ahead, buffer: memoryview) -> None:
+    """Read three blocks more, of which one may have come ahead."""
+    for at in range(2, 5):
+        ahead.readinto(buffer, at * STEP_BYTES)
+
+
+def test_an_error_of_a_block_fetched_ahead_is_raised_where_it_is_wanted(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(PATTERN)
+    with path.open("rb", buffering=0) as file, (tmp_path / "none").open("wb", buffering=0) as unreadable:
+        descriptor = os.dup(file.fileno())
+        ahead = Ahead(descriptor)
+        buffer = memoryview(bytearray(STEP_BYTES))
+        assert ahead.readinto(buffer, 0) == STEP_BYTES
+        assert ahead.readinto(buffer, STEP_BYTES) == STEP_BYTES
+        os.dup2(unreadable.fileno(), descriptor)
+        assert buffer == PATTERN[STEP_BYTES : 2 * STEP_BYTES]
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            _read_on(ahead, buffer)
+        ahead.close()
+        os.close(descriptor)
 
 
 def test_what_was_not_flushed_is_read_all_the_same(descriptor: int) -> None:

@@ -26,8 +26,12 @@ from tiering.hot.refusal import refusal
 class Source:
     """An open file; a dedup ByteSource. Made by open_source()."""
 
-    def __init__(self, fd: int, path: str, lease: Lease | None, lease_problem: str = "") -> None:
-        """Describe the open *fd*, under *lease* or, for *lease_problem*, without. It is read by readinto() alone."""
+    def __init__(
+        self, fd: int, path: str, lease: Lease | None, lease_problem: str = "", *, ahead: direct.Ahead | None = None
+    ) -> None:
+        """Describe the open *fd*, under *lease* or, for *lease_problem*, without; *ahead* reads it if it is long and
+        cold. Nothing else does.
+        """
         self.fd = fd
         self.path = path
         """For messages."""
@@ -39,6 +43,7 @@ class Source:
         self._lease = lease
         self._was_cached = is_mostly_cached(fd, self.size)
         self._is_direct = not self._was_cached and self.size >= direct.LEAST_BYTES and direct.turn_on(fd)
+        self._ahead = ahead
 
     @property
     def has_lease(self) -> bool:
@@ -65,7 +70,7 @@ class Source:
         """Fill *buffer* from *offset*; return the bytes read, fewer only at the end of the file. Raises OSError."""
         view = memoryview(buffer)
         if self._is_direct:
-            return direct.readinto(self.fd, view, offset)
+            return self._ahead.readinto(view, offset) if self._ahead else direct.readinto(self.fd, view, offset)
         done = 0
         while done < len(view):
             count = os.preadv(self.fd, [view[done:]], offset + done)
@@ -134,12 +139,14 @@ def open_source(root: bytes, directory: bytes, name: bytes, *, expect: Identity 
         except OSError as error:
             raise paths.as_source_error(error, path) from error
         stack.callback(os.close, fd)
+        ahead = direct.Ahead(fd)
+        stack.callback(ahead.close)  # when the lease is given up: a writer does not wait for what is under way
         lease, problem = None, ""
         try:
             lease = stack.enter_context(read_lease(fd, path))
         except LeaseUnavailable as error:
             problem = error.what
-        source = Source(fd, path, lease, problem)
+        source = Source(fd, path, lease, problem, ahead=ahead)
         if expect is not None and source.identity != expect:
             raise SourceChanged(f"{path} is not the file that was scanned: it changed since")
         yield source
