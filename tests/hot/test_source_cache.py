@@ -1,11 +1,14 @@
 """A long file is read past the page cache unless it is in it, and the cache stays as it was (P10)."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.hot.conftest import WAIT_S, StoppedWriter
 from tiering import direct
+from tiering.errors import SourceBusy
 from tiering.hot import syscalls
 from tiering.hot.source import Source, open_source
 
@@ -81,6 +84,26 @@ def test_what_a_writer_left_unflushed_is_read(tmp_path: Path) -> None:
         file.write(b"news")
     with open_source(os.fsencode(tmp_path), b"", b"f") as source:
         assert _read(source) == CONTENT[:12_345] + b"news" + CONTENT[12_349:]
+
+
+def test_p10_a_writer_waits_for_nothing_that_is_read_ahead(
+    volume: Path, stopped_writer: Callable[[Path], StoppedWriter]
+) -> None:
+    path = _made(volume / "f", CONTENT)
+    writer = stopped_writer(path)
+
+    def read() -> None:
+        with open_source(os.fsencode(volume), b"", b"f") as source:
+            source.readinto(bytearray(direct.LEAST_BYTES), 0)  # the second block is on its way
+            writer.go_on(b"more")
+            while source.has_lease:
+                source.check()
+
+    with pytest.raises(SourceBusy, match="opened for writing"):
+        read()
+    assert writer.is_open.wait(WAIT_S)
+    writer.finish()
+    assert path.read_bytes() == CONTENT + b"more"
 
 
 def test_holes_of_a_cold_file_are_zeros(volume: Path) -> None:
