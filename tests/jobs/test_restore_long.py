@@ -1,4 +1,4 @@
-"""What restore does differently where much is written: past the page cache, a few files open, groups that grow."""
+"""What restore does differently where much is written: past the page cache, with a few files open."""
 
 import errno
 import mmap
@@ -108,20 +108,3 @@ def test_p4_a_disk_that_is_full_leaves_nothing_half_written(
     assert found.items() <= long_contents().items()
     restore(stored.context, [str(stored.root)], str(tmp_path / "out"))
     assert tree(tmp_path / "out/root") == long_contents()
-
-
-def test_groups_grow_up_to_their_limit(lab: Lab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(restore_group, "FIRST_SIZE", 4)
-    monkeypatch.setattr(restore_group, "GROUP_SIZE", 20)
-    lab.write("a", b"1")
-    learn(lab)
-    assert migrate(lab.context, items(lab)).files_skipped == ()
-    sizes = []
-    for number in range(12):
-        group = restore_group.Group(lab.context, (-1, ""), None, number)  # type: ignore[arg-type]
-        size = 0
-        while not group.is_full(1):
-            size = group.planner.size = group.planner.size + 1
-        sizes.append(size)
-    assert sizes[:4] == [4, 12, 20, 20]
-    assert set(sizes[3:]) == {20}

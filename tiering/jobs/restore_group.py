@@ -18,9 +18,6 @@ from tiering.jobs.stored_paths import StoredVersion
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 GROUP_SIZE = 100_000  # what is planned together, as the planner weighs it, at about 1 KB; three groups are under way
-# While the first group is looked up nothing is read: one of 100,000 takes a second. The next are as large as can be
-# looked up while the one before is brought.
-FIRST_SIZE, GROWTH = 20_000, 3
 SETTLE_FILES = 16_000
 SETTLE_BYTES = 256 << 20  # the disk has to be busy from the beginning: what is written last nothing else is done beside
 
@@ -30,12 +27,9 @@ class Group:
     removed.
     """
 
-    def __init__(self, ctx: Context, to: tuple[int, str], settler: Executor, number: int) -> None:
-        """Begin with none; *to* is the target folder, open, and as shown. *settler* does one thing at a time. *number*
-        counts the groups of a run, from 0.
-        """
+    def __init__(self, ctx: Context, to: tuple[int, str], settler: Executor) -> None:
+        """Begin with none; *to* is the target folder, open, and as shown. *settler* does one thing at a time."""
         self._ctx = ctx
-        self._most = min(GROUP_SIZE, FIRST_SIZE * GROWTH ** min(number, 8))
         self._to_fd, self._to = to
         self._settler = settler
         self._settled: list[Future[None]] = []
@@ -62,7 +56,7 @@ class Group:
 
     def is_full(self, most_folders: int) -> bool:
         """Whether no more files fit, by what is kept of them or by their folders."""
-        return self.planner.size + len(self.links) >= self._most or len(self._folders) >= most_folders
+        return self.planner.size + len(self.links) >= GROUP_SIZE or len(self._folders) >= most_folders
 
     def bring(self) -> None:
         """Read, write and prove the files; those that are complete get their names meanwhile."""

@@ -55,7 +55,6 @@ class RestoreRun:
         self._linked = FirstNames()
         self._fetcher = ThreadPoolExecutor(1, thread_name_prefix="frostline-bring")
         self._settler = ThreadPoolExecutor(1, thread_name_prefix="frostline-settle")
-        self._groups = 0
         self._filling = self._new_group()
         self._bringing: tuple[Group, Future[None]] | None = None
         self._settling: Group | None = None
@@ -130,8 +129,7 @@ class RestoreRun:
             group.close()
 
     def _new_group(self) -> Group:
-        self._groups += 1
-        return Group(self.ctx, (self.to_fd, self.to), self._settler, self._groups - 1)
+        return Group(self.ctx, (self.to_fd, self.to), self._settler)
 
     def wait_for_archives(self) -> None:
         """Open one ticket for everything that was archived."""
