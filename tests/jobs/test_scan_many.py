@@ -3,7 +3,9 @@
 import os
 from pathlib import Path
 
-from tests.jobs.lab import Lab
+import pytest
+
+from tests.jobs.lab import Lab, open_lab
 from tests.jobs.scanning import balance, rows, scan
 from tiering.hot.walk import ALONE
 
@@ -11,6 +13,17 @@ FOLDERS, FILES = 3, 64
 
 
 def test_new_changed_moved_linked_and_missing_files_are_found_among_very_many(lab: Lab) -> None:
+    _find_them(lab)
+
+
+@pytest.mark.postgres
+def test_postgresql_is_told_of_them_too(tmp_path: Path, postgres_url: str) -> None:
+    catalog = {"url": postgres_url, "state_dir": f"{tmp_path}/lab/state"}
+    with open_lab(tmp_path / "lab", catalog=catalog) as lab:
+        _find_them(lab)
+
+
+def _find_them(lab: Lab) -> None:
     alone = lab.root / "a"
     alone.mkdir()
     for number in range(ALONE):
