@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from threading import Lock
 
 from dedup.values import Recipe
-from tiering import direct
 from tiering.errors import FrostlineError
 from tiering.hot import syscalls
 from tiering.hot.meta import apply_meta, read_xattrs
@@ -39,8 +38,8 @@ class Strip:
     ready: "list[Landing]" = field(default_factory=list)
     """Those that are complete; they add themselves."""
     is_long: bool = False
-    """Whether so much is written that its pages are worth nothing: then long files go past the page cache, or are
-    dropped from it when the disk has them. Fresh pages cost more than the disk.
+    """Whether so much is written that its pages are worth nothing: then long files are dropped from the page cache when
+    the disk has them. Fresh pages cost more than the disk; writing past the cache waits for it, and takes longer.
     """
     kept: "set[Landing]" = field(default_factory=set)
     """Those that stay open between two pieces, about KEPT_OPEN at most: opening one again costs as much as a piece."""
@@ -92,7 +91,7 @@ class Landing:
 
     __slots__ = (
         *("error", "folder", "hidden", "is_complete", "is_named", "is_taken", "left_out"),
-        *("_digest", "_fd", "_hole_bytes", "_is_cached", "_is_made", "_meta", "_recipe_id", "size", "version"),
+        *("_digest", "_fd", "_hole_bytes", "_is_made", "_meta", "_recipe_id", "size", "version"),
     )
 
     def __init__(self, folder: Folder, version: StoredVersion, hidden: bytes, recipe: Recipe) -> None:
@@ -117,7 +116,6 @@ class Landing:
         self._is_made = False
         self._fd = -1
         """Open between two pieces."""
-        self._is_cached = self.size >= CACHED_BYTES
 
     @property
     def shown(self) -> str:
@@ -139,27 +137,13 @@ class Landing:
         mode = stat.S_IMODE(self._meta.mode) & 0o777 if is_ours else 0o600
         fd = created(self.folder.fd, self.hidden, mode)
         try:
-            if self.size >= direct.LEAST_BYTES and self.folder.strip.is_long and not self._hole_bytes:
-                self._write_past_cache(fd, pieces)
-            else:
-                for offset, data in pieces:
-                    write_at(fd, data, offset)
-                if self._hole_bytes:
-                    os.ftruncate(fd, self.size)
+            for offset, data in pieces:
+                write_at(fd, data, offset)
+            if self._hole_bytes:
+                os.ftruncate(fd, self.size)
             self._complete(fd)
         finally:
             os.close(fd)
-
-    def _write_past_cache(self, fd: int, pieces: list[Piece]) -> None:
-        reserve(fd, self.size, 0)
-        writer = direct.Appender(fd)
-        try:
-            for _, data in pieces:
-                writer.write(data)
-            writer.finish()
-        finally:
-            writer.close()
-        self._is_cached = False
 
     def write(self, data: bytes | memoryview, offset: int) -> None:
         """See fetch_sinks.Target. Does nothing once something went wrong."""
@@ -204,7 +188,7 @@ class Landing:
 
     def leave_cache(self) -> None:
         """Let the page cache forget the durable file, so that its pages are there for what is written next."""
-        if not self._is_cached:
+        if self.size < CACHED_BYTES:
             return
         try:
             fd = os.open(self.hidden, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.folder.fd)
