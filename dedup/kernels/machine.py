@@ -1,6 +1,6 @@
 """How loops become machine code here: at first use, for one signature, kept on disk as the object code of this machine.
 
-Used by the kernels beside it and by tiering.hot.native_reads. Knows nothing of what they compute. What is kept is
+Used by the kernels beside it and by machine code of tiering.hot. Knows nothing of what they compute. What is kept is
 loaded by llvmlite alone, in a few milliseconds; only where something has to be compiled is numba imported
 (dedup.kernels.compiler), by a process of its own (dedup.kernels.apart), since it takes half a second and 140 MB. Where
 nothing can be kept each process compiles for itself.

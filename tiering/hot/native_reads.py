@@ -10,7 +10,6 @@ import fcntl
 import os
 import signal
 import stat
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,6 +29,28 @@ from dedup.kernels.machine import (
     viewed,
 )
 from tiering.hot import syscalls
+from tiering.hot.native_statx import (
+    ATIME,
+    ATTRIBUTES,
+    BASIC,
+    BLOCKS,
+    CTIME,
+    EMPTY_PATH,
+    INO,
+    KNOWN,
+    MTIME,
+    NO_FOLLOW,
+    SIZE,
+    WORDS,
+    address_of,
+    device,
+    gid,
+    links,
+    mode,
+    statx,
+    time_ns,
+    uid,
+)
 
 EXPECTED = ("dev", "ino", "size", "mtime_ns", "ctime_ns")
 """Numbers that a file is expected by, as SQL keeps them."""
@@ -43,14 +64,6 @@ _NAME_AT = 11
 _COLUMNS = 12
 
 _REFUSED, _READ, _COLD = 0, 1, 2
-_NS = 10**9
-_LOW = 0xFFFFFFFF
-# struct statx, include/uapi/linux/stat.h: the same on every architecture. In words of eight bytes.
-_STATX_WORDS = 32
-_ATTRIBUTES, _IDS, _MODE, _INO, _SIZE, _BLOCKS, _KNOWN, _DEVICE = 1, 2, 3, 4, 5, 6, 7, 17
-_ATIME, _CTIME, _MTIME = 8, 12, 14
-_AT_NO_FOLLOW, _AT_EMPTY_PATH = 0x100, 0x1000
-_BASIC = 0x7FF
 _SECTOR = 512  # what blocks are counted in
 # The inode flags of syscalls.inode_flags() have the same numbers among the attributes.
 _SEALED = syscalls.FS_IMMUTABLE_FL | syscalls.FS_APPEND_FL | syscalls.FS_VERITY_FL
@@ -69,7 +82,6 @@ _ENOTSUP, _ENOTTY = errno.ENOTSUP, errno.ENOTTY
 _NAMES = (
     "openat",
     "close",
-    "statx",
     "fcntl",
     "preadv2",
     "flistxattr",
@@ -83,16 +95,11 @@ _TYPE, _REGULAR = stat.S_IFMT(0xFFFF), stat.S_IFREG
 _SETUID, _SETGID, _GROUP_RUNS = stat.S_ISUID, stat.S_ISGID, stat.S_IXGRP
 
 _libc = ctypes.CDLL(None)
-if (
-    sys.byteorder != "little"
-    or sys.maxsize < 1 << 32
-    or any(not hasattr(_libc, name) for name in (*_NAMES, "__errno_location"))
-):
+if any(not hasattr(_libc, name) for name in _NAMES):
     raise ImportError("this C library or machine is not one that many files can be read with at once")
 
 _openat = external("openat", I32, I32, I64, I32, I32)
 _close = external("close", I32, I32)
-_statx = external("statx", I32, I32, I64, I32, I32, I64)
 _fcntl = external("fcntl", I32, I32, I32, I64)
 _preadv2 = external("preadv2", I64, I32, I64, I32, I64, I32)
 _flistxattr = external("flistxattr", I64, I32, I64, I64)
@@ -100,11 +107,6 @@ _lseek = external("lseek", I64, I32, I64, I32)
 _ioctl = external("ioctl", I32, I32, I64, I64)
 _posix_fadvise = external("posix_fadvise", I32, I32, I64, I64, I32)
 _errno_location = external(_ERRNO, ADDRESS)
-
-
-@inner
-def _place(array: Any) -> Any:
-    return np.int64(array.ctypes.data)
 
 
 @inner
@@ -124,11 +126,11 @@ def _opened(folder: Any, name: Any) -> Any:
 @inner
 def _is_sealed(fd: Any, scratch: Any) -> Any:
     """Tell whether a file whose statx is in *scratch* is immutable, append-only or sealed with fs-verity."""
-    if scratch[_KNOWN] & _SEALED == _SEALED:
-        return scratch[_ATTRIBUTES] & _SEALED != 0
-    scratch[_STATX_WORDS] = 0
-    if _ioctl(fd, _GET_FLAGS, _place(scratch) + 8 * _STATX_WORDS) == 0:
-        return scratch[_STATX_WORDS] & _SEALED != 0
+    if scratch[KNOWN] & _SEALED == _SEALED:
+        return scratch[ATTRIBUTES] & _SEALED != 0
+    scratch[WORDS] = 0
+    if _ioctl(fd, _GET_FLAGS, address_of(scratch) + 8 * WORDS) == 0:
+        return scratch[WORDS] & _SEALED != 0
     code = _errno()
     return code not in (_ENOTTY, _EINVAL, _ENOTSUP, _ENOSYS)
 
@@ -136,19 +138,16 @@ def _is_sealed(fd: Any, scratch: Any) -> Any:
 @inner
 def _is_as_expected(scratch: Any, row: Any) -> Any:
     """Compare a statx in *scratch* with what tiering.hot.identity holds of a file; one name only, nothing special."""
-    major, minor = scratch[_DEVICE] & _LOW, scratch[_DEVICE] >> 32 & _LOW
-    device = (major & 0xFFFFF000) << 32 | (major & 0xFFF) << 8 | (minor & 0xFFFFFF00) << 12 | minor & 0xFF
-    mode = scratch[_MODE] >> 32 & 0xFFFF
     return (
-        device == row[_DEV_AT]
-        and scratch[_INO] == row[_INO_AT]
-        and scratch[_SIZE] == row[_SIZE_AT]
-        and scratch[_MTIME] * _NS + (scratch[_MTIME + 1] & _LOW) == row[_MTIME_AT]
-        and scratch[_CTIME] * _NS + (scratch[_CTIME + 1] & _LOW) == row[_CTIME_AT]
-        and scratch[_IDS] & _LOW == 1
-        and mode & _TYPE == _REGULAR
-        and mode & _SETUID == 0
-        and (mode & _SETGID == 0 or mode & _GROUP_RUNS == 0)
+        device(scratch) == row[_DEV_AT]
+        and scratch[INO] == row[_INO_AT]
+        and scratch[SIZE] == row[_SIZE_AT]
+        and time_ns(scratch, MTIME) == row[_MTIME_AT]
+        and time_ns(scratch, CTIME) == row[_CTIME_AT]
+        and links(scratch) == 1
+        and mode(scratch) & _TYPE == _REGULAR
+        and mode(scratch) & _SETUID == 0
+        and (mode(scratch) & _SETGID == 0 or mode(scratch) & _GROUP_RUNS == 0)
     )
 
 
@@ -158,7 +157,7 @@ def _fetched(fd: Any, place: Any, size: Any, scratch: Any) -> Any:
     done = 0
     while done < size:
         scratch[0], scratch[1] = place + done, size - done
-        got = _preadv2(fd, _place(scratch), 1, done, 0)
+        got = _preadv2(fd, address_of(scratch), 1, done, 0)
         if got <= 0:
             return False
         done += got
@@ -180,7 +179,7 @@ def _copied(fd: Any, place: Any, row: Any, scratch: Any) -> Any:
     if size == 0:
         return _READ
     scratch[0], scratch[1] = place, size
-    got = _preadv2(fd, _place(scratch), 1, 0, _NOWAIT)
+    got = _preadv2(fd, address_of(scratch), 1, 0, _NOWAIT)
     if got == size:
         return _READ
     row[_LEASE_AT] = max(got, 0)
@@ -196,7 +195,7 @@ def _has_attributes(fd: Any) -> Any:
 @inner
 def _has_holes(fd: Any, size: Any, scratch: Any) -> Any:
     """Tell whether a file whose statx is in *scratch* may have holes, as tiering.hot.source.layout() finds them."""
-    if scratch[_BLOCKS] * _SECTOR >= size:
+    if scratch[BLOCKS] * _SECTOR >= size:
         return False
     end = _lseek(fd, 0, _SEEK_HOLE)
     return end < size and not (end < 0 and _errno() == _EINVAL)
@@ -207,8 +206,8 @@ def _is_ordinary(fd: Any, row: Any, scratch: Any) -> Any:
     """Look at all that must be as it was scanned when the last byte has been read; leaves a statx in *scratch*."""
     if _has_attributes(fd):
         return False
-    empty = _place(scratch) + 8 * (_STATX_WORDS + 1)
-    if _statx(fd, empty, _AT_EMPTY_PATH, _BASIC, _place(scratch)) != 0 or not _is_as_expected(scratch, row):
+    empty = address_of(scratch) + 8 * (WORDS + 1)
+    if statx(fd, empty, EMPTY_PATH, BASIC, address_of(scratch)) != 0 or not _is_as_expected(scratch, row):
         return False
     return not _has_holes(fd, row[_SIZE_AT], scratch) and not _is_sealed(fd, scratch)
 
@@ -225,10 +224,10 @@ def _read_open(fd: Any, place: Any, row: Any, scratch: Any) -> Any:
     if not _is_ordinary(fd, row, scratch) or (lease == 1 and _fcntl(fd, _GETLEASE, 0) != _READ_LEASE):
         return _REFUSED
     row[_LEASE_AT] = lease
-    row[_MODE_AT] = scratch[_MODE] >> 32 & 0xFFFF
-    row[_UID_AT] = scratch[_IDS] >> 32 & _LOW
-    row[_GID_AT] = scratch[_MODE] & _LOW
-    row[_ATIME_AT] = scratch[_ATIME] * _NS + (scratch[_ATIME + 1] & _LOW)
+    row[_MODE_AT] = mode(scratch)
+    row[_UID_AT] = uid(scratch)
+    row[_GID_AT] = gid(scratch)
+    row[_ATIME_AT] = time_ns(scratch, ATIME)
     return _READ
 
 
@@ -237,7 +236,7 @@ def _read_one(where: Any, place: Any, row: Any, scratch: Any, is_cold: Any) -> A
     """Open, read and close one file. Closing gives the lease up."""
     folder, name = where[0], where[1] + row[_NAME_AT]
     # Looked at before it is opened: opening a device can do things.
-    if _statx(folder, name, _AT_NO_FOLLOW, _BASIC, _place(scratch)) != 0 or not _is_as_expected(scratch, row):
+    if statx(folder, name, NO_FOLLOW, BASIC, address_of(scratch)) != 0 or not _is_as_expected(scratch, row):
         return _REFUSED
     fd = _opened(folder, name)
     if fd < 0:
@@ -292,5 +291,5 @@ def read_all(folder: int, names: Sequence[bytes], expected: NDArray[np.int64], b
     if table[:, _SIZE_AT].sum() != len(out) or table[:, _SIZE_AT].min(initial=0) < 0:
         raise ValueError("the buffer is not as long as the files")
     where = np.array((folder, text.ctypes.data, out.ctypes.data), dtype=np.int64)
-    _KERNEL(where, np.zeros(_STATX_WORDS + 2, dtype=np.int64), table.reshape(-1))
+    _KERNEL(where, np.zeros(WORDS + 2, dtype=np.int64), table.reshape(-1))
     return table[:, _READ_AT:_NAME_AT]

@@ -66,7 +66,6 @@ def digest_of_file(fd: int) -> Digest:
         while count := os.preadv(fd, [buffer], position):
             digest.update(buffer[:count])
             position += count
-        buffer.release()
     return digest.digest()
 
 
