@@ -99,6 +99,14 @@ def decode_recipe(data: Buffer) -> Recipe:
     )
 
 
+def read_head(data: bytes, at: int) -> tuple["Head", int]:
+    """Return the numbers and names that stand behind the fixed part of a recipe, which ends at *at*, and where they
+    end. Raises FormatError.
+    """
+    reader = _Reader(data, at)
+    return reader.head(), reader.at
+
+
 def key_of_encoded(data: Buffer) -> bytes:
     """Return the 16 bytes of the id of an encoded recipe, which is not looked at further. Raises FormatError."""
     if len(data) < FIXED.size or bytes(data[: len(MAGIC)]) != MAGIC:
@@ -219,8 +227,8 @@ def _all_of_length(data: list[bytes], length: int) -> list[bytes]:
     return data
 
 
-_Head = tuple[tuple[int, ...], tuple[str, ...]]
-_heads: deque[tuple[bytes, _Head]] = deque(maxlen=8)
+Head = tuple[tuple[int, ...], tuple[str, ...]]
+_heads: deque[tuple[bytes, Head]] = deque(maxlen=8)
 """Beginnings that were read before, the last ones, with what they say: the files of a folder share one, and as it says
 itself where it ends, the same bytes always mean the same.
 """
@@ -229,38 +237,38 @@ itself where it ends, the same bytes always mean the same.
 class _Reader:
     """Takes pieces off a buffer; every length is held against what is left before it is believed."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, at: int = 0) -> None:
         self._data = data
-        self._at = 0
+        self.at = at
 
     def take(self, length: int) -> bytes:
-        if length > len(self._data) - self._at:
+        if length > len(self._data) - self.at:
             raise FormatError("recipe is cut short")
-        piece = self._data[self._at : self._at + length]
-        self._at += length
+        piece = self._data[self.at : self.at + length]
+        self.at += length
         return piece
 
     def numbers(self, count: int) -> list[int]:
-        numbers, self._at = decode_varints(self._data, self._at, count)
+        numbers, self.at = decode_varints(self._data, self.at, count)
         return numbers
 
-    def head(self) -> _Head:
+    def head(self) -> Head:
         """Return the five numbers and four names that stand first."""
         for known, said in tuple(_heads):
-            if self._data.startswith(known, self._at):
-                self._at += len(known)
+            if self._data.startswith(known, self.at):
+                self.at += len(known)
                 return said
-        start = self._at
+        start = self.at
         numbers = tuple(self.numbers(5))
         if max(numbers[:3]) >= _IDS:
             raise FormatError("recipe has a mode or owner that cannot be")
         said = (numbers, tuple([self.string() for _ in range(4)]))
-        _heads.append((self._data[start : self._at], said))
+        _heads.append((self._data[start : self.at], said))
         return said
 
     def bounded(self, count: int, least: int) -> int:
         """Return *count* if that many items of at least *least* bytes can still follow."""
-        if count * least > len(self._data) - self._at:
+        if count * least > len(self._data) - self.at:
             raise FormatError("recipe is cut short")
         return count
 
@@ -277,5 +285,5 @@ class _Reader:
             raise FormatError(f"recipe has a name that is not UTF-8: {error}") from error
 
     def finish(self) -> None:
-        if self._at != len(self._data):
-            raise FormatError(f"recipe is followed by {len(self._data) - self._at} stray bytes")
+        if self.at != len(self._data):
+            raise FormatError(f"recipe is followed by {len(self._data) - self.at} stray bytes")
