@@ -6,7 +6,7 @@ counts as absent; one that cannot be written is not kept. Users who share an ins
 it: whose folder it is replaces what others wrote there, the others keep theirs elsewhere.
 
     offset  size  field
-    0       32    BLAKE3 of the rest
+    0       32    BLAKE3 of the name it is stored under and the rest
     32      2     length of the symbol, little-endian
     34            symbol, UTF-8; then an ELF object
 """
@@ -35,15 +35,8 @@ class Object(NamedTuple):
 def load(name: str) -> Object | None:
     """Return what was stored under *name*; None for nothing that can be trusted."""
     for folder in _folders():
-        try:
-            with (folder / (name + _SUFFIX)).open("rb") as file:
-                status = os.fstat(file.fileno())
-                if status.st_uid not in {0, os.geteuid()} or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-                    continue
-                data = file.read()
-        except OSError:
-            continue
-        if len(data) > _HEAD and blake3(data[_DIGEST:]).digest() == data[:_DIGEST]:
+        data = _read(folder / (name + _SUFFIX))
+        if len(data) > _HEAD and _digest(name, data[_DIGEST:]) == data[:_DIGEST]:
             end = _HEAD + int.from_bytes(data[_DIGEST:_HEAD], "little")
             return Object(data[_HEAD:end].decode(), data[end:])
     return None
@@ -61,7 +54,7 @@ def store(name: str, found: Object) -> None:
                 continue
             fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
             with os.fdopen(fd, "wb") as file:
-                file.write(blake3(body).digest() + body)
+                file.write(_digest(name, body) + body)
             new.replace(folder / (name + _SUFFIX))
         except OSError:
             with suppress(OSError):
@@ -79,6 +72,27 @@ def compiler_version() -> bytes:
         return (Path(spec.origin).parent / "_version.py").read_bytes()
     except OSError:
         return b""
+
+
+def _read(path: Path) -> bytes:
+    """Return what is in a file that nobody else can have written; b"" for any other."""
+    try:
+        with open(path, "rb", opener=_without_waiting) as file:
+            status = os.fstat(file.fileno())
+            is_ours = status.st_uid in {0, os.geteuid()} and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+            return file.read() if is_ours and stat.S_ISREG(status.st_mode) else b""
+    except OSError:
+        return b""
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open; a FIFO, which whoever may rename in the folder could have put there, would be waited for."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _digest(name: str, body: bytes) -> bytes:
+    """Return what confirms a file: a kernel under the name of another would be called with the other's arguments."""
+    return blake3(name.encode() + body).digest()
 
 
 def _folders() -> list[Path]:

@@ -159,6 +159,21 @@ def test_what_is_kept_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert kept.load("y") is None
 
 
+def test_a_file_in_the_place_of_another_counts_as_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    kept.store("x", kept.Object("symbol", b"code"))
+    (tmp_path / "x.kernel").rename(tmp_path / "y.kernel")
+    assert kept.load("y") is None
+    os.mkfifo(tmp_path / "z.kernel")
+    assert kept.load("z") is None
+    (tmp_path / "folder.kernel").mkdir()
+    assert kept.load("folder") is None
+    (tmp_path / "link.kernel").symlink_to("/nowhere")
+    assert kept.load("link") is None
+    kept.store("link", kept.Object("symbol", b"code"))
+    assert kept.load("link") == kept.Object("symbol", b"code")
+
+
 def test_nothing_is_kept_below_the_folder_that_somebody_stands_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", "cache")
