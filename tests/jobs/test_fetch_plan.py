@@ -10,9 +10,11 @@ from tests.jobs.lab import Lab
 from tiering.catalog.values import BlockPlace, Location
 from tiering.clock import Clock
 from tiering.errors import IntegrityError
-from tiering.jobs.fetch import WORKERS, carry_out, hand_out
-from tiering.jobs.fetch_plan import GAP_BYTES, RANGE_BYTES, RANGE_RAW_BYTES, WASTE_BYTES, Plan, plan
-from tiering.jobs.fetch_sinks import Buffer, Piece
+from tiering.jobs.fetch import WAITING_BYTES, WORKERS, carry_out, hand_out
+from tiering.jobs.fetch_order import Room
+from tiering.jobs.fetch_outlets import Haul
+from tiering.jobs.fetch_plan import GAP_BYTES, NEAR_TASKS, RANGE_BYTES, RANGE_RAW_BYTES, WASTE_BYTES, Plan, plan
+from tiering.jobs.fetch_sinks import Piece, one_by_one
 from tiering.stores.memory import MemoryStore
 from tiering.stores.wrapper import Wrapper
 
@@ -27,8 +29,17 @@ class Told:
     failed: list[Exception] = field(default_factory=list)
     finished: int = 0
 
-    def write(self, data: Buffer, offset: int) -> None:
-        self.written.append((offset, bytes(data)))
+    def write(self, pieces: list[Piece]) -> None:
+        self.written += [(offset, bytes(data)) for offset, data in pieces]
+
+    def read(self, buffer: memoryview, offset: int) -> int:
+        """What was written last counts."""
+        file = bytearray(max(start + len(data) for start, data in self.written))
+        for start, data in self.written:
+            file[start : start + len(data)] = data
+        found = file[offset : offset + len(buffer)]
+        buffer[: len(found)] = found
+        return len(found)
 
     def take_whole(self, pieces: list[Piece]) -> None:
         self.whole.append([(offset, bytes(data)) for offset, data in pieces])
@@ -77,14 +88,17 @@ class Packs:
             start += part.length
 
 
-def give(found: Plan, packs: Packs) -> None:
+def give(found: Plan, packs: Packs, room_bytes: int = WAITING_BYTES) -> None:
     """Hand out what every task would read."""
+    haul = Haul(Room(room_bytes), one_by_one)
     for task in found.tasks:
         for root in task.works:
             for work in root.everything():
-                hand_out(work, memoryview(packs.raw[work.place.block_no]))
-    for target in found.bare:
-        target.finish()
+                hand_out(work, memoryview(packs.raw[work.place.block_no]), haul)
+        haul.deliver()
+    for outlet in found.bare:
+        outlet.take([], haul)
+    haul.deliver()
 
 
 NAMES = {digest_of(name): name for name in ("one", "two2", "three", "base", "delta", "deeper")}
@@ -136,15 +150,36 @@ def test_a_block_is_read_once_however_many_files_need_it() -> None:
     assert targets[2].whole == [[(0, b"three"), (5, b"one"), (8, b"one")]]
 
 
-def test_a_file_of_several_reads_gets_its_pieces_as_they_come() -> None:
+def test_a_small_file_of_several_reads_waits_for_them_while_there_is_room() -> None:
     packs = Packs()
     packs.block("one", pack=1)
     packs.block("two2", pack=2)
-    target = Told()
-    give(plan([(recipe(chunk("two2"), chunk("one")), packs.known, target)]), packs)
-    assert sorted(target.written) == [(0, b"two2"), (4, b"one")]
-    assert target.whole == []
-    assert target.finished == 1
+    targets = [Told(), Told()]
+    for target, room_bytes in zip(targets, (100, 2), strict=True):
+        give(plan([(recipe(chunk("two2"), chunk("one")), packs.known, target)]), packs, room_bytes)
+    assert targets[0].whole == [[(0, b"two2"), (4, b"one")]]
+    assert (targets[0].written, targets[0].finished) == ([], 0)
+    assert targets[1].written == [(4, b"one"), (0, b"two2")]
+    assert (targets[1].whole, targets[1].finished) == ([], 1)
+
+
+def test_a_file_whose_blocks_are_far_apart_gets_its_pieces_as_they_come() -> None:
+    packs = Packs()
+    names = [f"chunk {number}" for number in range(NEAR_TASKS + 1)]
+    for number, name in enumerate(names):
+        packs.block(name, pack=number)
+    target, other = Told(), Told()
+    files = [(chunk(names[0]), chunk(names[-1])), tuple(map(chunk, names))]
+    give(
+        plan(
+            (recipe(*parts, content=content), packs.known, told)
+            for parts, content, told in zip(files, (names[0] + names[-1], "".join(names)), (target, other), strict=True)
+        ),
+        packs,
+    )
+    assert target.written == [(0, names[0].encode()), (len(names[0]), names[-1].encode())]
+    assert (target.whole, target.finished) == ([], 1)
+    assert b"".join(data for _, data in other.written) == "".join(names).encode()
 
 
 def test_a_large_file_is_never_gathered() -> None:
@@ -177,7 +212,7 @@ def test_what_is_coded_against_a_block_follows_it_at_once() -> None:
     assert root.above[0][0].digest == digest_of("base")
 
     give(found, packs)
-    assert sorted(targets[0].written) == [(0, b"deeper"), (6, b"three")]
+    assert targets[0].whole == [[(0, b"deeper"), (6, b"three")]]
     assert targets[1].whole == [[(0, b"delta")]]
 
 
@@ -237,22 +272,28 @@ def test_p7_a_file_is_handed_over_whole_only_if_its_own_digest_confirms_it() -> 
     assert "offset 300" in str(torn.failed[0])
 
 
-def test_p7_of_a_file_that_comes_in_pieces_each_chunk_is_confirmed() -> None:
+def test_p7_a_file_that_is_written_as_it_comes_is_finished_only_if_its_own_digest_confirms_it() -> None:
     packs = Packs()
     packs.block("one", "two2")
-    target = Told(whole_bytes=-1)
-    planned = plan([(recipe(chunk("one"), chunk("two2")), packs.known, target)])
-    packs.raw[1] = b"onetwo!"
+    packs.block("three", offset=300)
+    wrong, torn = Told(whole_bytes=-1), Told(whole_bytes=-1)
+    other = recipe(chunk("one"), chunk("two2"))._replace(digest=digest_of("another file"))
+    planned = plan([(other, packs.known, wrong), (recipe(chunk("three"), chunk("one")), packs.known, torn)])
+    packs.raw[2] = b"thrEe"
     give(planned, packs)
-    assert target.written == []
-    assert target.finished == 0
-    assert isinstance(target.failed[0], IntegrityError)
+    assert wrong.finished == torn.finished == 0
+    assert [len(wrong.failed), len(torn.failed)] == [1, 1]
+    assert "every chunk of the file verifies" in str(wrong.failed[0])
+    assert "offset 300: chunk hashes to" in str(torn.failed[0])
 
 
 def test_a_file_without_chunks_is_finished_too() -> None:
-    target = Told()
-    give(plan([(recipe(HolePart(50)), {}, target)]), Packs())
-    assert (target.finished, target.written, target.whole) == (1, [], [])
+    small, long, empty = Told(), Told(whole_bytes=-1), Told(whole_bytes=0)
+    files = [(recipe(HolePart(size), content="\0" * size), told) for size, told in ((50, small), (3 << 20, long))]
+    give(plan((it, {}, told) for it, told in [*files, (recipe(), empty)]), Packs())
+    assert (small.finished, small.written, small.whole) == (1, [], [])
+    assert (long.finished, long.written, long.whole) == (1, [], [])
+    assert (empty.finished, empty.written, empty.whole) == (0, [], [[]])
 
 
 class Ahead:

@@ -1,7 +1,7 @@
 """One file being rebuilt under a hidden name beside its placeholder, with all of its metadata.
 
-Used by recall. Takes verified chunks in any order and from several threads, or all at once; complete() proves the whole
-before anybody sees it. It is durable when its caller has synced it: many files at once cost no more than one.
+Used by recall. Takes pieces in any order and from several threads, or all at once; nobody sees it before the whole is
+proven. It is durable when its caller has synced it: many files at once cost no more than one.
 """
 
 import os
@@ -70,11 +70,16 @@ class Assembly:
             except OSError as error:
                 self._fail(error)
 
-    def write(self, data: bytes | memoryview, offset: int) -> None:
+    def write(self, pieces: list[Piece]) -> None:
         """See fetch_sinks.Target. Does nothing once something went wrong."""
         self.open()
         if self.error is None:
-            write_at(self.fd, data, offset)
+            for offset, data in pieces:
+                write_at(self.fd, data, offset)
+
+    def read(self, buffer: memoryview, offset: int) -> int:
+        """See fetch_sinks.Target."""
+        return os.preadv(self.fd, [buffer], offset)
 
     def take_whole(self, pieces: list[Piece]) -> None:
         """See fetch_sinks.Target: the file is written and given its metadata in one go."""
@@ -82,11 +87,11 @@ class Assembly:
         if self.error is None:
             for offset, data in pieces:
                 write_at(self.fd, data, offset)
-            self._is_proven = True
         self.finish()
 
     def finish(self) -> None:
         """See fetch_sinks.Target."""
+        self._is_proven = True
         try:
             self.complete()
         except FrostlineError as error:
@@ -98,7 +103,8 @@ class Assembly:
             self._fail(error)
 
     def complete(self) -> None:
-        """Prove the whole file by its digest and give it its metadata; once. Sync it before it is shown to anybody.
+        """Prove the whole file by its digest, unless finish() said it is, and give it its metadata; once. Sync it
+        before it is shown to anybody.
 
         Raises what is in `error`, IntegrityError, and SourceRefused where it must get all of its metadata.
         """

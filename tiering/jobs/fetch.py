@@ -1,9 +1,9 @@
 """Reads recipes and chunks out of packs: located, coalesced into few ranged reads, each block decoded once, each chunk
 verified.
 
-Used by recall and restore. Nothing that a digest does not confirm leaves this module (P7), but for a page that was
-wrapped again, which the file's own digest confirms. Memory is bounded by the reads under way: a worker holds one range
-and what it decodes to, or one chain of bases.
+Used by recall and restore. No file is finished that its own digest does not confirm (P7); of chunks by themselves each
+is confirmed. Memory is bounded by the reads under way, and by the room for what waits: a worker holds one range and
+some megabytes of what it decodes to, or one chain of bases.
 """
 
 import os
@@ -21,13 +21,17 @@ from tiering.catalog import packs
 from tiering.catalog.values import BlockPlace, Location, PackRow, RecipePlace, RecipeRow
 from tiering.errors import FrostlineError, IntegrityError, ObjectArchived, ObjectMissing
 from tiering.jobs.context import Context
-from tiering.jobs.fetch_plan import BlockWork, Plan, Task, Want, plan
-from tiering.jobs.fetch_sinks import Buffer, Given, Page, Target, confirm, damaged
+from tiering.jobs.fetch_order import Room
+from tiering.jobs.fetch_outlets import Haul, Page
+from tiering.jobs.fetch_plan import RANGE_BYTES, SHORT_RANGE_BYTES, BlockWork, Plan, Task, Want, plan
+from tiering.jobs.fetch_sinks import Buffer, Given, Taking, Target, confirm, damaged, one_by_one
 from tiering.jobs.restore_looks import cold_looks
 
 WORKERS = 8  # requests at once: an object store answers one in 20-100 ms; the limit wrapper may allow fewer
 # Of ranges that were read and wait to be decoded, or are being read: long ones are asked for by fewer threads.
 AHEAD_BYTES = 32 << 20
+WAITING_BYTES = 32 << 20  # of what came before the rest of its file, in all
+HAUL_BYTES = 4 << 20  # decoded before any of it is handed on: hundreds of small files at once
 KEPT_BYTES = 48 << 20  # decoded blocks kept for pages whose chunks stand apart: the versions of a table, side by side
 
 
@@ -37,18 +41,29 @@ class Interrupted(FrostlineError):
     exit_code = 130
 
 
-def fetch(ctx: Context, files: Iterable[tuple[Recipe, Mapping[Digest, Location], Target]]) -> None:
+def fetch(
+    ctx: Context, files: Iterable[tuple[Recipe, Mapping[Digest, Location], Target]], taking: Taking = one_by_one
+) -> None:
     """Read, verify and hand out the bytes of whole *files*, in no particular order; return when all of it is done.
 
     What cannot be had (IntegrityError, ObjectMissing, ObjectArchived) fails the targets that need it, and the others
     go on. Any other store trouble, and ctx.stop, end the whole fetch: StoreUnavailable, StoreDenied, Interrupted.
     """
-    carry_out(ctx, plan(files))
+    carry_out(ctx, plan(files, range_bytes(ctx)), taking=taking)
 
 
-def carry_out(ctx: Context, todo: Plan, between: Callable[[], object] | None = None) -> None:
-    """Do what fetch() does for files that are planned. *between* is called by this thread now and then."""
-    _Fetch(ctx, todo).run(between or (lambda: None))
+def carry_out(
+    ctx: Context, todo: Plan, between: Callable[[], object] | None = None, taking: Taking = one_by_one
+) -> None:
+    """Do what fetch() does for files that are planned; the plan's tasks are gone afterwards. *between* is called by
+    this thread now and then.
+    """
+    _Fetch(ctx, todo, taking).run(between or (lambda: None))
+
+
+def range_bytes(ctx: Context) -> int:
+    """Return how much is best read at once."""
+    return SHORT_RANGE_BYTES if _is_local(ctx, ctx.tiers) else RANGE_BYTES
 
 
 class _Fetch:
@@ -56,9 +71,11 @@ class _Fetch:
     there are cores: one that waits for its turn holds no more than the range it has read.
     """
 
-    def __init__(self, ctx: Context, todo: Plan) -> None:
+    def __init__(self, ctx: Context, todo: Plan, taking: Taking) -> None:
         self._ctx = ctx
         self._plan = todo
+        self._taking = taking
+        self._room = Room(WAITING_BYTES)
         self._cores = Semaphore(len(os.sched_getaffinity(0)))
         self._kept: OrderedDict[int, bytes] = OrderedDict()
         """Decoded blocks by number, those used last: pages that stand apart share them with their neighbours."""
@@ -66,13 +83,14 @@ class _Fetch:
     def run(self, between: Callable[[], object]) -> None:
         tasks = self._plan.tasks
         workers = max(1, min(_workers(self._ctx, tasks), len(tasks)))
+        tasks.reverse()
         with ThreadPoolExecutor(workers, thread_name_prefix="frostline-fetch") as pool:
             under_way: deque[Future[None]] = deque()
             try:
-                for task in tasks:
+                while tasks:
                     if self._ctx.stop.is_set():
                         raise Interrupted("asked to stop while fetching", hint="run it again to go on")
-                    under_way.append(pool.submit(self._task, task))
+                    under_way.append(pool.submit(self._task, tasks.pop()))
                     if len(under_way) >= 2 * workers:
                         under_way.popleft().result()
                         between()
@@ -81,10 +99,16 @@ class _Fetch:
             finally:
                 for future in under_way:
                     future.cancel()
+        haul = self._haul()
         for page, known in self._plan.apart:
-            self._page(page, known)
-        for target in self._plan.bare:
-            target.finish()
+            self._page(page, known, haul)
+            haul.deliver()
+        for outlet in self._plan.bare:
+            outlet.take([], haul)
+        haul.deliver()
+
+    def _haul(self) -> Haul:
+        return Haul(self._room, self._taking)
 
     def _task(self, task: Task) -> None:
         try:
@@ -93,12 +117,14 @@ class _Fetch:
             for work in task.works:
                 _fail(work, error)
             return
+        haul = self._haul()
         with self._cores:
             for work in task.works:
                 start = work.place.offset - task.span.start
-                self._open(work, data[start : start + work.place.stored_len], None)
+                self._open(work, data[start : start + work.place.stored_len], None, haul)
+            haul.deliver()
 
-    def _open(self, work: BlockWork, payload: memoryview, base: Buffer | None) -> None:
+    def _open(self, work: BlockWork, payload: memoryview, base: Buffer | None, haul: Haul) -> None:
         """Decode one block, hand out its chunks, and go on to the blocks that are coded against them."""
         place = work.place
         try:
@@ -106,11 +132,13 @@ class _Fetch:
         except DedupError as error:
             _fail(work, damaged(place, error))
             return
-        hand_out(work, memoryview(raw))
+        hand_out(work, memoryview(raw), haul)
+        if haul.held_bytes >= HAUL_BYTES:
+            haul.deliver()
         for location, above in work.above:
-            self._above(work, raw, location, above)
+            self._above(work, raw, location, above, haul)
 
-    def _above(self, work: BlockWork, raw: bytes, location: Location, above: BlockWork) -> None:
+    def _above(self, work: BlockWork, raw: bytes, location: Location, above: BlockWork, haul: Haul) -> None:
         try:
             view = chunk_view(raw, location.inner_offset, location.length, location.digest)
             data = self._payload(above.place)
@@ -120,7 +148,7 @@ class _Fetch:
         except (ObjectMissing, ObjectArchived) as error:
             _fail(above, error)
             return
-        self._open(above, memoryview(data), view)
+        self._open(above, memoryview(data), view, haul)
 
     def _payload(self, place: BlockPlace) -> bytes:
         """Return the coded bytes of a block; another thread decodes while this one waits for them."""
@@ -130,11 +158,11 @@ class _Fetch:
         finally:
             self._cores.acquire()
 
-    def _page(self, page: Page, known: Mapping[Digest, Location]) -> None:
+    def _page(self, page: Page, known: Mapping[Digest, Location], haul: Haul) -> None:
         """Gather a page whose chunks stand far apart."""
         try:
             plain = [self._chunk(known, part.digest) for part in page.part.inner]
-            page.wrap(plain, known[page.part.inner[-1].digest].block)
+            page.wrap(plain, known[page.part.inner[-1].digest].block, haul)
         except (IntegrityError, ObjectMissing, ObjectArchived) as error:
             page.outlet.fail(error)
 
@@ -208,12 +236,14 @@ def _workers(ctx: Context, tasks: Sequence[Task]) -> int:
     interpreter's lock from one another: a tenth more CPU, no less time. Elsewhere one reads while the others decode,
     however long a range is.
     """
-    names = {task.place.tier for task in tasks}
-    is_local = all(ctx.tier(name).store.url.startswith("file:") for name in names)
-    if is_local:
+    if _is_local(ctx, {task.place.tier for task in tasks}):
         return len(os.sched_getaffinity(0))
     longest = max((task.span.length for task in tasks), default=1)
     return min(WORKERS, max(AHEAD_BYTES // longest, len(os.sched_getaffinity(0)) + 1))
+
+
+def _is_local(ctx: Context, tiers: Iterable[str]) -> bool:
+    return all(ctx.tier(name).store.url.startswith("file:") for name in tiers)
 
 
 def _recipe_block(ctx: Context, place: RecipePlace) -> bytes | FrostlineError:
@@ -244,8 +274,9 @@ def payload(ctx: Context, place: BlockPlace) -> bytes:
     return ctx.tier(place.tier).store.get(place.key, Span(place.offset, place.stored_len))
 
 
-def hand_out(work: BlockWork, raw: memoryview) -> None:
+def hand_out(work: BlockWork, raw: memoryview, haul: Haul) -> None:
     """Give everybody their part of a decoded block. Equal runs, as copies of a file have them, are hashed once."""
+    place = work.place
     hashed, found = (-1, 0), None
     confirmed: set[int] = set()
     for want in work.in_order():
@@ -253,18 +284,19 @@ def hand_out(work: BlockWork, raw: memoryview) -> None:
         view = raw[start : start + length]
         try:
             if len(view) != length:
-                short = CorruptChunk(f"block of {len(raw)} bytes has no chunk of {length} at {start}")
-                raise damaged(work.place, short)
-            if not sink.proves:
-                _confirm_all(work.place, raw, want, confirmed)
-                sink.take(Given(offset, view, (), work.place))
-                continue
+                raise damaged(place, CorruptChunk(f"block of {len(raw)} bytes has no chunk of {length} at {start}"))
+            if isinstance(sink, Page):
+                _confirm_all(place, raw, want, confirmed)
+                sink.take(Given(offset, view, (), place), haul)
+            elif length == sink.size and sink.gathered is not None:
+                if (start, length) != hashed:
+                    hashed, found = (start, length), digest_of(view)
+                sink.hand_over([Given(offset, view, parts, place)], haul, found)
+            else:
+                haul.add(sink, Given(offset, view, parts, place))
         except IntegrityError as error:
             sink.fail(error)
-            continue
-        if length == sink.size and (start, length) != hashed:
-            hashed, found = (start, length), digest_of(view)
-        sink.take(Given(offset, view, parts, work.place), found if length == sink.size else None)
+    haul.held_bytes += len(raw)
 
 
 def _confirm_all(place: BlockPlace, raw: memoryview, want: Want, confirmed: set[int]) -> None:

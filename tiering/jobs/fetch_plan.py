@@ -13,9 +13,14 @@ from typing import NamedTuple, cast
 from dedup.values import MAX_BASE_DEPTH, ChunkPart, Digest, HolePart, Recipe, Span, WrappedPart
 from tiering.catalog.values import BlockPlace, Location
 from tiering.errors import IntegrityError
-from tiering.jobs.fetch_sinks import Outlet, Page, Sink, Target
+from tiering.jobs.fetch_outlets import Outlet, Page, Sink
+from tiering.jobs.fetch_sinks import Target
 
 RANGE_BYTES = 8 << 20  # one ranged read at most, unless a single block is longer
+# The same where a request costs next to nothing: what is read and decoded is still in the cores' caches when it is
+# written, and files whose blocks stand side by side are complete the sooner.
+SHORT_RANGE_BYTES = 2 << 20
+NEAR_TASKS = 8  # a small file whose blocks are read within so many tasks is handed over whole if memory allows it
 RANGE_RAW_BYTES = 24 << 20  # and what it decodes to: a worker may hold all of it
 GAP_BYTES = 64 << 10  # unwanted bytes between two blocks that cost less than a request of their own
 FILE_RUNS, CHUNKS_A_RUN = 2, 3  # in memory: a file takes as much as two runs, a chunk a third of one, 200 bytes
@@ -73,10 +78,11 @@ class Task:
 class Plan:
     """All that has to be done for a set of files."""
 
-    tasks: tuple[Task, ...]
+    tasks: list[Task]
+    """In the order in which they are best done; may be taken away as they are."""
     apart: tuple[tuple[Page, Mapping[Digest, Location]], ...]
     """Pages whose chunks are read one by one, and where those are."""
-    bare: tuple[Target, ...]
+    bare: tuple[Outlet, ...]
     """Files without any chunk."""
 
 
@@ -91,7 +97,7 @@ class Planner:
         self._open: list[tuple[Outlet, tuple[int, ...]]] = []
         """Files that need several blocks, and which."""
         self._pages: list[tuple[Page, tuple[int, ...], Mapping[Digest, Location]]] = []
-        self._bare: list[Target] = []
+        self._bare: list[Outlet] = []
 
     def add(self, recipe: Recipe, known: Mapping[Digest, Location], target: Target) -> None:
         """Add a whole file; *known* has the places of all that it needs. A target whose recipe names a chunk that is
@@ -109,18 +115,19 @@ class Planner:
                     inner = tuple(location_of(recipe, part, known).block.block_no for part in sink.part.inner)
                     self._pages.append((sink, inner, known))
         except IntegrityError as error:
-            target.fail(error)
+            outlet.fail(error)
         self.size += FILE_RUNS + len(blocks) + chunks // CHUNKS_A_RUN
         if not blocks:
-            self._bare.append(target)
+            outlet.gathered = [] if target.whole_bytes == 0 else None
+            self._bare.append(outlet)
         elif len(blocks) == 1 and target.whole_bytes >= 0:
             outlet.gathered = []
         else:
             self._open.append((outlet, tuple(blocks)))
 
-    def done(self) -> Plan:
-        """Return the plan."""
-        tasks = _tasks(self._works.values())
+    def done(self, range_bytes: int = RANGE_BYTES) -> Plan:
+        """Return the plan; nothing longer than *range_bytes* is read at once but a single block."""
+        tasks = _tasks(self._works.values(), range_bytes)
         task_of = {
             work.place.block_no: number
             for number, task in enumerate(tasks)
@@ -133,19 +140,20 @@ class Planner:
             if page.is_apart:
                 torn.add(id(page.outlet))
         for outlet, blocks in self._open:
-            is_small = outlet.target.whole_bytes >= 0 and id(outlet) not in torn
-            if is_small and len({task_of[block] for block in blocks}) == 1:
-                outlet.gathered = []
+            if outlet.target.whole_bytes >= 0 and id(outlet) not in torn:
+                numbers = [task_of[block] for block in blocks]
+                if max(numbers) - min(numbers) < NEAR_TASKS:
+                    outlet.gathered = []
         apart = tuple((page, known) for page, _, known in self._pages if page.is_apart)
-        return Plan(tuple(tasks), apart, tuple(self._bare))
+        return Plan(tasks, apart, tuple(self._bare))
 
 
-def plan(files: Iterable[tuple[Recipe, Mapping[Digest, Location], Target]]) -> Plan:
-    """Return what to do for whole files, as Planner takes them."""
+def plan(files: Iterable[tuple[Recipe, Mapping[Digest, Location], Target]], range_bytes: int = RANGE_BYTES) -> Plan:
+    """Return what to do for whole files, as Planner takes and returns it."""
     planner = Planner()
     for recipe, known, target in files:
         planner.add(recipe, known, target)
-    return planner.done()
+    return planner.done(range_bytes)
 
 
 def reads(known: Mapping[Digest, Location]) -> list[tuple[BlockPlace, Span]]:
@@ -156,7 +164,7 @@ def reads(known: Mapping[Digest, Location]) -> list[tuple[BlockPlace, Span]]:
     works: dict[int, BlockWork] = {}
     for location in known.values():
         _work(works, location.block, known)
-    together = [(task.works[0].place, task.span) for task in _tasks(works.values())]
+    together = [(task.works[0].place, task.span) for task in _tasks(works.values(), RANGE_BYTES)]
     leaning = (work.place for work in works.values() if work.place.base is not None)
     return together + [(place, Span(place.offset, place.stored_len)) for place in leaning]
 
@@ -207,6 +215,14 @@ def _wants(recipe: Recipe, known: Mapping[Digest, Location], outlet: Outlet) -> 
                 location = location_of(recipe, chunk, known)
                 yield page, location, Want(location.inner_offset, chunk.length, page, inner, (chunk,))
                 inner += chunk.length
+        else:
+            outlet.holes += ((began, part.length),)
+    if offset != recipe.size:
+        raise IntegrityError(
+            f"the parts of recipe {recipe.recipe_id} do not add up to its size",
+            now="nothing was written",
+            hint="frostline audit; then docs/runbook.md#corrupt-pack",
+        )
 
 
 def _run_of(want: Want) -> tuple[int, int]:
@@ -242,7 +258,7 @@ def _work(works: dict[int, BlockWork], place: BlockPlace, known: Mapping[Digest,
     return work
 
 
-def _tasks(works: Iterable[BlockWork]) -> list[Task]:
+def _tasks(works: Iterable[BlockWork], range_bytes: int) -> list[Task]:
     """Return the roots among *works* as ranged reads, in pack order; one that others are coded against is alone."""
     tasks: list[Task] = []
     held: list[BlockWork] = []
@@ -251,7 +267,7 @@ def _tasks(works: Iterable[BlockWork]) -> list[Task]:
         if work.above:
             tasks.append(_task([work]))
             continue
-        if held and not _fits(held, work.place):
+        if held and not _fits(held, work.place, range_bytes):
             tasks.append(_task(held))
             held = []
         held.append(work)
@@ -260,7 +276,7 @@ def _tasks(works: Iterable[BlockWork]) -> list[Task]:
     return tasks
 
 
-def _fits(held: list[BlockWork], place: BlockPlace) -> bool:
+def _fits(held: list[BlockWork], place: BlockPlace, range_bytes: int) -> bool:
     first, last = held[0].place, held[-1].place
     if place.pack_no != first.pack_no or place.offset - (last.offset + last.stored_len) > GAP_BYTES:
         return False
@@ -269,7 +285,7 @@ def _fits(held: list[BlockWork], place: BlockPlace) -> bool:
         return False
     if sum(work.place.raw_len for work in held) + place.raw_len > RANGE_RAW_BYTES:
         return False
-    return place.offset + place.stored_len - first.offset <= RANGE_BYTES
+    return place.offset + place.stored_len - first.offset <= range_bytes
 
 
 def _task(held: list[BlockWork]) -> Task:

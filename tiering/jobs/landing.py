@@ -19,8 +19,6 @@ from tiering.jobs.hidden_files import (
     READ_WRITE,
     WHOLE_BYTES,
     created,
-    digest_of_file,
-    not_the_whole,
     reserve,
     trouble,
     write_at,
@@ -91,7 +89,7 @@ class Landing:
 
     __slots__ = (
         *("error", "folder", "hidden", "is_complete", "is_named", "is_taken", "left_out"),
-        *("_digest", "_fd", "_hole_bytes", "_is_made", "_meta", "_recipe_id", "size", "version"),
+        *("_fd", "_hole_bytes", "_is_made", "_meta", "size", "version"),
     )
 
     def __init__(self, folder: Folder, version: StoredVersion, hidden: bytes, recipe: Recipe) -> None:
@@ -109,10 +107,8 @@ class Landing:
         """Whether something else had its name in the end."""
         self.left_out: tuple[str, ...] = ()
         """Metadata that could not be given; known when it is complete."""
-        self._digest = recipe.digest
         self._hole_bytes = recipe.hole_bytes if len(recipe.parts) > 1 else 0
         self._meta = recipe.meta
-        self._recipe_id = recipe.recipe_id
         self._is_made = False
         self._fd = -1
         """Open between two pieces."""
@@ -145,26 +141,34 @@ class Landing:
         finally:
             os.close(fd)
 
-    def write(self, data: bytes | memoryview, offset: int) -> None:
+    def write(self, pieces: list[Piece]) -> None:
         """See fetch_sinks.Target. Does nothing once something went wrong."""
         if self.error is not None:
             return
         fd = self._opened()
         try:
-            write_at(fd, data, offset)
+            for offset, data in pieces:
+                write_at(fd, data, offset)
+        finally:
+            if fd != self._fd:
+                os.close(fd)
+
+    def read(self, buffer: memoryview, offset: int) -> int:
+        """See fetch_sinks.Target."""
+        fd = self._opened()
+        try:
+            return os.preadv(fd, [buffer], offset)
         finally:
             if fd != self._fd:
                 os.close(fd)
 
     def finish(self) -> None:
-        """See fetch_sinks.Target: the whole is read back and proven."""
+        """See fetch_sinks.Target."""
         if self.error is not None or self.is_complete:
             return
         try:
             fd = self._opened()
             try:
-                if digest_of_file(fd) != self._digest:
-                    raise not_the_whole(self.shown, self._recipe_id)
                 self._complete(fd)
             finally:
                 if fd != self._fd:

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from tiering.errors import UsageError
 from tiering.jobs import settling
 from tiering.jobs.context import Context
-from tiering.jobs.fetch import carry_out
+from tiering.jobs.fetch import carry_out, range_bytes
 from tiering.jobs.fetch_plan import Planner
 from tiering.jobs.landing import Folder, Landing, Strip
 from tiering.jobs.stored_paths import StoredVersion
@@ -61,7 +61,7 @@ class Group:
     def bring(self) -> None:
         """Read, write and prove the files; those that are complete get their names meanwhile."""
         self._strip.is_long = self.size_bytes >= SETTLE_BYTES
-        planned, self.planner = self.planner.done(), Planner()
+        planned, self.planner = self.planner.done(range_bytes(self._ctx)), Planner()
         carry_out(self._ctx, planned, self._settle_some)
 
     def settle(self) -> None:
