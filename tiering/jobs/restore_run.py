@@ -18,18 +18,20 @@ from types import TracebackType
 from dedup.fingerprint import FileDigest
 from dedup.values import Digest, Recipe
 from tiering.catalog import packs, recipes
+from tiering.catalog.located import locate_together
 from tiering.catalog.values import Location, RecipeRow
 from tiering.errors import FrostlineError, IntegrityError, NoSpace, ObjectArchived
 from tiering.hot import names
 from tiering.hot.space import check_room
 from tiering.jobs import tickets
 from tiering.jobs.context import Context
-from tiering.jobs.fetch import Interrupted, cold_packs, read_recipes
+from tiering.jobs.fetch import Interrupted, cold_packs
 from tiering.jobs.first_names import FirstNames
 from tiering.jobs.landing import Landing
 from tiering.jobs.reports import Skip
 from tiering.jobs.restore_group import Group, make_folder
 from tiering.jobs.stored_paths import Place, StoredVersion
+from tiering.jobs.stored_recipes import read_recipes
 from tiering.jobs.tally import Tally
 
 MOST_OPEN = 4096  # descriptors
@@ -147,7 +149,7 @@ class RestoreRun:
         check_room(os.fsencode(self.to), group.size_bytes, uid=os.geteuid(), reserve_fraction=0.0)
         read = read_recipes(self.ctx, list({row.recipe_no: row for _, row in ready}.values()))
         with self.ctx.catalog.read() as tx:
-            known = packs.locate_all(tx, read)
+            known = locate_together(tx, read)
         for version, row in ready:
             path = self._folder(place, version)
             recipe = read[row.recipe_no]
