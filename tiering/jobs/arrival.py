@@ -33,9 +33,10 @@ from tiering.hot.swap import Place, is_inode, swap_in, unlink_if_there
 from tiering.jobs import settling, spots
 from tiering.jobs.assembly import Assembly, stamp_of
 from tiering.jobs.context import Context
-from tiering.jobs.fetch import fetch, read_recipes
+from tiering.jobs.fetch import fetch
 from tiering.jobs.incoming import Incoming, expected_target
 from tiering.jobs.reports import Skip
+from tiering.jobs.stored_recipes import read_recipes
 from tiering.jobs.tally import Tally
 
 PROVERS = 2  # whole-file digests side by side; they are bound by memory

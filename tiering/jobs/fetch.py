@@ -1,4 +1,4 @@
-"""Reads recipes and chunks out of packs: located, coalesced into few ranged reads, each block decoded once, each chunk
+"""Reads chunks out of packs: located, coalesced into few ranged reads, each block decoded once, each chunk
 verified.
 
 Used by recall and restore. No file is finished that its own digest does not confirm (P7); of chunks by themselves each
@@ -15,10 +15,8 @@ from threading import Semaphore
 from dedup.assemble import StoredChunk, chunk_view, open_block, open_by_digest
 from dedup.errors import CorruptChunk, DedupError
 from dedup.fingerprint import digest as digest_of
-from dedup.recipe import decode_recipe
 from dedup.values import Digest, Recipe, Span
-from tiering.catalog import packs
-from tiering.catalog.values import BlockPlace, Location, PackRow, RecipePlace, RecipeRow
+from tiering.catalog.values import BlockPlace, Location, PackRow
 from tiering.errors import FrostlineError, IntegrityError, ObjectArchived, ObjectMissing
 from tiering.jobs.context import Context
 from tiering.jobs.fetch_order import Room
@@ -208,20 +206,6 @@ def chunk_bytes(ctx: Context, known: Mapping[Digest, Location], digest: Digest) 
         raise damaged(at[-1], error) from error
 
 
-def read_recipes(ctx: Context, rows: Sequence[RecipeRow]) -> dict[int, Recipe | FrostlineError]:
-    """Return recipe_no -> recipe, its block verified by its digest; for one that cannot be had, the error instead."""
-    with ctx.catalog.read() as tx:
-        places = packs.locate_recipes(tx, rows)
-    by_block: dict[int, list[RecipeRow]] = {}
-    for row in rows:
-        by_block.setdefault(row.block_no, []).append(row)
-    workers = max(1, min(WORKERS, len(by_block)))
-    with ThreadPoolExecutor(workers, thread_name_prefix="frostline-recipes") as pool:
-        blocks = pool.map(lambda held: _recipe_block(ctx, places[held[0].recipe_no]), by_block.values())
-        raws = dict(zip(by_block, blocks, strict=True))
-    return {row.recipe_no: _decoded(row, places[row.recipe_no], raws[row.block_no]) for row in rows}
-
-
 def cold_packs(ctx: Context, rows: Iterable[PackRow]) -> list[PackRow]:
     """Return those of the packs that cannot be read before the provider has restored them: those in archive classes
     are looked at.
@@ -244,29 +228,6 @@ def _workers(ctx: Context, tasks: Sequence[Task]) -> int:
 
 def _is_local(ctx: Context, tiers: Iterable[str]) -> bool:
     return all(ctx.tier(name).store.url.startswith("file:") for name in tiers)
-
-
-def _recipe_block(ctx: Context, place: RecipePlace) -> bytes | FrostlineError:
-    try:
-        raw = open_block(place.block.codec, payload(ctx, place.block), place.block.raw_len)
-        chunk_view(raw, 0, place.block.raw_len, place.block_digest)
-    except DedupError as error:
-        return damaged(place.block, error)
-    except (ObjectMissing, ObjectArchived) as error:
-        return error
-    return raw
-
-
-def _decoded(row: RecipeRow, place: RecipePlace, raw: bytes | FrostlineError) -> Recipe | FrostlineError:
-    if isinstance(raw, FrostlineError):
-        return raw
-    try:
-        recipe = decode_recipe(raw[place.inner_offset : place.inner_offset + place.length])
-    except DedupError as error:
-        return IntegrityError(f"recipe {row.recipe_id} does not decode: {error}", hint="frostline scrub")
-    if recipe.recipe_id != row.recipe_id or recipe.digest != row.digest or recipe.size != row.size:
-        return IntegrityError(f"recipe {row.recipe_id} is not the one that the catalog names", hint="frostline audit")
-    return recipe
 
 
 def payload(ctx: Context, place: BlockPlace) -> bytes:

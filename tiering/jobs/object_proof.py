@@ -9,9 +9,10 @@ from tiering.catalog import packs, recipes
 from tiering.catalog.values import FileRow, Location
 from tiering.errors import FrostlineError, IntegrityError, ObjectArchived, ObjectMissing
 from tiering.jobs.context import Context
-from tiering.jobs.fetch import fetch, read_recipes
+from tiering.jobs.fetch import fetch
 from tiering.jobs.fetch_sinks import Buffer, Piece
 from tiering.jobs.stored_bytes import read_in_order
+from tiering.jobs.stored_recipes import read_recipes
 
 WHOLE_BYTES = 8 << 20
 """Up to this size a copy is put together in memory, many side by side."""

@@ -22,7 +22,7 @@ from tiering.jobs import tickets
 from tiering.jobs.bucket_care import Care, alone, book_usage, caring
 from tiering.jobs.charges import charge
 from tiering.jobs.context import Context
-from tiering.jobs.fetch import Interrupted, cold_packs, read_recipes
+from tiering.jobs.fetch import Interrupted, cold_packs
 from tiering.jobs.fetch_sinks import Buffer
 from tiering.jobs.object_identity import identity_of
 from tiering.jobs.object_ingest import LISTED
@@ -30,6 +30,7 @@ from tiering.jobs.object_rows import Shelter, shelter_of
 from tiering.jobs.object_savings import accrue_savings
 from tiering.jobs.object_words import original_of
 from tiering.jobs.stored_bytes import read_in_order
+from tiering.jobs.stored_recipes import read_recipes
 from tiering.stores.s3_bucket import Changed
 
 PART_BYTES = 64 << 20

@@ -18,9 +18,9 @@ from tiering.hot.identity import Identity
 from tiering.hot.paths import split
 from tiering.jobs.bucket_care import Care
 from tiering.jobs.context import Context, OpenRoot
-from tiering.jobs.fetch import read_recipes
 from tiering.jobs.object_identity import identity_of, identity_of_facts, is_same
 from tiering.jobs.object_words import MODE, original_of
+from tiering.jobs.stored_recipes import read_recipes
 
 ROWS = 2000
 MASS_AT_LEAST = 5

@@ -16,9 +16,9 @@ from tiering.catalog.values import FileRow, FileState, Location
 from tiering.errors import FrostlineError, SourceError
 from tiering.hot.source import open_source
 from tiering.jobs.context import Context
-from tiering.jobs.fetch import read_recipes
 from tiering.jobs.outgoing import SMALL_BYTES, Wanted, is_model
 from tiering.jobs.references import SourceBytes, hot_file
+from tiering.jobs.stored_recipes import read_recipes
 
 LOOKED_AT_ROWS = 4000
 """Per folder that holds a series or its siblings."""

@@ -13,11 +13,11 @@ from tiering.jobs import tickets
 from tiering.jobs.block_cache import BlockCache
 from tiering.jobs.charges import charge
 from tiering.jobs.context import Context
-from tiering.jobs.fetch import read_recipes
 from tiering.jobs.range_restore import open_gate
 from tiering.jobs.reports import JobReport
 from tiering.jobs.stored_bytes import StoredBytes
 from tiering.jobs.stored_paths import place_of, version_of_file
+from tiering.jobs.stored_recipes import read_recipes
 
 
 def open_stored(

@@ -18,9 +18,10 @@ from tiering.catalog.values import NewBlock, PackRow, PackState, RecipeRow
 from tiering.clock import NS_PER_DAY
 from tiering.errors import FrostlineError, IntegrityError, ObjectArchived, ObjectMissing
 from tiering.jobs.context import Context
-from tiering.jobs.fetch import WORKERS, chunk_bytes, read_recipes
+from tiering.jobs.fetch import WORKERS, chunk_bytes
 from tiering.jobs.recipe_packs import RecipePacks
 from tiering.jobs.store_debris import Unknown, unknown_objects
+from tiering.jobs.stored_recipes import read_recipes
 from tiering.stores.archive import ensure_readable
 
 PAGE = 200

@@ -17,13 +17,14 @@ from tiering.errors import FrostlineError, IntegrityError, UsageError
 from tiering.jobs import tickets
 from tiering.jobs.charges import charge
 from tiering.jobs.context import Context
-from tiering.jobs.fetch import cold_packs, read_recipes
+from tiering.jobs.fetch import cold_packs
 from tiering.jobs.fetch_sinks import Buffer
 from tiering.jobs.reports import JobReport, Skip
 from tiering.jobs.restore_group import DIRECTORY
 from tiering.jobs.restore_run import RestoreRun
 from tiering.jobs.stored_bytes import read_in_order
 from tiering.jobs.stored_paths import Place, StoredVersion, count_unstored, place_of, version_of_file, versions_below
+from tiering.jobs.stored_recipes import read_recipes
 from tiering.jobs.tally import Tally
 
 BATCH_FILES = 2000  # looked up together
