@@ -20,6 +20,7 @@ from tiering.catalog import ledger
 from tiering.clock import FakeClock
 from tiering.errors import UsageError
 from tiering.hot.evidence import mount_quality
+from tiering.hot.syscalls import cached_pages
 from tiering.jobs.estimate import Estimate, EstimateOptions, estimate
 from tiering.jobs.estimate_look import FirstNames
 from tiering.jobs.estimate_reduction import ReductionMeter
@@ -74,6 +75,20 @@ def test_text_is_compressed(tmp_path: Path) -> None:
 
     assert found.stored_bytes < 0.5 * found.unique_bytes
     assert found.reduction_ratio == found.stored_bytes / found.logical_bytes
+
+
+def test_p10_a_long_file_that_is_cold_is_read_and_stays_cold(tmp_path: Path) -> None:
+    path = put(tmp_path / "cold", noise(1, 5_000_001))
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        try:
+            before = cached_pages(file.fileno())
+        except OSError:
+            pytest.skip("this kernel does not tell what is in the page cache")
+        found = run(tmp_path)
+        assert (found.read_bytes, found.unique_bytes) == (5_000_001, 5_000_001)
+        assert cached_pages(file.fileno()) == before
 
 
 def test_holes_are_not_read_and_cost_nothing(tmp_path: Path) -> None:

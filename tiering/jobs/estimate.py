@@ -27,6 +27,7 @@ from policies.cost import month_nano
 from policies.prices import PriceBook, parse_book
 from policies.rules import default_rules
 from policies.values import HOT, TierFacts
+from tiering import direct
 from tiering.clock import Clock
 from tiering.errors import SourceChanged, SourceError
 from tiering.hot import paths
@@ -224,8 +225,8 @@ class _Run:
     def _read_file(self, folder: bytes, entry: Entry) -> None:
         with paths.opened_dir(folder, entry.dir) as dir_fd:
             fd = paths.open_file(dir_fd, entry.name)
-        with closing(os.fdopen(fd, "rb", closefd=True)):
-            source = Source(fd, paths.display(folder, entry.dir, entry.name), None)
+        with closing(os.fdopen(fd, "rb", closefd=True)), closing(direct.Ahead(fd)) as ahead:
+            source = Source(fd, paths.display(folder, entry.dir, entry.name), None, ahead=ahead)
             self._measure(source, entry.name)
             source.drop_cache()
         self._read_logical += source.size
