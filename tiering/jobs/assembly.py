@@ -23,7 +23,7 @@ from tiering.jobs.hidden_files import (
     not_the_whole,
     reserve,
     trouble,
-    write_at,
+    write_pieces,
 )
 
 
@@ -74,8 +74,7 @@ class Assembly:
         """See fetch_sinks.Target. Does nothing once something went wrong."""
         self.open()
         if self.error is None:
-            for offset, data in pieces:
-                write_at(self.fd, data, offset)
+            write_pieces(self.fd, pieces)
 
     def read(self, buffer: memoryview, offset: int) -> int:
         """See fetch_sinks.Target."""
@@ -85,8 +84,7 @@ class Assembly:
         """See fetch_sinks.Target: the file is written and given its metadata in one go."""
         self.open()
         if self.error is None:
-            for offset, data in pieces:
-                write_at(self.fd, data, offset)
+            write_pieces(self.fd, pieces)
         self.finish()
 
     def finish(self) -> None:

@@ -6,22 +6,26 @@ each. It is durable when somebody has synced it, and gets its name after that.
 
 import os
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from threading import Lock
+from typing import cast
 
 from dedup.values import Recipe
 from tiering.errors import FrostlineError
 from tiering.hot import syscalls
 from tiering.hot.meta import apply_meta, read_xattrs
+from tiering.hot.new_files import Naming, NewFile, make_all, name_all
 from tiering.hot.swap import unlink_if_there
-from tiering.jobs.fetch_sinks import Piece
+from tiering.jobs.fetch_sinks import Piece, Whole, one_by_one
 from tiering.jobs.hidden_files import (
     READ_WRITE,
     WHOLE_BYTES,
     created,
     reserve,
     trouble,
-    write_at,
+    write_pieces,
 )
 from tiering.jobs.stored_paths import StoredVersion
 
@@ -133,13 +137,26 @@ class Landing:
         mode = stat.S_IMODE(self._meta.mode) & 0o777 if is_ours else 0o600
         fd = created(self.folder.fd, self.hidden, mode)
         try:
-            for offset, data in pieces:
-                write_at(fd, data, offset)
+            write_pieces(fd, pieces)
             if self._hole_bytes:
                 os.ftruncate(fd, self.size)
             self._complete(fd)
         finally:
             os.close(fd)
+
+    def wanted(self, pieces: list[Piece]) -> NewFile | None:
+        """Return what take_whole() would make; None where that takes more than tiering.hot.new_files does."""
+        meta = self._meta
+        if self.error is not None or meta.xattrs or self.folder.gives is not False:
+            return None
+        self._is_made = True
+        size = self.size if self._hole_bytes else -1
+        return NewFile(self.folder.fd, meta.mode, meta.uid, meta.gid, meta.atime_ns, meta.mtime_ns, size, len(pieces))
+
+    def is_as_wanted(self) -> None:
+        """Learn that it was made just so."""
+        self.is_complete = True
+        self.folder.strip.ready.append(self)
 
     def write(self, pieces: list[Piece]) -> None:
         """See fetch_sinks.Target. Does nothing once something went wrong."""
@@ -147,8 +164,7 @@ class Landing:
             return
         fd = self._opened()
         try:
-            for offset, data in pieces:
-                write_at(fd, data, offset)
+            write_pieces(fd, pieces)
         finally:
             if fd != self._fd:
                 os.close(fd)
@@ -182,26 +198,20 @@ class Landing:
         if self.error is None:
             self.error = trouble(error, self.shown)
 
+    @property
+    def leaves_cache(self) -> bool:
+        """Whether the page cache is to forget it."""
+        return self.folder.strip.is_long and self.size >= CACHED_BYTES
+
     def take_name(self) -> None:
         """Give the durable file its name; leave what stands there alone."""
+        if self.leaves_cache:
+            self._leave_cache()
         try:
             syscalls.rename_no_replace(self.folder.fd, self.hidden, self.version.name)
             self.is_named = True
         except FileExistsError:
             self.is_taken = True
-
-    def leave_cache(self) -> None:
-        """Let the page cache forget the durable file, so that its pages are there for what is written next."""
-        if self.size < CACHED_BYTES:
-            return
-        try:
-            fd = os.open(self.hidden, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.folder.fd)
-        except OSError:
-            return  # of a mode that its owner may not read: it stays where it is
-        try:
-            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-        finally:
-            os.close(fd)
 
     def discard(self) -> None:
         """Remove what has no name."""
@@ -227,6 +237,16 @@ class Landing:
                     return fd
         return self._fd if self._fd >= 0 else os.open(self.hidden, READ_WRITE, dir_fd=self.folder.fd)
 
+    def _leave_cache(self) -> None:
+        try:
+            fd = os.open(self.hidden, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.folder.fd)
+        except OSError:
+            return  # of a mode that its owner may not read: it stays where it is
+        try:
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(fd)
+
     def _close(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)
@@ -244,3 +264,41 @@ class Landing:
             self.left_out = apply_meta(fd, meta)
         self.is_complete = True
         self.folder.strip.ready.append(self)
+
+
+def take_all(wholes: list[Whole]) -> None:
+    """Take whole files, each of them a landing, as Landing.take_whole() takes one. See fetch_sinks.Taking."""
+    taken: list[Whole] = []
+    rows: list[NewFile] = []
+    left: list[Whole] = []
+    for whole in wholes:
+        landing = cast("Landing", whole[0])
+        if landing.folder.gives is None:
+            one_by_one([whole])  # which finds that out
+        elif (row := landing.wanted(whole[1])) is None:
+            left.append(whole)
+        else:
+            taken.append(whole)
+            rows.append(row)
+    landings = [cast("Landing", target) for target, _ in taken]
+    if landings:
+        pieces = list(chain.from_iterable(pieces for _, pieces in taken))
+        made = make_all([landing.hidden for landing in landings], rows, pieces, landings[0].folder.owner)
+        for is_made, landing, whole in zip(made, landings, taken, strict=True):
+            if is_made:
+                landing.is_as_wanted()
+            else:
+                left.append(whole)
+    one_by_one(left)
+
+
+def give_names(files: Sequence[Landing]) -> None:
+    """Give durable files of one strip their names; what stands there is left alone. If it is long the page cache
+    forgets them, so that its pages are there for what is written next.
+    """
+    namings = [Naming(file.folder.fd, file.hidden, file.version.name, file.leaves_cache) for file in files]
+    for file, is_named in zip(files, name_all(namings), strict=True):
+        if is_named:
+            file.is_named = True
+        else:
+            file.take_name()

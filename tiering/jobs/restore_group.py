@@ -13,7 +13,7 @@ from tiering.jobs import settling
 from tiering.jobs.context import Context
 from tiering.jobs.fetch import carry_out, range_bytes
 from tiering.jobs.fetch_plan import Planner
-from tiering.jobs.landing import Folder, Landing, Strip
+from tiering.jobs.landing import Folder, Landing, Strip, give_names, take_all
 from tiering.jobs.stored_paths import StoredVersion
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -62,7 +62,7 @@ class Group:
         """Read, write and prove the files; those that are complete get their names meanwhile."""
         self._strip.is_long = self.size_bytes >= SETTLE_BYTES
         planned, self.planner = self.planner.done(range_bytes(self._ctx)), Planner()
-        carry_out(self._ctx, planned, self._settle_some)
+        carry_out(self._ctx, planned, self._settle_some, take_all)
 
     def settle(self) -> None:
         """Let the other complete files get their names, when bring() is done."""
@@ -104,10 +104,7 @@ class Group:
         """Make *files* durable, and the names given before; then give *files* theirs. One at a time."""
         named = {file.folder for file in self._named}
         _sync([(file.folder, file.hidden) for file in files] + [(folder, b".") for folder in named])
-        for file in files:
-            if self._strip.is_long:
-                file.leave_cache()
-            file.take_name()
+        give_names(files)
         self._named = files
         self._ctx.progress.advance(byte_count=sum(file.size for file in files), files=len(files))
 
