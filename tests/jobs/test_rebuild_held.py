@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import pytest
 
+from tests.jobs.debris import put
 from tests.jobs.lab import Lab
 from tests.jobs.outbound import books_balance, content, send_away, store
 from tests.jobs.rebuilding import lose_catalog, rebuilt
 from tiering.catalog import versions
-from tiering.jobs import rebuild_objects
+from tiering.jobs import rebuild_objects, rebuild_problems
 from tiering.jobs.audit import audit
 from tiering.jobs.restore import restore
 
@@ -55,3 +56,15 @@ def test_recipes_of_a_root_that_is_not_configured_are_counted(lab: Lab) -> None:
         report = rebuilt(again, catalog)
         assert report.problems == ["2 recipes are of root root, which is not configured"]
         assert (report.recipes_held, report.exit_code) == (0, 20)
+
+
+def test_of_very_many_problems_all_are_counted_and_the_first_told(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rebuild_problems, "LISTED", 2)
+    store(lab, "a")
+    for number in range(5):
+        put(lab, f"packs/00/{number:064x}-{number:08x}", b"no pack at all")
+    with lose_catalog(lab) as (again, catalog):
+        report = rebuilt(again, catalog)
+        assert (len(report.problems), report.problem_count, report.exit_code) == (2, 5, 20)
+        assert all("trailer is damaged" in problem for problem in report.problems)
+        books_balance(again)

@@ -88,4 +88,6 @@ def _show(session: Session, report: RebuildReport) -> None:
         out.text(f"note: {note}")
     for problem in report.problems:
         out.text(f"not recovered: {problem}")
+    if unlisted := report.problem_count - len(report.problems):
+        out.text(f"not recovered: {unlisted:,} more, not listed")
     out.text("next: frostline audit")

@@ -32,6 +32,7 @@ from tiering.jobs.bucket_roots import open_bucket_roots
 from tiering.jobs.charges import charge
 from tiering.jobs.context import Context, NoProgress, OpenRoot, OpenTier, Progress, no_step
 from tiering.jobs.devices import follow_device
+from tiering.jobs.rebuild_problems import Problems
 from tiering.jobs.rebuild_segments import Chain, read_chain
 from tiering.jobs.recipe_packs import RecipePacks
 from tiering.jobs.scan import ScanReport, scan_root
@@ -66,12 +67,14 @@ class RebuildReport:
     scans: list[ScanReport] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     """What could not be recovered; a sentence each."""
+    problem_count: int = 0
+    """All of them; *problems* lists the first 1,000."""
     notes: list[str] = field(default_factory=list)
 
     @property
     def exit_code(self) -> int:
         """20 when stored data is missing or damaged, 3 with notes (among them: last segments are lost), else 0."""
-        if self.problems:
+        if self.problem_count:
             return 20
         return 3 if self.notes else 0
 
@@ -98,7 +101,7 @@ def rebuild(config: Config, catalog: Catalog, stores: Mapping[str, Store], *, ar
     """
     recovery.begin(catalog)
     report = RebuildReport()
-    chain, done = Chain(), Replayed()
+    chain, done, problems = Chain(), Replayed(), Problems()
     packed = RecipePacks(stores[config.metadata_tier])
     around.step("rebuild.begun")
     _replay(catalog, stores[config.metadata_tier], config.metadata_tier, chain=chain, done=done, packed=packed)
@@ -109,9 +112,9 @@ def rebuild(config: Config, catalog: Catalog, stores: Mapping[str, Store], *, ar
     _note_stores(ctx)
     ctx = replace(ctx, roots=_roots(ctx, report), buckets=open_bucket_roots(catalog))
     around.step("rebuild.indexing")
-    _index(ctx, packed, done, report)
+    _index(ctx, packed, done, report, problems)
     with catalog.write() as tx:
-        report.problems += replay.finish(tx, done)
+        problems.extend(replay.finish(tx, done))
         recovery.adjust(tx, op_id=f"rebuild:{report.epoch}", reason="what no segment held any more")
     around.step("rebuild.adjusted")
     before = _offline(catalog)
@@ -125,7 +128,8 @@ def rebuild(config: Config, catalog: Catalog, stores: Mapping[str, Store], *, ar
     charge(ctx, reason="rebuild")
     report.segments, report.complete_through = chain.last_number, chain.complete_through
     report.records, report.ledger_entries = done.records, done.entries
-    report.problems += chain.problems
+    problems.extend(chain.problems)
+    report.problems, report.problem_count = problems.listed, problems.count
     report.notes += [*done.notes, *_after_the_last(report)]
     return report
 
@@ -262,16 +266,16 @@ def _roots(ctx: Context, report: RebuildReport) -> tuple[OpenRoot, ...]:
     return tuple(opened)
 
 
-def _index(ctx: Context, packed: RecipePacks, done: Replayed, report: RebuildReport) -> None:
+def _index(ctx: Context, packed: RecipePacks, done: Replayed, report: RebuildReport, problems: Problems) -> None:
     ctx.progress.start("rebuild: read packs and recipes")
     try:
-        added = rebuild_objects.compare_with_stores(ctx, report.problems)
+        added = rebuild_objects.compare_with_stores(ctx, problems)
         report.objects_unnamed = len(added)
-        report.packs_indexed = rebuild_objects.index_chunks(ctx, report.problems)
-        report.recipes_salvaged = rebuild_objects.salvage_recipes(ctx, added, packed, done, report.problems)
-        report.recipes_indexed = rebuild_objects.index_recipes(ctx, report.problems)
-        report.recipes_held = rebuild_objects.hold_unheld(ctx, report.problems)
-        report.problems += packed.problems
+        report.packs_indexed = rebuild_objects.index_chunks(ctx, problems)
+        report.recipes_salvaged = rebuild_objects.salvage_recipes(ctx, added, packed, done, problems)
+        report.recipes_indexed = rebuild_objects.index_recipes(ctx, problems)
+        report.recipes_held = rebuild_objects.hold_unheld(ctx, problems)
+        problems.extend(packed.problems)
     finally:
         ctx.progress.finish()
 

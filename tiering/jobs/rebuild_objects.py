@@ -19,6 +19,7 @@ from tiering.clock import NS_PER_DAY
 from tiering.errors import FrostlineError, IntegrityError, ObjectArchived, ObjectMissing
 from tiering.jobs.context import Context
 from tiering.jobs.fetch import WORKERS, chunk_bytes
+from tiering.jobs.rebuild_problems import Problems
 from tiering.jobs.recipe_packs import RecipePacks
 from tiering.jobs.store_debris import Unknown, unknown_objects
 from tiering.jobs.stored_recipes import read_recipes
@@ -30,7 +31,7 @@ RECIPE_BYTES = 2 << 20  # of encoded recipes that are held decoded: 50,000 chunk
 LISTED = (PackState.LIVE, PackState.DOOMED, PackState.DELETING)
 
 
-def compare_with_stores(ctx: Context, problems: list[str]) -> list[int]:
+def compare_with_stores(ctx: Context, problems: Problems) -> list[int]:
     """Bring rows to what stands in the stores; give objects that no row names a live row. Return those rows'
     numbers.
     """
@@ -49,7 +50,7 @@ def compare_with_stores(ctx: Context, problems: list[str]) -> list[int]:
         for page in _pages(ctx, state):
             seen = {row.pack_no: _size(ctx, row, sizes) for row in page if row.tier in ctx.tiers}
             with ctx.catalog.write() as tx:
-                problems += recovery.correct_packs(tx, seen)
+                problems.extend(recovery.correct_packs(tx, seen))
     return added
 
 
@@ -63,12 +64,12 @@ def _size(ctx: Context, row: PackRow, listed: Mapping[str, int]) -> int | None:
         return None
 
 
-def index_chunks(ctx: Context, problems: list[str]) -> int:
+def index_chunks(ctx: Context, problems: Problems) -> int:
     """Write the block and chunk rows of all live data packs that have none, from their trailers; return how many
     packs.
     """
     after, read = 0, 0
-    damaged: list[PackRow] = []
+    damaged: list[int] = []
     with ThreadPoolExecutor(WORKERS, thread_name_prefix="frostline-index") as pool:
         while True:
             with ctx.catalog.read() as tx:
@@ -78,9 +79,9 @@ def index_chunks(ctx: Context, problems: list[str]) -> int:
             new: list[NewBlock] = []
             for row, found in zip(page, pool.map(lambda row: _trailer(ctx, row), page), strict=True):
                 if isinstance(found, str):
-                    problems.append(f"{row.key}: {found}")
+                    problems.add(f"{row.key}: {found}")
                 elif found is None:
-                    damaged.append(row)
+                    damaged.append(row.pack_no)
                 else:
                     new += [NewBlock(row.pack_no, block) for block in found]
                     read += 1
@@ -94,29 +95,34 @@ def index_chunks(ctx: Context, problems: list[str]) -> int:
     return read + _index_damaged(ctx, damaged, problems)
 
 
-def _index_damaged(ctx: Context, rows: Sequence[PackRow], problems: list[str]) -> int:
+def _index_damaged(ctx: Context, numbers: Sequence[int], problems: Problems) -> int:
     """Find out by their block headers what packs hold whose trailer is damaged, now that the others are known."""
     tiers_of = {name: tiers_for(ctx, name) for name in ctx.tiers}
-    todo = list(rows)
+    todo, takes_all = numbers, False
     while todo:
-        outcomes = [(row, _recovered(ctx, row)) for row in todo]
-        # Those first whose blocks wait for none of another damaged pack; where all do, what there is.
-        ready = [item for item in outcomes if not item[1].waiting] or outcomes
-        done = {row.pack_no for row, _ in ready}
-        todo = [row for row in todo if row.pack_no not in done]
-        for row, found in ready:
+        waiting: list[int] = []
+        for number in todo:
+            with ctx.catalog.read() as tx:
+                row = packs.by_numbers(tx, [number])[number]
+            found = _recovered(ctx, row)
+            if found.waiting and not takes_all:
+                waiting.append(number)  # for a block of another damaged pack, perhaps
+                continue
             with ctx.catalog.write() as tx:
-                unresolved.insert_blocks(tx, [NewBlock(row.pack_no, block) for block in found.blocks])
-                unresolved.resolve(tx, tiers_of, is_final=not todo and row is ready[-1][0])
-            problems.append(
-                f"{row.key}: its trailer is damaged; {len(found.blocks)} blocks were found by their headers"
-            )
+                unresolved.insert_blocks(tx, [NewBlock(number, block) for block in found.blocks])
+                unresolved.resolve(tx, tiers_of, is_final=False)
+            problems.add(f"{row.key}: its trailer is damaged; {len(found.blocks)} blocks were found by their headers")
             if found.waiting:
-                problems.append(f"{row.key}: what {len(found.waiting)} of its blocks are coded against is nowhere")
-    return len(rows)
+                problems.add(f"{row.key}: what {len(found.waiting)} of its blocks are coded against is nowhere")
+        takes_all = len(waiting) == len(todo)  # where all wait, what there is
+        todo = waiting
+    if numbers:
+        with ctx.catalog.write() as tx:
+            unresolved.resolve(tx, tiers_of)
+    return len(numbers)
 
 
-def index_recipes(ctx: Context, problems: list[str]) -> int:
+def index_recipes(ctx: Context, problems: Problems) -> int:
     """Write the references of all live recipes, from the recipe packs; return how many recipes."""
     after, done = 0, 0
     while True:
@@ -133,7 +139,7 @@ def index_recipes(ctx: Context, problems: list[str]) -> int:
 
 
 def salvage_recipes(
-    ctx: Context, pack_nos: Sequence[int], packed: RecipePacks, done: Replayed, problems: list[str]
+    ctx: Context, pack_nos: Sequence[int], packed: RecipePacks, done: Replayed, problems: Problems
 ) -> int:
     """Take in the recipes that no segment names, of the packs *pack_nos* and of all that records do not name whole;
     return how many.
@@ -146,7 +152,7 @@ def salvage_recipes(
     for row in rows:
         found = packed.blocks(row.key)
         if found is None:
-            problems.append(f"{row.key} cannot be read")
+            problems.add(f"{row.key} cannot be read")
             continue
         names = [chunk.fingerprint for block in found for chunk in block.chunks]
         for batch in batches(names, PAGE):
@@ -160,7 +166,7 @@ def salvage_recipes(
     return salvaged
 
 
-def hold_unheld(ctx: Context, problems: list[str]) -> int:
+def hold_unheld(ctx: Context, problems: Problems) -> int:
     """Keep recipes that no file and no version holds as versions, as long as missing files are kept; return how many.
 
     Their files may stand somewhere as placeholders, which the next scan takes up, or be asked for by name.
@@ -174,9 +180,9 @@ def hold_unheld(ctx: Context, problems: list[str]) -> int:
         with ctx.catalog.read() as tx:
             page = recovery.unheld(tx, after_no=after, limit=PAGE)
         if not page:
-            problems += [
+            problems.extend(
                 f"{of_root} recipes are of root {name}, which is not configured" for name, of_root in strange.items()
-            ]
+            )
             return count
         for rows in _few(page):
             by_number = {row.recipe_no: row for row in rows}
@@ -186,18 +192,19 @@ def hold_unheld(ctx: Context, problems: list[str]) -> int:
                     held.append((by_number[number], ids[recipe.root], recipe.path))
                 else:
                     strange[recipe.root] += 1
-            with ctx.catalog.write() as tx:
-                recovery.keep_as_versions(tx, held, keep_until_ns=keep_until_ns)
+            if held:
+                with ctx.catalog.write() as tx:
+                    recovery.keep_as_versions(tx, held, keep_until_ns=keep_until_ns)
             count += len(held)
         after = page[-1].recipe_no
 
 
-def _sound_recipes(ctx: Context, rows: Sequence[RecipeRow], problems: list[str]) -> dict[int, Recipe]:
+def _sound_recipes(ctx: Context, rows: Sequence[RecipeRow], problems: Problems) -> dict[int, Recipe]:
     """Return recipe_no -> recipe of those that can be read."""
     found: dict[int, Recipe] = {}
     for number, recipe in read_recipes(ctx, rows).items():
         if isinstance(recipe, FrostlineError):
-            problems.append(recipe.what)
+            problems.add(recipe.what)
         else:
             found[number] = recipe
     return found
@@ -235,13 +242,13 @@ def _tier_of(ctx: Context, tx: Tx, recipe: Recipe) -> str:
     return ranked[-1]
 
 
-def _write_refs(ctx: Context, found: Mapping[int, Recipe], rows: Mapping[int, RecipeRow], problems: list[str]) -> None:
+def _write_refs(ctx: Context, found: Mapping[int, Recipe], rows: Mapping[int, RecipeRow], problems: Problems) -> None:
     tiers_of = {number: tiers_for(ctx, rows[number].tier) for number in found}
     with ctx.catalog.write() as tx:
         missing = recovery.insert_refs(tx, found, tiers_of)
     for number, count in missing.items():
         path = os.fsdecode(found[number].path)
-        problems.append(f"{path} (recipe {rows[number].recipe_id}) lacks {count} chunks that are in no pack")
+        problems.add(f"{path} (recipe {rows[number].recipe_id}) lacks {count} chunks that are in no pack")
 
 
 def _row_of(item: Unknown) -> dict[str, object]:
