@@ -10,7 +10,7 @@ from tiering.catalog.values import FileRow, Location
 from tiering.errors import FrostlineError, IntegrityError, ObjectArchived, ObjectMissing
 from tiering.jobs.context import Context
 from tiering.jobs.fetch import fetch
-from tiering.jobs.fetch_sinks import Buffer, Piece
+from tiering.jobs.fetch_sinks import Piece
 from tiering.jobs.stored_bytes import read_in_order
 from tiering.jobs.stored_recipes import read_recipes
 
@@ -32,12 +32,17 @@ class _Copy:
     def whole_bytes(self) -> int:
         return -1
 
-    def write(self, data: Buffer, offset: int) -> None:
-        self.data[offset : offset + len(data)] = data
+    def write(self, pieces: list[Piece]) -> None:
+        for offset, data in pieces:
+            self.data[offset : offset + len(data)] = data
+
+    def read(self, buffer: memoryview, offset: int) -> int:
+        found = self.data[offset : offset + len(buffer)]
+        buffer[: len(found)] = found
+        return len(found)
 
     def take_whole(self, pieces: list[Piece]) -> None:
-        for offset, data in pieces:
-            self.write(data, offset)
+        self.write(pieces)
 
     def finish(self) -> None:
         return
