@@ -77,17 +77,19 @@ def compiler_version() -> bytes:
 def _read(path: Path) -> bytes:
     """Return what is in a file that nobody else can have written; b"" for any other."""
     try:
-        with open(path, "rb", opener=_without_waiting) as file:
-            status = os.fstat(file.fileno())
-            is_ours = status.st_uid in {0, os.geteuid()} and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-            return file.read() if is_ours and stat.S_ISREG(status.st_mode) else b""
+        # Not waited for: whoever may rename in the folder could have put a FIFO there.
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return b""
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    """Open; a FIFO, which whoever may rename in the folder could have put there, would be waited for."""
-    return os.open(path, flags | os.O_NONBLOCK)
+    try:
+        status = os.fstat(fd)
+        if status.st_uid not in {0, os.geteuid()} or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            return b""
+        return os.read(fd, status.st_size) if stat.S_ISREG(status.st_mode) else b""
+    except OSError:
+        return b""
+    finally:
+        os.close(fd)
 
 
 def _digest(name: str, body: bytes) -> bytes:
