@@ -81,12 +81,7 @@ def page(
     """Return up to *limit* rows of a root in (dir, name) order, after the given one; only below the folder
     *under* ("a/b/").
     """
-    text = "WHERE root_id = ?"
-    values: list[object] = [root_id]
-    if after is not None:
-        text, values = f"{text} AND (dir, name) > (?, ?)", [*values, *after]
-    if under:
-        text, values = f"{text} AND {_BELOW}", [*values, *_bounds(under)]
+    text, values = rows_of_page(root_id, after, under)
     if only.on:
         text, values = f"{text} AND leader_id IS NULL AND {_STORED}", [*values, only.on]
     if only.not_on:
@@ -94,6 +89,17 @@ def page(
     if only.states:
         text, values = f"{text} AND state IN {marks(only.states)}", [*values, *map(str, only.states)]
     return fetch_files(tx, f"{text} ORDER BY dir, name LIMIT ?", [*values, limit])
+
+
+def rows_of_page(root_id: int, after: tuple[bytes, bytes] | None, under: bytes) -> tuple[str, list[object]]:
+    """Return the condition of page() on rows, and the values of its "?"."""
+    text = "WHERE root_id = ?"
+    values: list[object] = [root_id]
+    if after is not None:
+        text, values = f"{text} AND (dir, name) > (?, ?)", [*values, *after]
+    if under:
+        text, values = f"{text} AND {_BELOW}", [*values, *_bounds(under)]
+    return text, values
 
 
 def every(tx: Tx, root_id: int, *, under: bytes = b"", page_rows: int = 2000) -> Iterator[FileRow]:

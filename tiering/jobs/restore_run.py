@@ -29,13 +29,14 @@ from tiering.jobs.fetch import Interrupted, cold_packs
 from tiering.jobs.first_names import FirstNames
 from tiering.jobs.landing import Landing
 from tiering.jobs.reports import Skip
-from tiering.jobs.restore_group import Group, make_folder
+from tiering.jobs.restore_group import GROUP_SIZE, Group, make_folder
 from tiering.jobs.stored_paths import Place, StoredVersion
 from tiering.jobs.stored_recipes import read_recipes
 from tiering.jobs.tally import Tally
 
 MOST_OPEN = 4096  # descriptors
 OTHERS_OPEN = 400  # of them for the rest of the process, and for the folders of one batch more than fit
+FIRST_SIZE = 16_000  # of the first group, as restore_group.GROUP_SIZE: some thousand files; then both cores work
 _READ_BYTES = 1 << 20
 
 
@@ -58,6 +59,7 @@ class RestoreRun:
         self._fetcher = ThreadPoolExecutor(1, thread_name_prefix="frostline-bring")
         self._settler = ThreadPoolExecutor(1, thread_name_prefix="frostline-settle")
         self._filling = self._new_group()
+        self._most_size = FIRST_SIZE
         self._bringing: tuple[Group, Future[None]] | None = None
         self._settling: Group | None = None
 
@@ -82,7 +84,8 @@ class RestoreRun:
         the latest.
         """
         self._look_up(self._filling, place, self._readable(place, chosen))
-        if self._filling.is_full(self._most_folders):
+        filling = self._filling
+        if filling.planner.size + len(filling.links) >= self._most_size or filling.is_full(self._most_folders):
             self._go_on()
 
     def finish(self) -> None:
@@ -112,7 +115,7 @@ class RestoreRun:
             brought[0].settle()
         settled, self._settling = self._settling, brought and brought[0]
         self._bringing = (self._filling, self._fetcher.submit(self._filling.bring))
-        self._filling = self._new_group()
+        self._filling, self._most_size = self._new_group(), GROUP_SIZE
         if settled is not None:
             self._count_settled(settled)
         if stopped is not None:
@@ -150,8 +153,9 @@ class RestoreRun:
         read = read_recipes(self.ctx, list({row.recipe_no: row for _, row in ready}.values()))
         with self.ctx.catalog.read() as tx:
             known = locate_together(tx, read)
+        folders = {folder: _below_target(place, folder) for folder in {version.dir for version, _ in ready}}
         for version, row in ready:
-            path = self._folder(place, version)
+            path = folders[version.dir]
             recipe = read[row.recipe_no]
             if version.inode_of is not None and self._linked.get(version.inode_of) is not None:
                 group.links.append((version, path))
@@ -192,7 +196,7 @@ class RestoreRun:
         for version, row in chosen:
             if cold.intersection(needed[row.recipe_no]):
                 self._waiting.update(needed[row.recipe_no])
-                shown = self._shown(self._folder(place, version) + version.name)
+                shown = self._shown(_below_target(place, version.dir) + version.name)
                 self.tally.skip(shown, "waits for archived packs", Skip.WAITING)
             else:
                 ready.append((version, row))
@@ -265,12 +269,13 @@ class RestoreRun:
     def _shown(self, path: bytes) -> str:
         return os.path.join(self.to, os.fsdecode(path))
 
-    def _folder(self, place: Place, version: StoredVersion) -> bytes:
-        """Return the folder in the target, b"" or with a trailing slash."""
-        if not place.path:
-            return os.fsencode(place.root.name) + b"/" + version.dir
-        above, _, _ = place.path.rpartition(b"/")
-        return version.dir[len(above) + 1 :] if above else version.dir
+
+def _below_target(place: Place, folder: bytes) -> bytes:
+    """Return where what stands in *folder* of a root is put in the target: b"", or with a trailing slash."""
+    if not place.path:
+        return os.fsencode(place.root.name) + b"/" + folder
+    above, _, _ = place.path.rpartition(b"/")
+    return folder[len(above) + 1 :] if above else folder
 
 
 def _folders_at_once() -> int:

@@ -6,11 +6,13 @@ Answers from the catalog alone: the path need not exist any more.
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from tiering.catalog import files, versions
 from tiering.catalog.files import EVERY, Only
+from tiering.catalog.stored_rows import inode_of, stored_page
 from tiering.catalog.transaction import Tx
-from tiering.catalog.values import FileRow, FileState
+from tiering.catalog.values import FileRow
 from tiering.errors import UsageError
 from tiering.hot.paths import split
 from tiering.jobs.bucket_roots import SCHEME, short, url_of
@@ -19,8 +21,7 @@ from tiering.jobs.context import Context, OpenRoot
 PAGE_ROWS = 2000  # 2 MB, 10 ms to read
 
 
-@dataclass(frozen=True, slots=True)
-class StoredVersion:
+class StoredVersion(NamedTuple):
     """A path and the recipe that stands for it."""
 
     root_id: int
@@ -87,7 +88,7 @@ def version_of_file(tx: Tx, place: Place, at_ns: int | None) -> StoredVersion | 
     folder, name = split(place.path)
     root_id = place.root.root_id
     row = files.get(tx, root_id, folder, name)
-    if row is not None and (found := _current(row, at_ns, even_missing=True)):
+    if row is not None and (found := _current(row, at_ns)):
         return found
     if at_ns is not None:
         version = versions.at(tx, root_id, folder, name, at_ns=at_ns)
@@ -137,15 +138,16 @@ def _page(
     Current and kept versions of one stretch are read together: one that is being replaced is met in one form or the
     other.
     """
+    if at_ns is None:
+        stored, end = stored_page(tx, root_id, after=after, limit=PAGE_ROWS, under=folder)
+        return [StoredVersion(root_id, *row) for row in stored], end
     rows = files.page(tx, root_id, after=after, limit=PAGE_ROWS, under=folder)
-    kept = []
-    if at_ns is not None:
-        kept = versions.page_under(tx, root_id, folder, at_ns=at_ns, after=after, limit=PAGE_ROWS)
+    kept = versions.page_under(tx, root_id, folder, at_ns=at_ns, after=after, limit=PAGE_ROWS)
     ends = [(page[-1].dir, page[-1].name) for page in (rows, kept) if len(page) == PAGE_ROWS]
     upto = min(ends, default=None)
     found: dict[tuple[bytes, bytes], StoredVersion] = {}
     for row in rows:
-        if (current := _current(row, at_ns, even_missing=at_ns is not None)) is not None:
+        if (current := _current(row, at_ns)) is not None:
             found[row.dir, row.name] = current
     for old in kept:
         found.setdefault((old.dir, old.name), StoredVersion(root_id, old.dir, old.name, old.recipe_no))
@@ -158,17 +160,12 @@ def count_unstored(tx: Tx, place: Place) -> int:
     return files.count_unstored(tx, place.root.root_id, under=folder)
 
 
-def _is_there(row: FileRow) -> bool:
-    return row.state != FileState.MISSING
-
-
-def _current(row: FileRow, at_ns: int | None, *, even_missing: bool) -> StoredVersion | None:
-    """Return what *row* holds, if it was current at that time."""
-    if row.recipe_no is None or (not _is_there(row) and not even_missing):
+def _current(row: FileRow, at_ns: int | None) -> StoredVersion | None:
+    """Return what *row* holds, missing or not, if it was current at that time."""
+    if row.recipe_no is None:
         return None
     if at_ns is not None:
         ended = row.missing_since_ns is not None and row.missing_since_ns <= at_ns
         if (row.stored_ns or row.first_seen_ns) > at_ns or ended:
             return None
-    leader = row.leader_id if row.leader_id is not None else row.file_id
-    return StoredVersion(row.root_id, row.dir, row.name, row.recipe_no, leader if row.nlink > 1 else None)
+    return StoredVersion(row.root_id, row.dir, row.name, row.recipe_no, inode_of(row))
