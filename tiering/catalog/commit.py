@@ -8,7 +8,7 @@ changed.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import groupby, repeat
-from operator import attrgetter
+from operator import attrgetter, eq
 
 from sqlalchemy import delete, insert, select, update
 
@@ -19,8 +19,9 @@ from tiering.catalog.booking import FileChange, NewChunks, NewlyStored, insert_v
 from tiering.catalog.chunks import Inserted, archived_blocks, insert_blocks, insert_recipe_blocks
 from tiering.catalog.files import version_of
 from tiering.catalog.needs import Needs
+from tiering.catalog.own_refs import insert_own_refs
 from tiering.catalog.packed_rows import load_again, oldest
-from tiering.catalog.placing import IDENTITY, Columns, Placing, columns_of, identity_values, update_files
+from tiering.catalog.placing import IDENTITY, Columns, Placing, identity_values, update_files
 from tiering.catalog.rebasing import rebase, replaced_chunks
 from tiering.catalog.tables import files, versions
 from tiering.catalog.transaction import Tx, batches, change_raw, marks
@@ -40,6 +41,8 @@ from tiering.catalog.values import (
 RECORD_FILES = 2000  # per record: about 60 kB of JSON
 
 _file_id_of, _recipe_id_of = attrgetter("file_id"), attrgetter("recipe_id")
+_state_of, _leader_of = attrgetter("state"), attrgetter("leader_id")
+_read_size_of, _stored_size_of = attrgetter("identity.size"), attrgetter("recipe.size")
 
 
 def commit_stored(tx: Tx, batch: StoredBatch) -> list[Rejected]:
@@ -60,12 +63,12 @@ def commit_stored(tx: Tx, batch: StoredBatch) -> list[Rejected]:
     change.notes += archived_blocks(tx, batch.blocks)
     needs = Needs.of([file.recipe.parts for file in batch.files])
     known = oldest(tx, needs.beside(inserted.numbers), batch.tiers) | inserted.numbers
-    accepted, rejected = _judged(change.before, batch.files, needs.missing(known))
+    accepted, rejected = _judged(change.before, batch.files, needs.missing(list(map(known.get, needs.digests))))
     if rejected:
         needs = Needs.of([file.recipe.parts for file in accepted])
     found, spots, numbers, plain = _insert_recipes(tx, batch, accepted, needs)
     needed = list(map(known.__getitem__, needs.digests))
-    behind = recipes.insert_own_refs(tx, numbers, needed, needs.ends)
+    behind = insert_own_refs(tx, numbers, needed, needs.ends)
     placing = Placing.of(change, accepted, numbers, batch.tier)
     for row in placing.before:
         if row.recipe_no is not None:
@@ -240,13 +243,8 @@ def _judged(
 
 def _all_fit(rows: Sequence[FileRow], files: Sequence[StoredFile]) -> bool:
     """Whether _refusal() would say nothing of any of *files*, whose *rows* are those that are known; as a rule."""
-    of = columns_of(rows)
-    stand = {*of["state"]} <= {*hardlinks.ON_DISK} and {*of["leader_id"]} <= {None}
-    return (
-        stand
-        and len(rows) == len(files)
-        and [file.identity.size for file in files] == [file.recipe.size for file in files]
-    )
+    stand = {*map(_state_of, rows)} <= {*hardlinks.ON_DISK} and {*map(_leader_of, rows)} <= {None}
+    return stand and len(rows) == len(files) and all(map(eq, map(_read_size_of, files), map(_stored_size_of, files)))
 
 
 def _refusal(row: FileRow | None, file: StoredFile, missing: int) -> str:

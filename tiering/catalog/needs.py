@@ -44,12 +44,11 @@ class Needs:
         found = dict(zip(self.digests, self.fingerprints, strict=True))
         return {digest: found[digest] for digest in found.keys() - known}
 
-    def missing(self, known: Collection[Digest]) -> list[int]:
-        """Return per file how many of its chunks are not *known*."""
-        unknown = set(self.digests).difference(known)
-        if not unknown:
+    def missing(self, needed: Sequence[int | None]) -> list[int]:
+        """Return per file how many of its chunks are None in *needed*, which has what is known of each."""
+        if None not in needed:
             return [0] * len(self.ends)
-        return sums_of([digest in unknown for digest in self.digests], self.ends)
+        return sums_of([number is None for number in needed], self.ends)
 
     def plain_bytes(self) -> list[int]:
         """Return per file the raw bytes of its chunks, as often as they occur."""

@@ -7,7 +7,7 @@ stored for the first time, as the last scan saw them, under one name, and nothin
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, compress, repeat
-from operator import attrgetter, eq, itemgetter, not_
+from operator import and_, attrgetter, eq, itemgetter, not_
 from typing import Any, Self
 
 from sqlalchemy import bindparam, or_, update
@@ -25,9 +25,8 @@ Columns = Mapping[str, Sequence[Any]]
 
 IDENTITY = ("dev", "ino", "mtime_ns", "ctime_ns")
 _STAMPS = ("size", *IDENTITY)
-_stamps_of_row = itemgetter(*map(FileRow._fields.index, _STAMPS))
 _stamps_of = attrgetter(*_STAMPS)
-_recipe_no_of, _leader_of = map(itemgetter, map(FileRow._fields.index, ("recipe_no", "leader_id")))
+_leader_of = itemgetter(FileRow._fields.index("leader_id"))
 
 
 def identity_values(identity: Identity) -> tuple[int, int, int, int]:
@@ -55,9 +54,11 @@ class Placing:
     numbers: range
     """Of the recipes."""
     file_ids: Sequence[int]
+    now: Columns
+    """Of their rows, with _STAMPS as they were read."""
     before: Sequence[FileRow]
-    stamps: Sequence[tuple[int, ...]]
-    """_STAMPS of the files that were read."""
+    is_known: Sequence[bool]
+    """Whether a file's row has _STAMPS as they were read."""
     is_told: Sequence[bool]
     """See records.are_told()."""
     is_fresh: Sequence[bool]
@@ -70,16 +71,20 @@ class Placing:
         """Prepare; nothing is written."""
         file_ids, identities, found, _, _ = zip(*stored, strict=True) if stored else ((), (), (), (), ())
         before = list(map(change.before.__getitem__, file_ids))
-        stamps = _signed(list(map(_stamps_of, identities)))
+        columns, read = columns_of(before), _read(identities)
+        now = {**columns, **read}
         leaders = set(map(_leader_of, change.before.values()))
-        is_told = records.are_told(_overlaid(columns_of(before), stamps), found, root_names(change.tx))
+        is_told = records.are_told(now, found, root_names(change.tx))
         is_fresh = is_told
-        if leaders != {None} or {*map(_recipe_no_of, before)} != {None}:
+        if leaders != {None} or {*columns["recipe_no"]} != {None}:
             is_fresh = [
                 told and row.recipe_no is None and row.file_id not in leaders
                 for told, row in zip(is_told, before, strict=True)
             ]
-        return cls(change.tx, tier, numbers, file_ids, before, stamps, is_told, is_fresh, leaders)
+        is_known = [True] * len(before)
+        if any(columns[name] != read[name] for name in _STAMPS):
+            is_known = list(map(eq, *(zip(*map(of.__getitem__, _STAMPS), strict=True) for of in (columns, read))))
+        return cls(change.tx, tier, numbers, file_ids, now, before, is_known, is_told, is_fresh, leaders)
 
     def fresh(self, values: Iterable[Any]) -> list[Any]:
         """Return those of *values*, one per file, that belong to fresh ones."""
@@ -91,14 +96,13 @@ class Placing:
             return
         others = list(map(not_, self.is_fresh))
         numbers, ids = list(compress(self.numbers, others)), list(compress(self.file_ids, others))
-        self._write(list(compress(self._rows(), others)), {})
+        self._write(others, {})
         # Spelled out: executemany takes no IN list.
         on_disk = or_(*(files.c.state == str(state) for state in sorted(ON_DISK)))
         of_links = update(files).where(files.c.leader_id == bindparam("of_id"), on_disk)
         placed: dict[str, object] = {"state": FileState.DUAL, "tier": self.tier, "stored_ns": self.tx.now_ns}
         placed |= {"recipe_no": bindparam("to_recipe"), "size": bindparam("to_size")}
-        sizes = [stamps[0] for stamps in compress(self.stamps, others)]
-        for number, file_id, size in zip(numbers, ids, sizes, strict=True):
+        for number, file_id, size in zip(numbers, ids, compress(self.now["size"], others), strict=True):
             if file_id in self.leaders:
                 to = {"of_id": file_id, "to_recipe": number, "to_size": size}
                 self.tx.conn.execute(of_links.values(placed), to)
@@ -108,47 +112,41 @@ class Placing:
         if not all(self.is_fresh):
             text = "UPDATE files SET stored_seq = ? WHERE recipe_no >= ? AND recipe_no < ? AND leader_id IS NULL"
             change_raw(self.tx, text, [seq, self.numbers.start, self.numbers.stop])
-        self._write(self.fresh(self._rows()), {"stored_seq": seq})
+        self._write(self.is_fresh, {"stored_seq": seq})
 
     def after(self) -> Columns:
         """Return the files as they are when all is written; the first step is."""
-        columns = dict(columns_of(self.fresh(self.before)))
-        count = len(columns["file_id"])
+        count = sum(self.is_fresh)
+        columns: dict[str, Sequence[Any]] = {name: self.fresh(column) for name, column in self.now.items()}
         same = {"state": FileState.DUAL, "tier": self.tier, "stored_ns": self.tx.now_ns}
         columns |= {name: [value] * count for name, value in same.items()}
         columns["recipe_no"] = self.fresh(self.numbers)
-        columns = _overlaid(columns, self.fresh(self.stamps))
         if count == len(self.file_ids):
             return columns
         rows = {row.file_id: row for row in made_of(FileRow, columns.values())}
         rows |= load_files(self.tx, [file_id for file_id in self.file_ids if file_id not in rows])
         return columns_of([rows[file_id] for file_id in self.file_ids])
 
-    def _rows(self) -> Iterable[tuple[int, int, bool, tuple[int, ...]]]:
-        """Yield (file id, recipe_no, whether the file is as its row says, stamps)."""
-        is_known = map(eq, map(_stamps_of_row, self.before), self.stamps)
-        return zip(self.file_ids, self.numbers, is_known, self.stamps, strict=True)
-
-    def _write(self, rows: Sequence[tuple[int, int, bool, tuple[int, ...]]], more: Mapping[str, int]) -> None:
+    def _write(self, which: Sequence[bool], more: Mapping[str, int]) -> None:
         same: dict[str, int | str] = {"tier": self.tier, "stored_ns": self.tx.now_ns, **more}
         # What was read is written only where it differs, which is next to never: an index has dev and ino.
-        _refer(self.tx, same, [(file_id, number) for file_id, number, is_known, _ in rows if is_known])
-        changed = [
-            (str(FileState.DUAL), *same.values(), number, *stamps, file_id)
-            for file_id, number, is_known, stamps in rows
-            if not is_known
-        ]
-        update_files(self.tx, ("state", *same, "recipe_no", *_STAMPS), changed)
+        pairs = zip(self.file_ids, self.numbers, strict=True)
+        _refer(self.tx, same, compress(pairs, map(and_, which, self.is_known)))
+        if not all(self.is_known):
+            is_changed = map(and_, which, map(not_, self.is_known))
+            rows = zip(self.numbers, *map(self.now.__getitem__, _STAMPS), self.file_ids, strict=True)
+            changed = [(str(FileState.DUAL), *same.values(), *row) for row in compress(rows, is_changed)]
+            update_files(self.tx, ("state", *same, "recipe_no", *_STAMPS), changed)
 
 
-def _overlaid(columns: Columns, stamps: Sequence[tuple[int, ...]]) -> dict[str, Sequence[Any]]:
-    return {**columns, **dict(zip(_STAMPS, zip(*stamps, strict=True), strict=False))}
-
-
-def _signed(stamps: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
-    if max(chain.from_iterable(stamps), default=0) < 1 << 63:
-        return stamps
-    return [(size, signed64(dev), signed64(ino), *times) for size, dev, ino, *times in stamps]
+def _read(identities: Sequence[Identity]) -> Columns:
+    """Return _STAMPS of files that were read, as columns of their rows."""
+    columns = zip(*map(_stamps_of, identities), strict=True) if identities else repeat(())
+    read: dict[str, Sequence[int]] = dict(zip(_STAMPS, columns, strict=False))
+    for name in ("dev", "ino"):
+        if max(read[name], default=0) >= 1 << 63:
+            read[name] = tuple(map(signed64, read[name]))
+    return read
 
 
 def _refer(tx: Tx, same: Mapping[str, int | str], numbers: Iterable[tuple[int, int]]) -> None:

@@ -1,9 +1,8 @@
 """Recipes: the stored file versions, and which chunks each refers to."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain, repeat
-from operator import attrgetter, sub
+from itertools import chain
+from operator import attrgetter
 from typing import NamedTuple
 
 from sqlalchemy import exists, func, insert, literal, select
@@ -106,25 +105,6 @@ def insert_columns(
     return numbers
 
 
-def insert_own_refs(tx: Tx, recipe_nos: range, needed: Sequence[int], ends: Sequence[int]) -> set[int]:
-    """Write which chunks new recipes refer to, as insert_refs(): *needed* has their numbers, recipe by recipe, as often
-    as they occur; those of each end before one of *ends*. Return the chunks referred to as bases alone.
-    """
-    starts = [0, *ends]
-    if _any_base(tx):
-        lists = zip(recipe_nos, starts, ends, strict=False)
-        used = {number: Counter(needed[start:end]) for number, start, end in lists}
-        return insert_refs(tx, used).difference(needed)
-    counts = map(sub, ends, starts)
-    pairs = sorted(zip(chain.from_iterable(map(repeat, recipe_nos, counts)), needed, strict=True))
-    if len(set(pairs)) < len(pairs):
-        times = Counter(pairs)
-        insert_many(tx, refs, _REF_COLUMNS, [(*pair, count) for pair, count in times.items() if count > 1])
-        pairs = [pair for pair, count in times.items() if count == 1]
-    insert_many(tx, refs, _REF_COLUMNS[:2], pairs, constants={"times": 1})
-    return set()
-
-
 def insert_refs(tx: Tx, used: Mapping[int, Mapping[int, int]]) -> set[int]:
     """Write which chunks recipes refer to: *used* is recipe_no -> chunk_no -> how often it occurs. Return the bases.
 
@@ -132,7 +112,7 @@ def insert_refs(tx: Tx, used: Mapping[int, Mapping[int, int]]) -> set[int]:
     itself has no use for them.
     """
     behind: dict[int, tuple[int, ...]] = {}
-    if _any_base(tx):
+    if any_base(tx):
         behind = chains(tx, {chunk_no for times in used.values() for chunk_no in times})
     insert_many(tx, refs, _REF_COLUMNS, _refs(used, behind))
     return set(chain.from_iterable(behind.values()))
@@ -151,7 +131,8 @@ def _refs(
                 yield recipe_no, chunk_no, times[chunk_no]
 
 
-def _any_base(tx: Tx) -> bool:
+def any_base(tx: Tx) -> bool:
+    """Return whether anything is coded against a chunk."""
     return bool(fetch_raw(tx, "SELECT 1 FROM blocks WHERE base_no IS NOT NULL LIMIT 1", ()))
 
 

@@ -29,9 +29,9 @@ RECIPE_BLOCK_BYTES = 256 << 10
 # Recipes are a thousandth of the data: what the strongest level costs is not felt, what it saves stays for ever.
 RECIPE_EFFORT = "small"
 
-_digest_of, _row_of = attrgetter("digest"), attrgetter("row")
+_digest_of = attrgetter("digest")
 _size_of, _holes_of = attrgetter("recipe.size"), attrgetter("recipe.hole_bytes")
-_file_id_of, _reason_of = attrgetter("outgoing.wanted.row.file_id"), attrgetter("outgoing.wanted.reason")
+_file_id_of = attrgetter("outgoing.wanted.row.file_id")
 
 
 class Described(NamedTuple):
@@ -159,6 +159,7 @@ def stored_batch(
     used, recipes, bases = packed.used, packed.recipes, packed.bases
     outgoing, found, _ = zip(*ready, strict=True)
     wanted, identities, _, _, _, _, leases = zip(*outgoing, strict=True)
+    rows, _, reasons, _ = zip(*wanted, strict=True)
     return StoredBatch(
         op_id=op_id,
         tier=tiers[-1],
@@ -170,8 +171,8 @@ def stored_batch(
             for block in pack.summary.blocks
         ),
         recipe_blocks=tuple(NewBlock(recipes.pack_no, block) for block in recipes.summary.blocks),
-        files=tuple(made_of(StoredFile, (file_ids, identities, found, leases, map(_row_of, wanted)))),
-        reason="; ".join(sorted({*map(_reason_of, ready)} - {""}))[:500],
+        files=tuple(made_of(StoredFile, (file_ids, identities, found, leases, rows))),
+        reason="; ".join(sorted({*reasons} - {""}))[:500],
     )
 
 
