@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -19,6 +20,7 @@ FILE = os.stat_result(
 KINDS = {Kind.FILE: FILE, Kind.SYMLINK: os.stat_result(range(10))}
 NAMES = st.binary(min_size=1, max_size=3).filter(lambda name: b"/" not in name)
 KEYS = st.tuples(st.lists(st.sampled_from([b"a/", b"a-/", b"b/"]), max_size=2).map(b"".join), NAMES)
+ATIME: dict[str, Any] = {"quality": "atime", "counts_atime": True}
 Key = tuple[bytes, bytes]
 
 
@@ -64,7 +66,6 @@ def merged(walked: Iterable[Listing | WalkProblem], known: list[list[KnownRow]])
         whole.files += stretch.files
         whole.size_bytes += stretch.size_bytes
         whole.fresh += stretch.fresh
-        whole.fresh += [(row[0], row[1], FILE) for row in stretch.plain]
         whole.seen += stretch.seen
         whole.gone += stretch.gone
         whole.problems += stretch.problems
@@ -92,7 +93,7 @@ def test_the_merge_is_the_join_of_two_sets(
     found = merged(listings(kinds, at_once, together=together), pages(known, rows_each))
 
     assert (found.files, found.size_bytes) == (len(disk), 10 * len(disk))
-    assert [(folder, name) for folder, name, _ in found.fresh] == sorted(disk - known)
+    assert [new[:2] for new in found.fresh] == sorted(disk - known)
     assert (found.seen, found.reads) == ([], [])  # rows and files agree
     assert gone(found) == {key: key in links for key in known - disk}
 
@@ -140,13 +141,34 @@ def test_a_folder_emptied_of_very_many_files_is_told_in_bounded_pieces() -> None
     assert max(len(stretch.gone) for stretch in stretches) <= 2 * SLICE
 
 
-def test_new_files_looked_at_together_come_as_rows_and_further_names_of_an_inode_as_what_was_seen() -> None:
+@pytest.mark.parametrize("together", [False, True])
+def test_new_files_come_as_rows_and_an_inode_counts_once_with_all_its_names(together: bool) -> None:
     names = [b"f", b"g"]
-    (rows,) = merge([Listing(b"d/", b"g", looks=looks_of(names))], [], quality="atime", counts_atime=True)
+    (new,) = merge(listings({(b"d/", name): Kind.FILE for name in names}, together=together), [], **ATIME)
     shared = looks_of(names)._replace(nlink=[2, 1])
     (seen,) = merge([Listing(b"d/", b"g", looks=shared)], [], quality="none", counts_atime=False)
 
-    assert rows.plain == [(b"d/", name, 10, 6_000, 6_001, 3, 7, 1, FILE.st_mode, 1000, 1000, 5_000) for name in names]
-    assert (rows.files, rows.size_bytes, rows.fresh) == (2, 20, [])
-    assert [(name, status.st_nlink) for _, name, status in seen.fresh] == [(b"f", 2), (b"g", 1)]
-    assert (seen.files, seen.size_bytes, seen.plain) == (2, 15, [])
+    assert new.fresh == [(b"d/", name, 10, 6_000, 6_001, 3, 7, 1, FILE.st_mode, 1000, 1000, 5_000) for name in names]
+    assert (new.files, new.size_bytes) == (2, 20)
+    assert [(row[1], row[7], row[11]) for row in seen.fresh] == [(b"f", 2, None), (b"g", 1, None)]
+    assert (seen.files, seen.size_bytes) == (2, 15)
+
+
+def test_files_of_one_folder_that_were_looked_at_alone_and_together_are_one_list() -> None:
+    mixed = Listing(b"", b"d", [(b"b", FILE), (b"d", FILE)], looks=looks_of([b"a", b"c"]))
+    (known,) = merge([mixed], pages((b"", name) for name in (b"a", b"b", b"c", b"d")), **ATIME)
+    (new,) = merge([mixed], [], **ATIME)
+
+    assert (known.files, known.size_bytes, known.fresh, known.seen, known.gone) == (4, 40, [], [], [])
+    assert [row[1] for row in new.fresh] == [b"a", b"b", b"c", b"d"]
+
+
+def test_numbers_beyond_63_bits_are_kept_signed_and_what_cannot_be_kept_is_told() -> None:
+    times = {"st_atime_ns": 5_000, "st_mtime_ns": 6_000, "st_ctime_ns": 6_001}
+    high = os.stat_result((0o100644, (1 << 64) - 2, 1 << 63, 1, 0, 0, 10, 5, 6, 6), times)
+    late = os.stat_result((0o100644, 9, 3, 1, 0, 0, 10, 5, 6, 6), {**times, "st_mtime_ns": 1 << 63})
+    (found,) = merge([Listing(b"", b"l", [(b"h", high), (b"l", late)])], pages([(b"", b"l")]), **ATIME)
+
+    assert [row[5:7] for row in found.fresh] == [(-1 << 63, -2)]
+    assert (found.files, found.size_bytes, found.gone) == (1, 10, [])
+    assert [(problem.name, "modification time" in problem.reason) for problem in found.problems] == [(b"l", True)]

@@ -9,10 +9,14 @@ import os
 from collections.abc import Sequence
 from functools import cache
 from itertools import compress
-from operator import not_
+from operator import attrgetter, not_
 from typing import Any, NamedTuple
 
 _NS = 10**9
+_LAST = (1 << 63) - 1
+_STAMPS = ("st_mtime_ns", "st_ctime_ns", "st_dev", "st_ino", "st_size", "st_nlink", "st_mode")
+_numbers = attrgetter(*_STAMPS, "st_atime_ns", "st_uid", "st_gid")
+_DEV, _INO = 2, 3
 
 
 class Looks(NamedTuple):
@@ -44,6 +48,20 @@ def status_of(numbers: tuple[int, ...]) -> os.stat_result:
 
 
 NOTHING = Looks()
+
+
+def looks_of(files: Sequence[tuple[bytes, os.stat_result]]) -> Looks:
+    """Return files that were looked at alone, in the form of those that were not; their numbers may be any.
+
+    Of device and inode the signed 64-bit numbers, as machine code has them.
+    """
+    if not files:
+        return NOTHING
+    columns = list(zip(*[_numbers(status) for _, status in files], strict=True))
+    for at in (_DEV, _INO):
+        if max(columns[at]) > _LAST:
+            columns[at] = tuple(number - (1 << 64) if number > _LAST else number for number in columns[at])
+    return Looks([name for name, _ in files], *columns)
 
 
 def look_together(folder: int, names: Sequence[bytes]) -> tuple[Looks, Sequence[bytes]]:

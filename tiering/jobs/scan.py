@@ -22,12 +22,12 @@ from tiering.jobs.context import Context, OpenRoot
 from tiering.jobs.devices import follow_device
 from tiering.jobs.reports import Skip, Skipped
 from tiering.jobs.scan_access import AccessEvidence
-from tiering.jobs.scan_batch import BatchOutcome, BatchScope, Fresh, apply_batch
+from tiering.jobs.scan_batch import BatchOutcome, BatchScope, apply_batch
 from tiering.jobs.scan_merge import Seen, Stretch, merge
 from tiering.jobs.scan_missing import MissingFiles
 
 BATCH_FILES = 5000  # known rows per transaction: about 0.2 s on SQLite, well under the second a writer may hold it
-FRESH_FILES = 20_000  # new rows per transaction: about 0.1 s; every file holds its stat result until then, 20 MB
+FRESH_FILES = 20_000  # new rows per transaction: about 0.1 s; every file is held as a row until then, 10 MB
 PAGE_ROWS = 5000  # read ahead; 5 MB
 LEASE_S = 600
 RENEW_S = 120
@@ -98,21 +98,19 @@ class _Tally:
 class _Pending:
     """What the next batch is to write."""
 
-    fresh: list[Fresh] = field(default_factory=list)
-    plain: list[walked.FreshFile] = field(default_factory=list)
+    fresh: list[walked.FreshFile] = field(default_factory=list)
     seen: list[Seen] = field(default_factory=list)
 
     @property
     def is_full(self) -> bool:
-        return len(self.seen) >= BATCH_FILES or len(self.fresh) + len(self.plain) >= FRESH_FILES
+        return len(self.seen) >= BATCH_FILES or len(self.fresh) >= FRESH_FILES
 
     @property
     def is_empty(self) -> bool:
-        return not (self.fresh or self.plain or self.seen)
+        return not (self.fresh or self.seen)
 
     def add(self, stretch: Stretch) -> None:
         self.fresh += stretch.fresh
-        self.plain += stretch.plain
         self.seen += stretch.seen
 
 
@@ -256,7 +254,7 @@ class _Scan:
         self._ctx.step("scan.batch")
         self._tally.batches += 1
         op_id = f"scan:{self._scan_id}:{self._tally.batches}"
-        outcome = apply_batch(scope, pending.fresh, pending.seen, plain=pending.plain, op_id=op_id)
+        outcome = apply_batch(scope, pending.fresh, pending.seen, op_id=op_id)
         self._tally.add(outcome)
         for row in outcome.displaced:
             missing.note(row, replaced=True)

@@ -7,7 +7,7 @@ under way are left alone: the journal says how they stand.
 
 import os
 import stat
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tiering.catalog import commit, files, journal, moves, recipes, walked
@@ -24,10 +24,7 @@ from tiering.jobs.scan_merge import Seen
 
 _ON_DISK = {FileState.REGULAR, FileState.DUAL}
 _MOVABLE = {FileState.REGULAR, FileState.DUAL, FileState.OFFLINE, FileState.MISSING}
-
-
-Fresh = tuple[bytes, bytes, os.stat_result]
-"""(dir, name, stat) of a regular file at a path without a row."""
+_NLINK = 7  # of a walked.FreshFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,25 +66,19 @@ class BatchScope:
 
 
 def apply_batch(
-    scope: BatchScope,
-    fresh: Sequence[Fresh],
-    sights: Sequence[Seen],
-    *,
-    plain: Sequence[walked.FreshFile] = (),
-    op_id: str,
+    scope: BatchScope, fresh: Sequence[walked.FreshFile], sights: Sequence[Seen], *, op_id: str
 ) -> BatchOutcome:
-    """Bring the catalog to the new files *fresh* and *plain*, which have no other names, and to *sights*; durable on
-    return. Running it again changes nothing more.
+    """Bring the catalog to the new files *fresh* and to *sights*; durable on return. Running it again changes nothing
+    more.
     """
-    movable: dict[bytes, FileRow] = {}
-    rows = list(plain)
-    if scope.may_move:
-        fresh, rows = [*fresh, *map(_as_looked_at, plain)], []
-        alone = [Entry(dir, name, Kind.FILE, status, None) for dir, name, status in fresh if status.st_nlink == 1]
-        movable = _find_moves(scope, [*alone, *(seen.entry for seen in sights if seen.row is None)])
-    single = [item for item in fresh if item[2].st_nlink == 1 and item[0] + item[1] not in movable]
-    rows += _fresh_rows(single, counts_atime=scope.counts_atime)
-    rest = [*sights, *_as_seen(fresh, movable)]
+    movable = _find_moves(scope, fresh, sights) if scope.may_move else {}
+    rows: list[walked.FreshFile] = []
+    rest = list(sights)
+    for row in fresh:
+        if row[_NLINK] == 1 and row[0] + row[1] not in movable:
+            rows.append(row)
+        else:
+            rest.append(Seen(_as_looked_at(row), None))
     keep_until_ns = scope.context.clock.now_ns() + scope.context.config.versions.keep_days * NS_PER_DAY
     with scope.context.catalog.write() as tx:
         work = _sort(tx, scope, rest, movable) if rest else _Work()
@@ -109,52 +100,25 @@ def apply_batch(
     )
 
 
-def _as_seen(fresh: Sequence[Fresh], movable: Mapping[bytes, FileRow]) -> list[Seen]:
-    """Return those of *fresh* that are more than a new row: names of shared inodes, and files that have moved."""
-    return [
-        Seen(Entry(dir, name, Kind.FILE, status, None), None)
-        for dir, name, status in fresh
-        if status.st_nlink != 1 or dir + name in movable
-    ]
-
-
-def _as_looked_at(row: walked.FreshFile) -> Fresh:
+def _as_looked_at(row: walked.FreshFile) -> Entry:
     dir, name, size, mtime_ns, ctime_ns, dev, ino, links, mode, uid, gid, atime_ns = row
     # Where the mount's atimes count for nothing nobody asks for it.
-    return dir, name, status_of((mtime_ns, ctime_ns, dev, ino, size, links, mode, atime_ns or 0, uid, gid))
+    status = status_of((mtime_ns, ctime_ns, dev, ino, size, links, mode, atime_ns or 0, uid, gid))
+    return Entry(dir, name, Kind.FILE, status, None)
 
 
-def _fresh_rows(fresh: Sequence[Fresh], *, counts_atime: bool) -> list[walked.FreshFile]:
-    return [
-        (
-            dir,
-            name,
-            status.st_size,
-            status.st_mtime_ns,
-            status.st_ctime_ns,
-            signed64(status.st_dev),
-            signed64(status.st_ino),
-            1,
-            status.st_mode,
-            status.st_uid,
-            status.st_gid,
-            # Whoever read a file that is met for the first time, nobody read it later than its atime.
-            status.st_atime_ns if counts_atime else None,
-        )
-        for dir, name, status in fresh
-    ]
-
-
-def _find_moves(scope: BatchScope, entries: Iterable[Entry]) -> dict[bytes, FileRow]:
+def _find_moves(scope: BatchScope, fresh: Sequence[walked.FreshFile], sights: Sequence[Seen]) -> dict[bytes, FileRow]:
     """Return new path -> the row of the file that stood elsewhere before; only where its old path is empty now."""
-    new = {(entry.stat.st_dev, entry.stat.st_ino): entry for entry in entries if entry.stat.st_nlink == 1}
-    if not new:
+    files_at = {(row[5], row[6]): row for row in fresh if row[_NLINK] == 1}
+    new = [seen.entry for seen in sights if seen.row is None and seen.entry.stat.st_nlink == 1]
+    links_at = {(entry.stat.st_dev, entry.stat.st_ino): entry for entry in new}
+    if not (files_at or links_at):
         return {}
     with scope.context.catalog.read() as tx:
-        found = moves.by_inodes(tx, scope.root.root_id, new)
+        found = moves.by_inodes(tx, scope.root.root_id, [*files_at, *links_at])
     movable: dict[bytes, FileRow] = {}
     for inode, rows in found.items():
-        entry = new[inode]
+        entry = _as_looked_at(files_at[inode]) if inode in files_at else links_at[inode]
         if len(rows) == 1 and _is_same_file(entry, rows[0]) and not _stands(scope.root, rows[0]):
             movable[entry.path] = rows[0]
     return movable

@@ -6,6 +6,8 @@ Every file system that keeps wide timestamps (XFS, ext4, btrfs, tmpfs) lets any 
 
 import os
 
+from tiering.hot.looks import Looks
+
 # Signed 64-bit nanoseconds, in the catalog as in recipes: 1677-09-21 to 2262-04-11.
 _FIRST_NS, _LAST_NS = -(1 << 63), (1 << 63) - 1
 MAX_SIZE_BYTES = 1 << 53
@@ -16,9 +18,19 @@ _MAX_LINKS = (1 << 31) - 1  # the column is a 32-bit integer on PostgreSQL
 _TIMES = (("modification", "st_mtime_ns"), ("access", "st_atime_ns"), ("change", "st_ctime_ns"))
 
 
+def all_fit(looks: Looks) -> bool:
+    """Return whether misfit() has nothing to say of any of these files, of which there is one at least."""
+    times = (looks.mtime_ns, looks.atime_ns, looks.ctime_ns)
+    return (
+        all(min(column) >= _FIRST_NS and max(column) <= _LAST_NS for column in times)
+        and max(looks.size) <= MAX_SIZE_BYTES
+        and max(looks.nlink) <= _MAX_LINKS
+    )
+
+
 def misfit(status: os.stat_result) -> str:
     """Return which number of *status* does not fit, and what to do about it; "" if all do."""
-    if (  # every file that a scan meets for the first time comes by here
+    if (
         _FIRST_NS <= status.st_mtime_ns <= _LAST_NS
         and _FIRST_NS <= status.st_atime_ns <= _LAST_NS
         and _FIRST_NS <= status.st_ctime_ns <= _LAST_NS

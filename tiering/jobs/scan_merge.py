@@ -1,7 +1,7 @@
 """Joins what a walk sees with what the catalog knows: both come in (dir, name) order, so one pass and no memory.
 
-Most files of most scans are as the catalog has them. They are told from the others by one comparison of tuples per
-file; only what differs becomes a value that somebody looks at.
+Most files of most scans are as the catalog has them. They are told from the others by one comparison of columns per
+stretch of a folder, or of tuples per file; only what differs becomes a value that somebody looks at.
 """
 
 import os
@@ -14,9 +14,9 @@ from operator import le
 from policies.values import AccessQuality
 from tiering.catalog.values import FileState, signed64
 from tiering.catalog.walked import FreshFile, KnownFile, KnownRow
-from tiering.hot.looks import Looks, status_of
+from tiering.hot.looks import Looks, looks_of, status_of
 from tiering.hot.walk import SLICE, Entry, Kind, Listing, WalkProblem
-from tiering.jobs.scan_limits import misfit
+from tiering.jobs.scan_limits import all_fit, misfit
 
 _ON_DISK = frozenset({str(FileState.REGULAR), str(FileState.DUAL)})
 
@@ -46,10 +46,8 @@ class Stretch:
     files: int = 0
     size_bytes: int = 0
     """Apparent; an inode with all its names counts once."""
-    fresh: list[tuple[bytes, bytes, os.stat_result]] = field(default_factory=list)
-    """(dir, name, stat) of files at paths without a row."""
-    plain: list[FreshFile] = field(default_factory=list)
-    """More of them, each the only name of its inode."""
+    fresh: list[FreshFile] = field(default_factory=list)
+    """Files at paths without a row."""
     seen: list[Seen] = field(default_factory=list)
     """Known files that differ, placeholders that are new or differ."""
     gone: list[Gone] = field(default_factory=list)
@@ -76,18 +74,18 @@ def merge(
             known.skip(item)
             yield Stretch(problems=[item])
             continue
+        looks, misfits = _looks(item)
         stands: list[KnownRow] = []
         for rows in known.before((item.dir, item.last + b"\0")):
-            passed, own = _split(rows, item)
+            passed, own = _split(rows, item, looks)
             if passed:
                 yield known.gone(passed)
             stands += own
-        if stands and not (item.files or item.others) and compare.is_as_known(item.looks, stands):
-            yield Stretch(len(stands), _size_bytes(item.looks))
+        if stands and not (misfits or item.others) and compare.is_as_known(looks, stands):
+            yield Stretch(len(stands), _size_bytes(looks))
             continue
         here = {row[1]: row for row in stands}
-        stretch = compare.files(item, here)
-        compare.looks(item, here, stretch)
+        stretch = compare.files(item.dir, looks, misfits, here)
         for other in item.others:
             if isinstance(other, WalkProblem):
                 here.pop(other.name, None)
@@ -101,13 +99,29 @@ def merge(
         yield known.gone(rows)
 
 
-def _split(rows: list[KnownRow], listing: Listing) -> tuple[list[KnownRow], list[KnownRow]]:
+def _looks(listing: Listing) -> tuple[Looks, list[WalkProblem]]:
+    """Return the files of *listing*, however they were looked at, and those whose numbers cannot be kept."""
+    if not listing.files:
+        return listing.looks, []
+    files, misfits = listing.files, []
+    looks = looks_of(files)
+    if not all_fit(looks):
+        reasons = {name: reason for name, status in files if (reason := misfit(status))}
+        looks = looks_of([file for file in files if file[0] not in reasons])
+        misfits = [WalkProblem(listing.dir, name, reason) for name, reason in reasons.items()]
+    if listing.looks.names:
+        looks = Looks(*zip(*sorted([*zip(*looks, strict=True), *zip(*listing.looks, strict=True)]), strict=True))
+    return looks, misfits
+
+
+def _split(rows: list[KnownRow], listing: Listing, looks: Looks) -> tuple[list[KnownRow], list[KnownRow]]:
     """Part the rows that nothing in *listing* stands for, as far as bounded memory asks for it, from the others."""
     cut = 0 if rows[0][0] == listing.dir else bisect_left(rows, (listing.dir,))
     passed, own = rows[:cut], rows[cut:]
     if len(own) <= SLICE:
         return passed, own
-    names = {name for name, _ in listing.files} | {other.name for other in listing.others} | {*listing.looks.names}
+    # A file whose numbers cannot be kept stands there too.
+    names = {name for name, _ in listing.files} | {other.name for other in listing.others} | {*looks.names}
     return passed + [row for row in own if row[1] not in names], [row for row in own if row[1] in names]
 
 
@@ -118,27 +132,21 @@ class _Comparison:
         self._qualities = qualities
         self._counts_atime = counts_atime
 
-    def files(self, listing: Listing, here: dict[bytes, KnownRow]) -> Stretch:
-        """Compare the files of *listing* with the rows *here*, by name; those that were met leave *here*."""
-        stretch = Stretch(files=len(listing.files))
-        take, on_disk, qualities, ignores_atime = here.pop, _ON_DISK, self._qualities, not self._counts_atime
-        total = 0
-        for name, status in listing.files:
-            row = take(name, None)
-            size, links = status.st_size, status.st_nlink
-            total += size if links == 1 else size // max(1, links)
-            if (
-                row is not None
-                # Columns mtime_ns to mode of a KnownFile. A number beyond 2**63 never equals its signed form: _file().
-                and row[2:9]
-                == (status.st_mtime_ns, status.st_ctime_ns, status.st_dev, status.st_ino, size, links, status.st_mode)
-                and row[9] in on_disk
-                and row[10] in qualities
-                and (ignores_atime or (row[11] is not None and status.st_atime_ns <= row[11]))
-            ):
-                continue
-            self._file(listing.dir, name, status, row, stretch)
-        stretch.size_bytes += total
+    def files(self, dir: bytes, looks: Looks, misfits: list[WalkProblem], here: dict[bytes, KnownRow]) -> Stretch:
+        """Compare the files of a folder with the rows *here*, by name; those that were met leave *here*."""
+        stretch = Stretch(len(looks.names), _size_bytes(looks), problems=misfits)
+        for problem in misfits:
+            here.pop(problem.name, None)
+        fresh = self._fresh(dir, looks)
+        if not here:
+            stretch.fresh += fresh
+            return stretch
+        for name, numbers, new in zip(looks.names, zip(*looks[1:], strict=True), fresh, strict=True):
+            row = here.pop(name, None)
+            if row is None:
+                stretch.fresh.append(new)
+            else:
+                self._known(dir, name, numbers, row, stretch)
         return stretch
 
     def is_as_known(self, looks: Looks, rows: Sequence[KnownRow]) -> bool:
@@ -149,28 +157,6 @@ class _Comparison:
         if not ({*states} <= _ON_DISK and {*qualities} <= self._qualities):
             return False
         return not self._counts_atime or (None not in last and all(map(le, looks.atime_ns, last)))
-
-    def looks(self, listing: Listing, here: dict[bytes, KnownRow], stretch: Stretch) -> None:
-        """Do what files() does with those that were looked at together, and add it to *stretch*."""
-        looks = listing.looks
-        stretch.files += len(looks.names)
-        stretch.size_bytes += _size_bytes(looks)
-        if not here and {*looks.nlink} == {1}:
-            stretch.plain += self._fresh(listing.dir, looks)
-            return
-        for name, numbers in zip(looks.names, zip(*looks[1:], strict=True), strict=True):
-            row = here.pop(name, None)
-            if row is None or not self._is_met(row, numbers):
-                self._file(listing.dir, name, status_of(numbers), row, stretch)
-
-    def _is_met(self, row: KnownRow, numbers: tuple[int, ...]) -> bool:
-        """Return whether the catalog has nothing to learn from a file with these *numbers* of Looks."""
-        return (
-            row[2:9] == numbers[:7]
-            and row[9] in _ON_DISK
-            and row[10] in self._qualities
-            and (not self._counts_atime or (row[11] is not None and numbers[7] <= row[11]))
-        )
 
     def _fresh(self, dir: bytes, looks: Looks) -> Iterable[FreshFile]:
         # Whoever read a file that is met for the first time, nobody read it later than its atime.
@@ -186,27 +172,21 @@ class _Comparison:
                 stretch.gone.append(Gone(known, replaced=True))
         elif reason := misfit(entry.stat):
             stretch.problems.append(WalkProblem(entry.dir, entry.name, reason))
-        elif known is None or known.state != FileState.OFFLINE or _differs(known, entry.stat, with_size=False):
+        elif known is None or known.state != FileState.OFFLINE or _differs(known, entry.stat):
             stretch.seen.append(Seen(entry, known))
 
-    def _file(self, dir: bytes, name: bytes, status: os.stat_result, row: KnownRow | None, stretch: Stretch) -> None:
-        if reason := misfit(status):
-            stretch.problems.append(WalkProblem(dir, name, reason))
-            stretch.files -= 1
-            stretch.size_bytes -= status.st_size // max(1, status.st_nlink)
-            return
-        if row is None:
-            stretch.fresh.append((dir, name, status))
+    def _known(self, dir: bytes, name: bytes, numbers: tuple[int, ...], row: KnownRow, stretch: Stretch) -> None:
+        """Compare a file that has these *numbers* of Looks with its row."""
+        # Columns mtime_ns to mode of a KnownFile, its state and quality, and when it was last read.
+        is_same = row[2:9] == numbers[:7] and row[9] in _ON_DISK and row[10] in self._qualities
+        is_read = self._counts_atime and (row[11] is None or numbers[7] > row[11])
+        if is_same and not is_read:
             return
         known = KnownFile._make(row)
-        if self._counts_atime and (known.last_access_ns is None or status.st_atime_ns > known.last_access_ns):
-            stretch.reads.append((known.file_id, known.last_access_ns, status.st_atime_ns))
-        if (
-            known.state not in _ON_DISK
-            or known.access_quality not in self._qualities
-            or _differs(known, status, with_size=True)
-        ):
-            stretch.seen.append(Seen(Entry(dir, name, Kind.FILE, status, None), known))
+        if is_read:
+            stretch.reads.append((known.file_id, known.last_access_ns, numbers[7]))
+        if not is_same:
+            stretch.seen.append(Seen(Entry(dir, name, Kind.FILE, status_of(numbers), None), known))
 
 
 def _size_bytes(looks: Looks) -> int:
@@ -216,13 +196,13 @@ def _size_bytes(looks: Looks) -> int:
     return sum(size // max(1, links) for size, links in zip(looks.size, looks.nlink, strict=True))
 
 
-def _differs(row: KnownFile, status: os.stat_result, *, with_size: bool) -> bool:
+def _differs(row: KnownFile, status: os.stat_result) -> bool:
+    """Return whether another placeholder stands there than the row knows; its size and mode say nothing."""
     return (
         row.mtime_ns != status.st_mtime_ns
         or row.ctime_ns != status.st_ctime_ns
         or row.ino != signed64(status.st_ino)
         or row.dev != signed64(status.st_dev)
-        or (with_size and (row.size != status.st_size or row.nlink != status.st_nlink or row.mode != status.st_mode))
     )
 
 
