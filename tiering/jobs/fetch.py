@@ -14,7 +14,7 @@ from threading import Semaphore
 
 from dedup.assemble import StoredChunk, chunk_view, open_block, open_by_digest
 from dedup.errors import CorruptChunk, DedupError
-from dedup.fingerprint import digest as digest_of
+from dedup.fingerprint import digests
 from dedup.values import Digest, Recipe, Span
 from tiering.catalog.values import BlockPlace, Location, PackRow
 from tiering.errors import FrostlineError, IntegrityError, ObjectArchived, ObjectMissing
@@ -22,14 +22,15 @@ from tiering.jobs.context import Context
 from tiering.jobs.fetch_order import Room
 from tiering.jobs.fetch_outlets import Haul, Page
 from tiering.jobs.fetch_plan import RANGE_BYTES, SHORT_RANGE_BYTES, BlockWork, Plan, Task, Want, plan
-from tiering.jobs.fetch_sinks import Buffer, Given, Taking, Target, confirm, damaged, one_by_one
+from tiering.jobs.fetch_sinks import Buffer, Given, Taking, Target, confirm, damaged, not_the_whole, one_by_one
 from tiering.jobs.restore_looks import cold_looks
 
 WORKERS = 8  # requests at once: an object store answers one in 20-100 ms; the limit wrapper may allow fewer
 # Of ranges that were read and wait to be decoded, or are being read: long ones are asked for by fewer threads.
 AHEAD_BYTES = 32 << 20
 WAITING_BYTES = 32 << 20  # of what came before the rest of its file, in all
-HAUL_BYTES = 4 << 20  # decoded before any of it is handed on: hundreds of small files at once
+# Decoded before any of it is handed on: a block, or some small ones, still in a core's own cache.
+HAUL_BYTES = 512 << 10
 KEPT_BYTES = 48 << 20  # decoded blocks kept for pages whose chunks stand apart: the versions of a table, side by side
 
 
@@ -236,28 +237,46 @@ def payload(ctx: Context, place: BlockPlace) -> bytes:
 
 
 def hand_out(work: BlockWork, raw: memoryview, haul: Haul) -> None:
-    """Give everybody their part of a decoded block. Equal runs, as copies of a file have them, are hashed once."""
-    place = work.place
-    hashed, found = (-1, 0), None
+    """Give everybody their part of a decoded block."""
+    _hand_out_singles(work, raw, haul)
     confirmed: set[int] = set()
     for want in work.in_order():
         start, length, sink, offset, parts = want
         view = raw[start : start + length]
         try:
             if len(view) != length:
-                raise damaged(place, CorruptChunk(f"block of {len(raw)} bytes has no chunk of {length} at {start}"))
+                raise _too_short(work.place, raw, start, length)
             if isinstance(sink, Page):
-                _confirm_all(place, raw, want, confirmed)
-                sink.take(Given(offset, view, (), place), haul)
-            elif length == sink.size and sink.gathered is not None:
-                if (start, length) != hashed:
-                    hashed, found = (start, length), digest_of(view)
-                sink.hand_over([Given(offset, view, parts, place)], haul, found)
+                _confirm_all(work.place, raw, want, confirmed)
+                sink.take(Given(offset, view, (), work.place), haul)
             else:
-                haul.add(sink, Given(offset, view, parts, place))
+                haul.add(sink, Given(offset, view, parts, work.place))
         except IntegrityError as error:
             sink.fail(error)
     haul.held_bytes += len(raw)
+
+
+def _hand_out_singles(work: BlockWork, raw: memoryview, haul: Haul) -> None:
+    """Give *haul* the files that are one run of the block; those that are copies of one another are hashed once."""
+    runs = sorted({single[:2] for single in work.singles})
+    views = [raw[start : start + length] for start, length in runs]
+    found = dict(zip(runs, zip(views, digests(views), strict=True), strict=True))
+    for single in work.singles:
+        view, digest = found[single[:2]]
+        if digest == single.digest:
+            haul.wholes.append((single.target, [(0, view)]))
+            continue
+        try:
+            if len(view) != single.length:
+                raise _too_short(work.place, raw, single.start, single.length)
+            Given(0, view, single.parts, work.place).check()
+            raise not_the_whole()
+        except IntegrityError as error:
+            single.target.fail(error)
+
+
+def _too_short(place: BlockPlace, raw: memoryview, start: int, length: int) -> IntegrityError:
+    return damaged(place, CorruptChunk(f"block of {len(raw)} bytes has no chunk of {length} at {start}"))
 
 
 def _confirm_all(place: BlockPlace, raw: memoryview, want: Want, confirmed: set[int]) -> None:
@@ -274,5 +293,7 @@ def _confirm_all(place: BlockPlace, raw: memoryview, want: Want, confirmed: set[
 
 def _fail(work: BlockWork, error: Exception) -> None:
     for other in work.everything():
+        for single in other.singles:
+            single.target.fail(error)
         for want in other.wants:
             want.sink.fail(error)

@@ -72,19 +72,28 @@ class DigestInOrder:
         self._is_busy = False
 
     def add(self, runs: Sequence[Given], read: Read, room: Room) -> bool:
-        """Digest *runs*, which were written, or leave them to the thread that is at it or to a later call.
+        """Digest *runs*, ascending, which were written, or leave them to the thread that is at it or to a later call.
 
         Return whether this call came to the end of the file: one call does. Raises what *read* raises; then the digest
         is of no use.
         """
+        number = 0
         with self._lock:
-            for run in runs:
-                self._early[run.offset] = run.data
             if self._is_busy:
                 self._leave(runs, room)
                 return False
             self._is_busy = True
-        while (found := self._next(runs, room)) is not None:
+        while True:
+            while number < len(runs) and runs[number].offset == self._position:
+                self._digest.update(runs[number].data)
+                self._position += len(runs[number].data)
+                number += 1
+            with self._lock:
+                found = self._next(room)
+                if found is None:
+                    self._leave(runs[number:], room)
+                    self._is_busy = False
+                    return self._position == self._size
             if not isinstance(found, int):
                 self._digest.update(found)
                 self._position += len(found)
@@ -93,32 +102,32 @@ class DigestInOrder:
                 self._position -= found
             else:
                 self._read_back(found, read)
-        return self._position == self._size
 
     def digest(self) -> Digest:
         """Return the digest of the whole, when add() has come to its end."""
         return self._digest.digest()
 
-    def _next(self, runs: Sequence[Given], room: Room) -> Buffer | int | None:
-        """Return what stands at the position. Where nothing does, leave *runs*, and let another thread go on."""
-        with self._lock:
-            found = self._early.pop(self._position, None)
-            if found is None:
-                self._leave(runs, room)
-                self._is_busy = False
-            elif self._kept:
-                room.give_back(self._kept.pop(self._position, 0))
+    def _next(self, room: Room) -> Buffer | int | None:
+        """Return what stands at the position, taken out; of what has to be read back all that adjoins."""
+        found = self._early.pop(self._position, None)
+        if not isinstance(found, int):
+            if found is not None:
+                room.give_back(self._kept.pop(self._position))
             return found
+        while found > 0 and isinstance(more := self._early.get(self._position + found), int) and more > 0:
+            del self._early[self._position + found]
+            found += more
+        return found
 
     def _leave(self, runs: Sequence[Given], room: Room) -> None:
-        """Keep those of *runs* that are too early while there is room; of the others remember where they are."""
+        """Keep *runs*, which are too early, while there is room; of the others remember where they are."""
         for run in runs:
-            if run.offset in self._early:
-                cost = room.keep(run)
-                if cost >= 0:
-                    self._kept[run.offset] = cost
-                else:
-                    self._early[run.offset] = len(run.data)
+            cost = room.keep(run)
+            if cost >= 0:
+                self._early[run.offset] = run.data
+                self._kept[run.offset] = cost
+            else:
+                self._early[run.offset] = len(run.data)
 
     def _read_back(self, length: int, read: Read) -> None:
         end = self._position + length

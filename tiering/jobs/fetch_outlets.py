@@ -5,16 +5,20 @@ when it is some megabytes: one write instead of many, and many small files at on
 """
 
 from dataclasses import dataclass, field
+from operator import itemgetter
 from threading import Lock
 
 from dedup.assemble import rewrapped
 from dedup.errors import DedupError
 from dedup.fingerprint import FileDigest
-from dedup.values import Digest, WrappedPart
+from dedup.values import ChunkPart, Digest, WrappedPart
 from tiering.catalog.values import BlockPlace
 from tiering.errors import IntegrityError
 from tiering.jobs.fetch_order import DigestInOrder, Room
-from tiering.jobs.fetch_sinks import Buffer, Given, Taking, Target, Whole
+from tiering.jobs.fetch_sinks import Buffer, Given, Taking, Target, Whole, not_the_whole
+
+Written = tuple[int, tuple[ChunkPart, ...], BlockPlace]
+"""Given, without the bytes."""
 
 _gathering = Lock()  # of files whose runs come from several threads; held for a few assignments
 
@@ -22,7 +26,7 @@ _gathering = Lock()  # of files whose runs come from several threads; held for a
 class Haul:
     """What one thread has decoded and not delivered yet."""
 
-    __slots__ = ("_runs", "_taking", "_wholes", "held_bytes", "room")
+    __slots__ = ("_runs", "_taking", "held_bytes", "room", "wholes")
 
     def __init__(self, room: Room, taking: Taking) -> None:
         """Begin with nothing; *room* is shared by all threads."""
@@ -31,22 +35,19 @@ class Haul:
         """What the blocks decode to of which something is here."""
         self._taking = taking
         self._runs: dict[Outlet, list[Given]] = {}
-        self._wholes: list[Whole] = []
+        self.wholes: list[Whole] = []
+        """Proven files."""
 
     def add(self, outlet: "Outlet", given: Given) -> None:
         """Gather a run of a file."""
         self._runs.setdefault(outlet, []).append(given)
-
-    def add_whole(self, whole: Whole) -> None:
-        """Gather a proven file."""
-        self._wholes.append(whole)
 
     def deliver(self) -> None:
         """Hand on all that was gathered."""
         runs, self._runs = self._runs, {}
         for outlet, found in runs.items():
             outlet.take(sorted(found), self)
-        wholes, self._wholes = self._wholes, []
+        wholes, self.wholes = self.wholes, []
         if wholes:
             self._taking(wholes)
         self.held_bytes = 0
@@ -70,30 +71,19 @@ class Outlet:
     _kept_bytes: int = 0
     """Room taken for what is gathered; that of a file that fails is not given back."""
     _order: DigestInOrder | None = None
-    _written: list[Given] | None = None
-    """What was written as it came, without its bytes."""
+    _written: list[Written] | None = None
+    """What was written as it came."""
 
     def take(self, runs: list[Given], haul: Haul) -> None:
         """Take some runs, ascending; none of a file that has none."""
         try:
             whole, written = self._gather(runs, haul.room)
             if whole is not None:
-                self.hand_over(whole, haul)
+                self._hand_over(whole, haul)
             elif written is not None:
                 self._write(written, haul.room)
         except (OSError, IntegrityError) as error:
             self.fail(error)
-
-    def hand_over(self, runs: list[Given], haul: Haul, found: Digest | None = None) -> None:
-        """Give *haul* the whole file, made of *runs*; *found* is its digest, where that is known.
-
-        Raises IntegrityError where it is not the one that the file must have.
-        """
-        if (found or self._digest_of(runs)) != self.digest:
-            for run in runs:
-                run.check(run.data)
-            raise _not_the_whole()
-        haul.add_whole((self.target, [(run.offset, run.data) for run in runs]))
 
     def fail(self, error: Exception) -> None:
         """Pass on that the file cannot be had; what has come of it is let go."""
@@ -101,6 +91,14 @@ class Outlet:
             self.is_failed = True
             self.gathered = self._order = self._written = None
         self.target.fail(error)
+
+    def _hand_over(self, runs: list[Given], haul: Haul) -> None:
+        """Give *haul* the whole file, made of *runs*. Raises IntegrityError where its digest is not what it must be."""
+        if self._digest_of(runs) != self.digest:
+            for run in runs:
+                run.check()
+            raise not_the_whole()
+        haul.wholes.append((self.target, [(run.offset, run.data) for run in runs]))
 
     def _gather(self, runs: list[Given], room: Room) -> tuple[list[Given] | None, list[Given] | None]:
         """Return all runs of a file that is to be handed over now, or what is to be written now; or neither."""
@@ -142,22 +140,22 @@ class Outlet:
                 return
             order = self._order = self._order or DigestInOrder(self.size, self.holes)
             written = self._written = self._written or []
-            written += [run._replace(data=b"") for run in runs if run.parts]
+            written += [(run.offset, run.parts, run.place) for run in runs]
         if order.add(runs, self.target.read, room):
             if order.digest() != self.digest:
                 self._blame(written)
             self._order = self._written = None
             self.target.finish()
 
-    def _blame(self, written: list[Given]) -> None:
+    def _blame(self, written: list[Written]) -> None:
         """Raise IntegrityError for the damaged chunk of a file that was written and is not what it must be."""
-        for run in sorted(written):
-            data = memoryview(bytearray(sum(part.length for part in run.parts)))
+        for offset, parts, place in sorted(written, key=itemgetter(0)):
+            data = memoryview(bytearray(sum(part.length for part in parts)))
             done = 0
-            while done < len(data) and (count := self.target.read(data[done:], run.offset + done)) > 0:
+            while done < len(data) and (count := self.target.read(data[done:], offset + done)) > 0:
                 done += count
-            run.check(data)
-        raise _not_the_whole()
+            Given(offset, data, parts, place).check()
+        raise not_the_whole()
 
     def _digest_of(self, runs: list[Given]) -> Digest:
         whole, position = FileDigest(), 0
@@ -206,11 +204,3 @@ class Page:
 
 
 Sink = Outlet | Page
-
-
-def _not_the_whole() -> IntegrityError:
-    return IntegrityError(
-        "every chunk of the file verifies, the whole does not",
-        now="nothing of it was used",
-        hint="run it again: the memory or the disk may have failed; then docs/runbook.md#corrupt-pack",
-    )

@@ -19,7 +19,7 @@ from tiering.jobs.fetch_sinks import Target
 RANGE_BYTES = 8 << 20  # one ranged read at most, unless a single block is longer
 # The same where a request costs next to nothing: what is read and decoded is still in the cores' caches when it is
 # written, and files whose blocks stand side by side are complete the sooner.
-SHORT_RANGE_BYTES = 2 << 20
+SHORT_RANGE_BYTES = 4 << 20
 NEAR_TASKS = 8  # a small file whose blocks are read within so many tasks is handed over whole if memory allows it
 RANGE_RAW_BYTES = 24 << 20  # and what it decodes to: a worker may hold all of it
 GAP_BYTES = 64 << 10  # unwanted bytes between two blocks that cost less than a request of their own
@@ -40,12 +40,27 @@ class Want(NamedTuple):
     """The chunks; they follow one another in the block."""
 
 
+class Single(NamedTuple):
+    """A small file that is one run of chunks, as most are."""
+
+    start: int
+    """In the decoded block."""
+    length: int
+    """Of the run, and of the file."""
+    target: Target
+    digest: Digest
+    """Of the whole file."""
+    parts: tuple[ChunkPart, ...]
+    """The chunks; they follow one another in the block."""
+
+
 @dataclass(slots=True, eq=False)
 class BlockWork:
     """One block, what is wanted of it, and which blocks are coded against its chunks."""
 
     place: BlockPlace
     wants: list[Want] = field(default_factory=list)
+    singles: list[Single] = field(default_factory=list)
     above: list[tuple[Location, "BlockWork"]] = field(default_factory=list)
     """(chunk of this block, the block coded against it)."""
 
@@ -103,6 +118,9 @@ class Planner:
         """Add a whole file; *known* has the places of all that it needs. A target whose recipe names a chunk that is
         not in *known* is failed with an IntegrityError.
         """
+        if len(recipe.parts) == 1 and isinstance(recipe.parts[0], ChunkPart) and target.whole_bytes >= 0:
+            self._add_single(recipe, known, target)
+            return
         outlet = Outlet(target, recipe.size, recipe.digest)
         blocks: list[int] = []
         chunks = 0
@@ -124,6 +142,16 @@ class Planner:
             outlet.gathered = []
         else:
             self._open.append((outlet, tuple(blocks)))
+
+    def _add_single(self, recipe: Recipe, known: Mapping[Digest, Location], target: Target) -> None:
+        parts = cast("tuple[ChunkPart, ...]", recipe.parts)
+        try:
+            location = location_of(recipe, parts[0], known)
+            work = self._works.get(location.block.block_no) or _work(self._works, location.block, known)
+            work.singles.append(Single(location.inner_offset, recipe.size, target, recipe.digest, parts))
+        except IntegrityError as error:
+            target.fail(error)
+        self.size += FILE_RUNS + 1
 
     def done(self, range_bytes: int = RANGE_BYTES) -> Plan:
         """Return the plan; nothing longer than *range_bytes* is read at once but a single block."""

@@ -75,11 +75,11 @@ class Given(NamedTuple):
     place: BlockPlace
     """Where they stand; of a page, its last chunk."""
 
-    def check(self, data: Buffer) -> None:
-        """Raise IntegrityError unless every chunk has its digest; *data* are the bytes of all of them."""
+    def check(self) -> None:
+        """Raise IntegrityError unless every chunk has its digest."""
         start = 0
         for part in self.parts:
-            confirm(self.place, memoryview(data)[start : start + part.length], part.digest)
+            confirm(self.place, memoryview(self.data)[start : start + part.length], part.digest)
             start += part.length
 
 
@@ -96,4 +96,13 @@ def damaged(place: BlockPlace, error: DedupError) -> IntegrityError:
         f"pack {place.key}, offset {place.offset}: {error}",
         now="nothing of it was used; the placeholder or the file at its path is untouched",
         hint="frostline scrub, then docs/runbook.md#corrupt-pack",
+    )
+
+
+def not_the_whole() -> IntegrityError:
+    """Return the error for a file whose chunks are all right and whose own digest is not."""
+    return IntegrityError(
+        "every chunk of the file verifies, the whole does not",
+        now="nothing of it was used",
+        hint="run it again: the memory or the disk may have failed; then docs/runbook.md#corrupt-pack",
     )
