@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.jobs.debris import DEAD
 from tests.jobs.lab import Lab, open_lab
 from tests.jobs.scanning import balance, fill, rows, scan, states
 from tests.jobs.stored import row_of, store
@@ -280,6 +281,15 @@ def _claim(lab: Lab, row: FileRow) -> None:
 def test_only_one_process_scans_a_root_at_a_time(lab: Lab) -> None:
     with leases.held(lab.catalog, "scan:1", owner="other:1:boot", seconds=60), pytest.raises(CatalogBusy):
         scan_root(replace(lab.context, owner="me:2:boot"), lab.context.roots[0])
+
+
+def test_p4_the_hold_of_a_scan_that_was_killed_counts_for_nothing(lab: Lab) -> None:
+    fill(lab, 3)
+    with lab.catalog.write() as tx:
+        assert leases.acquire(tx, "scan:1", owner=DEAD, until_ns=tx.now_ns + 10**12)
+    assert scan(lab).new == 3
+    with lab.catalog.read() as tx:
+        assert leases.holder(tx, "scan:1") is None
 
 
 def test_a_read_only_root_needs_no_marker_and_loses_no_stored_copy(tmp_path: Path) -> None:

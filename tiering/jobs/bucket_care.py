@@ -13,16 +13,16 @@ from fractions import Fraction
 
 from policies.amounts import GIB
 from policies.prices import PriceBook
-from tiering.catalog import accounts, leases, ledger, objects
+from tiering.catalog import accounts, ledger, objects
 from tiering.catalog.accounts import Amounts
 from tiering.catalog.objects import BucketRow
 from tiering.catalog.transaction import Tx
 from tiering.config.bucket import BucketConfig
 from tiering.config.policy import price_book
 from tiering.errors import UsageError
+from tiering.jobs import exclusive
 from tiering.jobs.bucket_choice import bucket_config
 from tiering.jobs.context import Context
-from tiering.jobs.processes import is_dead
 from tiering.stores.metered import Meter, Usage
 from tiering.stores.options import StoreOptions
 from tiering.stores.originals import Originals, open_originals
@@ -90,12 +90,7 @@ def alone(ctx: Context, name: str) -> Iterator[None]:
 
     Raises CatalogBusy while one that lives, or may live, has it.
     """
-    lease = f"bucket:{name}"
-    with ctx.catalog.write() as tx:
-        found = leases.holder(tx, lease)
-        if found is not None and is_dead(found[0], mine=ctx.owner):
-            leases.release(tx, lease, owner=found[0])
-    with leases.held(ctx.catalog, lease, owner=ctx.owner, seconds=LEASE_S):
+    with exclusive.alone(ctx, f"bucket:{name}", seconds=LEASE_S):
         yield
 
 

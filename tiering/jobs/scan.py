@@ -20,6 +20,7 @@ from tiering.hot.marker import check_marker
 from tiering.hot.walk import Listing, WalkProblem, listings
 from tiering.jobs.context import Context, OpenRoot
 from tiering.jobs.devices import follow_device
+from tiering.jobs.exclusive import alone
 from tiering.jobs.reports import Skip, Skipped
 from tiering.jobs.scan_access import AccessEvidence
 from tiering.jobs.scan_batch import BatchOutcome, BatchScope, apply_batch
@@ -120,7 +121,7 @@ def scan_root(ctx: Context, root: OpenRoot, *, confirm_missing: bool = False) ->
     Raises RootMissing when the root is not mounted, or another tree is (before or after the walk): nothing was marked
     missing then, and the scan is on record as refused. Raises CatalogBusy while another process scans the root.
     """
-    with leases.held(ctx.catalog, _lease_name(root), owner=ctx.owner, seconds=LEASE_S):
+    with alone(ctx, _lease_name(root), seconds=LEASE_S):
         return _Scan(ctx, root).run(confirm_missing=confirm_missing)
 
 
