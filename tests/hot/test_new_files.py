@@ -171,6 +171,7 @@ def test_a_disk_that_is_full_is_said(tmp_path: Path) -> None:
     """A file may be longer than its file system takes; room itself is no other answer."""
     only_there_with_machine_code()
     assert made(tmp_path, {"file": [(1 << 62, b"far out")], "next": [(0, b"here")]}) == [False, True]
+    assert [path.name for path in tmp_path.iterdir()] == ["next"]
 
 
 def test_a_time_beyond_what_a_number_holds_is_left_to_others(tmp_path: Path) -> None:
@@ -208,6 +209,14 @@ def test_names_are_given_and_none_is_taken_away(tmp_path: Path) -> None:
 
     found = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert found == {"first": b"hidden-1", "hidden-2": b"hidden-2", "taken": b"theirs", "hidden-3": b"hidden-3"}
+
+
+def test_a_file_may_keep_the_name_it_has(tmp_path: Path) -> None:
+    only_there_with_machine_code()
+    (tmp_path / "name").write_bytes(b"data")
+    with opened(tmp_path) as fd:
+        assert [bool(one) for one in name_all([Naming(fd, b"name", b"", True), Naming(fd, b"name", b"other", False)])]
+    assert [path.name for path in tmp_path.iterdir()] == ["other"]
 
 
 def test_what_is_dropped_from_the_page_cache_has_its_name_all_the_same(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 that holds no GIL.
 
 Used by tiering.hot.new_files. Nothing here decides what a refusal means: a file that does not come out just as wanted
-is closed and left where it is, to be made again by whoever can say what is wrong.
+is removed, to be made again by whoever can say what is wrong.
 """
 
 import ctypes
@@ -24,7 +24,7 @@ WANTED = 8
 _FOLDER_AT, _MODE_AT, _UID_AT, _GID_AT, _ATIME_AT, _MTIME_AT, _SIZE_AT, _PIECES_AT, _NAME_AT, _MADE_AT = range(10)
 _COLUMNS = 10
 # And of files that get their names: open folder, whether the page cache is to forget it, where its hidden name stands,
-# how far behind that the other one does, and whether it has it now.
+# how far behind that the other one does (0: it keeps the one it has), and whether it has it now.
 _DROPPED_AT, _HIDDEN_AT, _BEHIND_AT, _NAMED_AT = range(1, 5)
 _NAMING = 5
 
@@ -36,7 +36,18 @@ _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _DO_NOT_NEED = os.POSIX_FADV_DONTNEED
 _NO_REPLACE = syscalls.RENAME_NOREPLACE
-_NAMES = ("openat", "close", "pwritev", "ftruncate", "fchown", "fchmod", "futimens", "renameat2", "posix_fadvise")
+_NAMES = (
+    "openat",
+    "close",
+    "pwritev",
+    "ftruncate",
+    "fchown",
+    "fchmod",
+    "futimens",
+    "unlinkat",
+    "renameat2",
+    "posix_fadvise",
+)
 
 _libc = ctypes.CDLL(None)
 if any(not hasattr(_libc, name) for name in _NAMES):
@@ -49,6 +60,7 @@ _ftruncate = external("ftruncate", I32, I32, I64)
 _fchown = external("fchown", I32, I32, I32, I32)
 _fchmod = external("fchmod", I32, I32, I32)
 _futimens = external("futimens", I32, I32, I64)
+_unlinkat = external("unlinkat", I32, I32, I64, I32)
 _renameat2 = external("renameat2", I32, I32, I64, I32, I64, I32)
 _posix_fadvise = external("posix_fadvise", I32, I32, I64, I64, I32)
 
@@ -107,7 +119,10 @@ def _is_made(where: Any, row: Any, data: Any, first: Any, scratch: Any) -> Any:
     if is_made and row[_SIZE_AT] >= 0:
         is_made = _ftruncate(fd, row[_SIZE_AT]) == 0
     is_made = is_made and _is_as_wanted(fd, row, scratch)
-    return _close(fd) == 0 and is_made
+    if _close(fd) == 0 and is_made:
+        return True
+    _unlinkat(row[_FOLDER_AT], where[0] + row[_NAME_AT], 0)
+    return False
 
 
 def _make_all(where: Any, data: Any, scratch: Any, table: Any) -> None:
@@ -131,7 +146,8 @@ def _name_all(text: Any, table: Any) -> None:
             if fd >= 0:
                 _posix_fadvise(fd, 0, 0, _DO_NOT_NEED)
                 _close(fd)
-        row[_NAMED_AT] = _renameat2(folder, hidden, folder, hidden + row[_BEHIND_AT], _NO_REPLACE) == 0
+        name = hidden + row[_BEHIND_AT]
+        row[_NAMED_AT] = row[_BEHIND_AT] == 0 or _renameat2(folder, hidden, folder, name, _NO_REPLACE) == 0
 
 
 _MAKE = compiled(_make_all, VOID, numbers_in(), (numbers_in(), numbers_in()), numbers_out(), numbers_out())
@@ -164,13 +180,13 @@ def make_all(
 def name_all(files: Sequence[tuple[int, bytes, bytes, bool]]) -> list[int]:
     """Rename files inside their folders unless the name is taken, and return which have it.
 
-    Each of *files* is (open folder, hidden name, name, whether the page cache is to forget it before).
+    Each of *files* is (open folder, hidden name, name or b"", whether the page cache is to forget it before).
     """
     table = np.zeros((len(files), _NAMING), dtype=np.int64)
     text, table[:, _HIDDEN_AT] = _laid_out([hidden + b"\0" + name for _, hidden, name, _ in files])
     table[:, _FOLDER_AT] = [folder for folder, _, _, _ in files]
     table[:, _DROPPED_AT] = [is_dropped for _, _, _, is_dropped in files]
-    table[:, _BEHIND_AT] = [len(hidden) + 1 for _, hidden, _, _ in files]
+    table[:, _BEHIND_AT] = [len(hidden) + 1 if name else 0 for _, hidden, name, _ in files]
     _NAME(text.ctypes.data, table.reshape(-1))
     named: list[int] = table[:, _NAMED_AT].tolist()
     return named

@@ -36,6 +36,7 @@ class Naming(NamedTuple):
     folder_fd: int
     hidden: bytes
     name: bytes
+    """b"": it keeps the one it has."""
     is_dropped: bool
     """Whether the page cache forgets it before that."""
 
@@ -48,8 +49,8 @@ def make_all(
 ) -> list[int]:
     """Make the files *names* and return of each whether it is there: new, with its bytes and metadata, closed.
 
-    *pieces* are those of all files, one file after the other, ascending: (offset, bytes). What a file that was not made
-    has left under its name is worthless. *owner* is whose files new ones are.
+    *pieces* are those of all files, one file after the other, ascending: (offset, bytes). Of a file that was not made
+    nothing is left; what stood under its name before stands there still. *owner* is whose files new ones are.
     """
     kernel = _kernel()
     if kernel is None or not wanted:

@@ -58,25 +58,29 @@ def sync_file_system(fd: int) -> None:
 
 def rename_exchange(dir_fd: int, first: bytes, second: bytes) -> None:
     """Swap two names of one directory in one step. OSError EINVAL or ENOSYS: this file system cannot."""
-    _renameat2(dir_fd, first, second, RENAME_EXCHANGE)
+    _renameat2(dir_fd, first, second, RENAME_EXCHANGE, dir_fd)
 
 
-def rename_no_replace(dir_fd: int, old: bytes, new: bytes) -> None:
-    """Rename inside one directory; FileExistsError if *new* is taken, and nothing has changed."""
+def rename_no_replace(dir_fd: int, old: bytes, new: bytes, to_fd: int = -1) -> None:
+    """Rename inside one directory, or to the directory *to_fd* of the same file system; FileExistsError if *new* is
+    taken, and nothing has changed.
+    """
+    if to_fd < 0:
+        to_fd = dir_fd
     try:
-        _renameat2(dir_fd, old, new, RENAME_NOREPLACE)
+        _renameat2(dir_fd, old, new, RENAME_NOREPLACE, to_fd)
     except OSError as error:
         if error.errno not in {errno.EINVAL, errno.ENOSYS}:
             raise
         # link(2) refuses a taken name everywhere; between the two calls the file has both names, which loses nothing.
-        os.link(old, new, src_dir_fd=dir_fd, dst_dir_fd=dir_fd, follow_symlinks=False)
+        os.link(old, new, src_dir_fd=dir_fd, dst_dir_fd=to_fd, follow_symlinks=False)
         os.unlink(old, dir_fd=dir_fd)
 
 
-def _renameat2(dir_fd: int, old: bytes, new: bytes, flags: int) -> None:
+def _renameat2(dir_fd: int, old: bytes, new: bytes, flags: int, to_fd: int) -> None:
     if not hasattr(_libc, "renameat2"):  # glibc before 2.28
         raise _fail(errno.ENOSYS)
-    _checked(_libc.renameat2(dir_fd, ctypes.c_char_p(old), dir_fd, ctypes.c_char_p(new), flags), old)
+    _checked(_libc.renameat2(dir_fd, ctypes.c_char_p(old), to_fd, ctypes.c_char_p(new), flags), old)
 
 
 def openat2(dir_fd: int, path: bytes, flags: int, resolve: int) -> int:

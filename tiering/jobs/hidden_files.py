@@ -24,11 +24,15 @@ _NO_RESERVING = frozenset({errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
-def created(dir_fd: int, hidden: bytes, mode: int) -> int:
-    """Return a new file, open for reading and writing; what an earlier attempt of ours left is removed."""
+def created(dir_fd: int, hidden: bytes, mode: int, *, is_ours_alone: bool = True) -> int:
+    """Return a new file, open for reading and writing. Under a name that is ours alone, what an earlier attempt left is
+    removed; under any other, FileExistsError.
+    """
     try:
         return os.open(hidden, READ_WRITE | os.O_CREAT | os.O_EXCL, mode, dir_fd=dir_fd)
     except FileExistsError:
+        if not is_ours_alone:
+            raise
         unlink_if_there(dir_fd, hidden)
         return os.open(hidden, READ_WRITE | os.O_CREAT | os.O_EXCL, mode, dir_fd=dir_fd)
 

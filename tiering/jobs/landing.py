@@ -1,4 +1,4 @@
-"""One file being restored under a hidden name in the target folder, and the folder.
+"""One file being restored under a hidden name in the target folder, or in a hidden folder, and the folder.
 
 Used by tiering.jobs.restore_run; there may be a hundred thousand at a time, so none stays open and little is kept of
 each. It is durable when somebody has synced it, and gets its name after that.
@@ -7,6 +7,7 @@ each. It is durable when somebody has synced it, and gets its name after that.
 import os
 import stat
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from threading import Lock
@@ -50,19 +51,33 @@ class Strip:
 class Folder:
     """A folder of the target, held open. Ends with close()."""
 
-    __slots__ = ("_is_empty", "_lock", "device", "fd", "gives", "owner", "path", "strip")
+    __slots__ = (
+        *("_is_empty", "_lock", "device", "expected_files", "fd", "gives", "hidden", "owner", "path", "strip"),
+        "waiting",
+    )
 
-    def __init__(self, fd: int, path: bytes, strip: Strip) -> None:
+    def __init__(self, fd: int, path: bytes, strip: Strip, hidden: bytes = b"") -> None:
         """Take over the open folder *fd*; *path* is shown, with a trailing slash."""
         self.fd = fd
         self.path = path
         self.strip = strip
+        self.hidden = hidden
+        """The name of a new folder until its files are durable; they have their own in it. b"": it has its own."""
+        self.expected_files = 0
+        """How many a hidden folder waits for."""
+        self.waiting: list[Landing] = []
+        """Durable files of a hidden folder."""
         self.device = os.fstat(fd).st_dev
         self.owner = (os.geteuid(), os.getegid())
         self.gives: bool | None = None
         """Whether new files here have attributes at once, of a default ACL or a label; None before the first."""
         self._lock = Lock()
         self._is_empty: bool | None = None
+
+    @property
+    def name(self) -> bytes:
+        """The last part of its path."""
+        return self.path.rstrip(b"/").rpartition(b"/")[2]
 
     def has(self, name: bytes) -> bool:
         """Whether something stands under the name. In a folder that was empty when this was first asked nothing does:
@@ -83,8 +98,16 @@ class Folder:
         """Return what to hold while a file is made that several threads write to."""
         return self._lock
 
+    def become(self, fd: int) -> None:
+        """Be the open folder *fd* from now on; the hidden one is empty, and removed."""
+        self.close()
+        self.fd, self.hidden, self._is_empty = fd, b"", None
+
     def close(self) -> None:
-        """Close it."""
+        """Close it, and remove it where it is hidden and empty."""
+        if self.hidden:
+            with suppress(OSError):
+                os.rmdir(b"../" + self.hidden, dir_fd=self.fd)
         os.close(self.fd)
 
 
@@ -92,15 +115,17 @@ class Landing:
     """A fetch target with a file under it."""
 
     __slots__ = (
-        *("error", "folder", "hidden", "is_complete", "is_named", "is_taken", "left_out"),
-        *("_fd", "_hole_bytes", "_is_made", "_meta", "size", "version"),
+        *("error", "folder", "is_complete", "is_named", "is_taken", "left_out"),
+        *("_fd", "_hidden", "_hole_bytes", "_is_made", "_meta", "size", "version"),
     )
 
     def __init__(self, folder: Folder, version: StoredVersion, hidden: bytes, recipe: Recipe) -> None:
-        """Describe the file *hidden* in *folder* that will have the name of *version*."""
+        """Describe the file that will have the name of *version*, and until then that of *hidden*, unless *folder* is
+        hidden.
+        """
         self.folder = folder
         self.version = version
-        self.hidden = hidden
+        self._hidden = hidden
         self.size = recipe.size
         self.error: FrostlineError | None = None
         """The first thing that went wrong."""
@@ -123,6 +148,11 @@ class Landing:
         return os.fsdecode(self.folder.path + self.version.name)
 
     @property
+    def hidden(self) -> bytes:
+        """The name it has until everybody may see it."""
+        return self.version.name if self.folder.hidden else self._hidden
+
+    @property
     def whole_bytes(self) -> int:
         """See fetch_sinks.Target."""
         return self.size if self.size <= WHOLE_BYTES else -1
@@ -131,11 +161,9 @@ class Landing:
         """See fetch_sinks.Target: made, written, given its metadata and closed."""
         if self.error is not None:
             return
-        self._is_made = True
         is_ours = (self._meta.uid, self._meta.gid) == self.folder.owner
         # Its own mode at once, where it will have no other owner and none of the bits that make a program of it.
-        mode = stat.S_IMODE(self._meta.mode) & 0o777 if is_ours else 0o600
-        fd = created(self.folder.fd, self.hidden, mode)
+        fd = self._created(stat.S_IMODE(self._meta.mode) & 0o777 if is_ours else 0o600)
         try:
             write_pieces(fd, pieces)
             if self._hole_bytes:
@@ -149,13 +177,12 @@ class Landing:
         meta = self._meta
         if self.error is not None or meta.xattrs or self.folder.gives is not False:
             return None
-        self._is_made = True
         size = self.size if self._hole_bytes else -1
         return NewFile(self.folder.fd, meta.mode, meta.uid, meta.gid, meta.atime_ns, meta.mtime_ns, size, len(pieces))
 
     def is_as_wanted(self) -> None:
         """Learn that it was made just so."""
-        self.is_complete = True
+        self._is_made = self.is_complete = True
         self.folder.strip.ready.append(self)
 
     def write(self, pieces: list[Piece]) -> None:
@@ -203,29 +230,38 @@ class Landing:
         """Whether the page cache is to forget it."""
         return self.folder.strip.is_long and self.size >= CACHED_BYTES
 
-    def take_name(self) -> None:
-        """Give the durable file its name; leave what stands there alone."""
-        if self.leaves_cache:
-            self._leave_cache()
+    def take_name(self, to_fd: int = -1) -> None:
+        """Give the durable file its name; leave what stands there alone. *to_fd*: the folder, where it is another."""
         try:
-            syscalls.rename_no_replace(self.folder.fd, self.hidden, self.version.name)
+            syscalls.rename_no_replace(self.folder.fd, self.hidden, self.version.name, to_fd)
             self.is_named = True
         except FileExistsError:
             self.is_taken = True
+
+    def leave_cache(self) -> None:
+        """Let the page cache forget the durable file."""
+        try:
+            fd = os.open(self.hidden, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.folder.fd)
+        except OSError:
+            return  # of a mode that its owner may not read: it stays where it is
+        try:
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(fd)
 
     def discard(self) -> None:
         """Remove what has no name."""
         self._close()
         if self._is_made and not self.is_named:
             unlink_if_there(self.folder.fd, self.hidden)
+            self._is_made = False
 
     def _opened(self) -> int:
         """Return the file, made at its full size, all holes, by whoever comes first."""
         if not self._is_made:
             with self.folder.making():
                 if not self._is_made:
-                    fd = created(self.folder.fd, self.hidden, 0o600)
-                    self._is_made = True
+                    fd = self._created(0o600)
                     try:
                         reserve(fd, self.size, self._hole_bytes)
                     except OSError:
@@ -237,15 +273,15 @@ class Landing:
                     return fd
         return self._fd if self._fd >= 0 else os.open(self.hidden, READ_WRITE, dir_fd=self.folder.fd)
 
-    def _leave_cache(self) -> None:
+    def _created(self, mode: int) -> int:
+        """Make the file. Under its own name, in a hidden folder, it may meet another one of the same restore."""
         try:
-            fd = os.open(self.hidden, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.folder.fd)
-        except OSError:
-            return  # of a mode that its owner may not read: it stays where it is
-        try:
-            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-        finally:
-            os.close(fd)
+            fd = created(self.folder.fd, self.hidden, mode, is_ours_alone=not self.folder.hidden)
+        except FileExistsError:
+            self.is_taken = True
+            raise
+        self._is_made = True
+        return fd
 
     def _close(self) -> None:
         if self._fd >= 0:
@@ -293,12 +329,20 @@ def take_all(wholes: list[Whole]) -> None:
 
 
 def give_names(files: Sequence[Landing]) -> None:
-    """Give durable files of one strip their names; what stands there is left alone. If it is long the page cache
-    forgets them, so that its pages are there for what is written next.
+    """Give durable files of one strip their names; what stands there is left alone. In a hidden folder they have them,
+    and wait for the folder's. If the strip is long the page cache forgets them, so that its pages are there for what is
+    written next.
     """
-    namings = [Naming(file.folder.fd, file.hidden, file.version.name, file.leaves_cache) for file in files]
-    for file, is_named in zip(files, name_all(namings), strict=True):
-        if is_named:
+    namings = [
+        Naming(file.folder.fd, file.hidden, b"" if file.folder.hidden else file.version.name, file.leaves_cache)
+        for file in files
+    ]
+    for file, is_done in zip(files, name_all(namings), strict=True):
+        if not is_done and file.leaves_cache:
+            file.leave_cache()
+        if file.folder.hidden:
+            file.folder.waiting.append(file)
+        elif is_done:
             file.is_named = True
         else:
             file.take_name()

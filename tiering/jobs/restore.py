@@ -20,7 +20,7 @@ from tiering.jobs.context import Context
 from tiering.jobs.fetch import cold_packs
 from tiering.jobs.fetch_sinks import Buffer
 from tiering.jobs.reports import JobReport, Skip
-from tiering.jobs.restore_group import DIRECTORY
+from tiering.jobs.restore_folders import DIRECTORY
 from tiering.jobs.restore_run import RestoreRun
 from tiering.jobs.stored_bytes import read_in_order
 from tiering.jobs.stored_paths import Place, StoredVersion, count_unstored, place_of, version_of_file, versions_below

@@ -3,20 +3,17 @@
 Used by tiering.jobs.restore_run. A file has its name only after the disk has its bytes; many at once cost one sync.
 """
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future
-from contextlib import ExitStack
 
-from tiering.errors import UsageError
 from tiering.jobs import settling
 from tiering.jobs.context import Context
 from tiering.jobs.fetch import carry_out, range_bytes
 from tiering.jobs.fetch_plan import Planner
 from tiering.jobs.landing import Folder, Landing, Strip, give_names, take_all
+from tiering.jobs.restore_folders import Folders, give_name
 from tiering.jobs.stored_paths import StoredVersion
 
-DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 GROUP_SIZE = 100_000  # what is planned together, as the planner weighs it, at about 1 KB; three groups are under way
 SETTLE_FILES = 16_000
 SETTLE_BYTES = 256 << 20  # the disk has to be busy from the beginning: what is written last nothing else is done beside
@@ -30,14 +27,13 @@ class Group:
     def __init__(self, ctx: Context, to: tuple[int, str], settler: Executor) -> None:
         """Begin with none; *to* is the target folder, open, and as shown. *settler* does one thing at a time."""
         self._ctx = ctx
-        self._to_fd, self._to = to
         self._settler = settler
         self._settled: list[Future[None]] = []
-        self._stack = ExitStack()
-        self._folders: dict[bytes, Folder] = {}
         self._strip = Strip()
+        self._folders = Folders(to, self._strip)
         self._summed = self._ready_bytes = 0  # how many of the ready ones were summed up, and their bytes
-        self._named: list[Landing] = []
+        self._unsynced: list[tuple[Folder, bytes]] = []
+        """Folders with names that were given since the last sync."""
         self.planner = Planner()
         self.size_bytes = 0
         self.files: list[Landing] = []
@@ -46,13 +42,7 @@ class Group:
 
     def folder(self, path: bytes) -> Folder:
         """Return the folder, made where it is missing, open as long as the group is."""
-        found = self._folders.get(path)
-        if found is None:
-            shown = os.path.join(os.fsencode(self._to), path)
-            found = Folder(make_folder(self._to_fd, path), shown, self._strip)
-            self._folders[path] = found
-            self._stack.callback(found.close)
-        return found
+        return self._folders.get(path)
 
     def is_full(self, most_folders: int) -> bool:
         """Whether no more files fit, by what is kept of them or by their folders."""
@@ -61,6 +51,7 @@ class Group:
     def bring(self) -> None:
         """Read, write and prove the files; those that are complete get their names meanwhile."""
         self._strip.is_long = self.size_bytes >= SETTLE_BYTES
+        self._folders.begin(self.files)
         planned, self.planner = self.planner.done(range_bytes(self._ctx)), Planner()
         carry_out(self._ctx, planned, self._settle_some, take_all)
 
@@ -74,15 +65,17 @@ class Group:
             settled.result()
 
     def close(self) -> None:
-        """Remove what has no name, close the folders."""
+        """Remove what is not durable, close the folders."""
+        self._show_others()
         for file in self.files:
             file.discard()
-        self._stack.close()
+        self._folders.close()
 
     def _settle_rest(self) -> None:
         self._settle(self._taken())
-        _sync([(folder, b".") for folder in {file.folder for file in self._named}])
-        self._named = []
+        self._show_others()
+        _sync(self._unsynced)
+        self._unsynced = []
 
     def _settle_some(self) -> None:
         ready = self._strip.ready
@@ -102,11 +95,28 @@ class Group:
 
     def _settle(self, files: list[Landing]) -> None:
         """Make *files* durable, and the names given before; then give *files* theirs. One at a time."""
-        named = {file.folder for file in self._named}
-        _sync([(file.folder, file.hidden) for file in files] + [(folder, b".") for folder in named])
+        _sync([(file.folder, file.hidden) for file in files] + self._unsynced)
         give_names(files)
-        self._named = files
+        folders = {file.folder for file in files}
+        self._unsynced = [(folder, b".") for folder in folders if not folder.hidden]
+        for folder in folders:
+            if folder.hidden and len(folder.waiting) == folder.expected_files:
+                self._show(folder)
         self._ctx.progress.advance(byte_count=sum(file.size for file in files), files=len(files))
+
+    def _show(self, folder: Folder) -> None:
+        if give_name(folder):
+            self._unsynced += [(folder, b"../" + folder.name), (folder, b"..")]
+
+    def _show_others(self) -> None:
+        """Give the other hidden folders their names; what is not durable in them is removed."""
+        hidden = [folder for folder in self._folders if folder.waiting]
+        durable = {file for folder in hidden for file in folder.waiting}
+        for file in self.files if hidden else ():
+            if file.folder.waiting and file not in durable:
+                file.discard()
+        for folder in hidden:
+            self._show(folder)
 
 
 def _sync(found: Sequence[tuple[Folder, bytes]]) -> None:
@@ -116,27 +126,3 @@ def _sync(found: Sequence[tuple[Folder, bytes]]) -> None:
         by_device.setdefault(folder.device, []).append((folder.fd, name))
     for group in by_device.values():
         settling.sync_names(group)
-
-
-def make_folder(to_fd: int, folder: bytes) -> int:
-    """Return an open descriptor of *folder* below the target, made where it is missing. Links in it are not
-    followed.
-    """
-    fd = os.dup(to_fd)
-    for name in folder.split(b"/"):
-        if not name:
-            continue
-        try:
-            try:
-                os.mkdir(name, dir_fd=fd)
-            except FileExistsError:
-                pass
-            below = os.open(name, DIRECTORY, dir_fd=fd)
-        except NotADirectoryError as error:
-            raise UsageError(
-                f"{os.fsdecode(name)} in the target folder is not a folder", hint="restore into an empty folder"
-            ) from error
-        finally:
-            os.close(fd)
-        fd = below
-    return fd

@@ -29,7 +29,8 @@ from tiering.jobs.fetch import Interrupted, cold_packs
 from tiering.jobs.first_names import FirstNames
 from tiering.jobs.landing import Landing
 from tiering.jobs.reports import Skip
-from tiering.jobs.restore_group import GROUP_SIZE, Group, make_folder
+from tiering.jobs.restore_folders import make_folder
+from tiering.jobs.restore_group import GROUP_SIZE, Group
 from tiering.jobs.stored_paths import Place, StoredVersion
 from tiering.jobs.stored_recipes import read_recipes
 from tiering.jobs.tally import Tally
