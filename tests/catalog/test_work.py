@@ -3,11 +3,12 @@
 import pytest
 
 from tests.catalog.rows import Seen, Storage, add_file, add_root, recipe_of
-from tiering.catalog import access, commit, files, journal, leases, runs, segments, tickets
+from tiering.catalog import access, commit, files, hardlinks, journal, leases, runs, segments, tickets
 from tiering.catalog.access import AccessDay
 from tiering.catalog.journal import Claim
 from tiering.catalog.open import Catalog
 from tiering.catalog.tickets import NewTicket
+from tiering.catalog.transaction import Tx
 from tiering.catalog.values import FileState, JournalKind, PlacedFile
 from tiering.clock import FakeClock
 from tiering.errors import CatalogBusy
@@ -32,26 +33,76 @@ def test_a_file_is_claimed_by_one_process(catalog: Catalog) -> None:
 
 def test_a_batch_claims_what_nobody_has(catalog: Catalog) -> None:
     with catalog.write() as tx:
-        root_id = add_root(tx)
-        ids = [add_file(tx, root_id, b"%d" % number, Seen(number, 5)) for number in range(1, 5)]
-        taken = Claim("m:1", JournalKind.MIGRATE, ids[0], "begun")
-        journal.claim(tx, [taken], owner="two", until_ns=tx.now_ns)
+        ids = _regular(tx, 7)
+        for number, (kind, file_id) in enumerate([(JournalKind.MIGRATE, ids[0]), (JournalKind.RELEASE, ids[2])]):
+            if kind is JournalKind.RELEASE:
+                Storage(tx).store([(file_id, recipe_of(1, ["x"]))], ["x"])
+            claim = Claim(f"m:{number}", kind, file_id, "begun")
+            assert journal.claim(tx, [claim], owner="two", until_ns=tx.now_ns) == [claim]
         files.mark_missing(tx, [ids[1]], op_id="gone")
+        free = {ids[3], ids[4], ids[6]}
 
-        assert journal.claim_batch(tx, "m:2", ids, owner="one", until_ns=9) == {*ids[2:]}
-        assert journal.claim_batch(tx, "m:2", ids, owner="one", until_ns=9) == set()
-        row = journal.of_file(tx, ids[2])
+        assert journal.claim_batch(tx, "m:2", [*ids[:5], ids[6]], owner="one", until_ns=9) == free
+        assert journal.claim_batch(tx, "m:3", ids[:5], owner="one", until_ns=9) == set()
+        assert journal.files_at_work(tx) == free | {ids[0], ids[2]}
+        row = journal.get(tx, "m:2")
         assert row is not None
-        assert (row.op_id, row.kind) == (journal.name_in("m:2", ids[2]), JournalKind.MIGRATE)
-        assert (row.step, row.owner, row.lease_until_ns, row.created_ns) == ("claimed", "one", 9, tx.now_ns)
+        assert (row.kind, row.file_id, row.step) == (JournalKind.MIGRATE, None, "claimed")
+        assert (row.owner, row.lease_until_ns, row.created_ns) == ("one", 9, tx.now_ns)
+        assert row.detail == f"[[{ids[3]},2],[{ids[6]},1]]"
 
-        journal.take_over(tx, row.op_id, owner="two", until_ns=9)
-        assert set(journal.of_batch(tx, "m:2", ids[2:], owner="one")) == {ids[3]}
-        journal.finish(tx, [journal.name_in("m:2", ids[3])])
+
+def test_a_batch_gives_files_up_and_ends(catalog: Catalog) -> None:
+    with catalog.write() as tx:
+        ids = _regular(tx, 4)
+        journal.claim_batch(tx, "m:1", ids, owner="one", until_ns=9)
+        journal.give_up(tx, "m:1", [ids[1], 99])
+        assert set(journal.of_batch(tx, "m:1", {*ids}, owner="one")) == {ids[0], *ids[2:]}
+        assert journal.claim_batch(tx, "m:2", ids, owner="two", until_ns=9) == {ids[1]}
+        journal.give_up(tx, "m:1", [ids[1]])
+        assert _states(tx, ids) == [FileState.MIGRATING] * 4
+
+        assert journal.extend(tx, ["m:1"], owner="one", until_ns=99) == 1
+        assert journal.take_over(tx, "m:1", owner="two", until_ns=9)
+        assert set(journal.of_batch(tx, "m:1", ids[2:], owner="one")) == set()
+        journal.finish(tx, ["m:1"])
+        assert _states(tx, ids) == [FileState.REGULAR, FileState.MIGRATING, FileState.REGULAR, FileState.REGULAR]
+        assert set(journal.of_batch(tx, "m:1", ids[2:], owner="two")) == set()
         journal.end_batch(tx, "m:2")
-        assert [row.op_id for row in journal.every(tx)] == ["m:1"]
-        states = [files.by_ids(tx, [file_id])[file_id].state for file_id in ids[2:]]
-        assert states == [FileState.MIGRATING, FileState.REGULAR]
+        assert journal.every(tx) == []
+        assert _states(tx, ids)[1] == FileState.MIGRATING
+
+
+def test_a_batch_that_gives_all_its_files_up_is_over(catalog: Catalog) -> None:
+    with catalog.write() as tx:
+        ids = _regular(tx, 2)
+        journal.claim_batch(tx, "m:1", ids, owner="one", until_ns=9)
+        journal.give_up(tx, "m:1", ids)
+        assert journal.every(tx) == []
+        assert _states(tx, ids) == [FileState.REGULAR] * 2
+
+
+def test_a_batch_does_not_hold_a_file_that_was_forgotten(catalog: Catalog) -> None:
+    with catalog.write() as tx:
+        root_id = add_root(tx)
+        ids = [add_file(tx, root_id, b"%d" % number, Seen(number, 5)) for number in range(1, 4)]
+        journal.claim_batch(tx, "m:1", ids, owner="one", until_ns=9)
+        hardlinks.forget(tx, [ids[2]])
+        again = add_file(tx, root_id, b"new", Seen(9, 5))
+        assert set(journal.of_batch(tx, "m:1", ids, owner="one")) == {*ids[:2]}
+        assert again not in journal.files_at_work(tx)
+        hardlinks.forget(tx, ids[:2])
+        assert journal.every(tx) == []
+
+
+def _regular(tx: Tx, count: int) -> list[int]:
+    root_id = add_root(tx)
+    return [add_file(tx, root_id, b"%d" % number, Seen(number, 5)) for number in range(1, count + 1)]
+
+
+def _states(tx: Tx, ids: list[int]) -> list[FileState]:
+    rows = files.by_ids(tx, ids)
+    return [rows[file_id].state for file_id in ids]
 
 
 def test_a_claim_needs_a_fitting_state(catalog: Catalog) -> None:
@@ -71,7 +122,7 @@ def test_a_finished_recall_leaves_the_state_its_commit_set(catalog: Catalog) -> 
             claim = Claim(op_id, JournalKind.RECALL, file_id, "begun")
             assert journal.claim(tx, [claim], owner="one", until_ns=0) == [claim]
             journal.advance(tx, op_id, step="fetched", detail='{"temp": "x"}')
-            found = journal.of_file(tx, file_id)
+            found = journal.get(tx, op_id)
             assert found is not None
             assert (found.step, found.detail) == ("fetched", '{"temp": "x"}')
             if commits:

@@ -301,22 +301,41 @@ def test_a_file_claimed_by_a_live_process_is_skipped_and_by_a_dead_one_is_taken_
     all_is_well(lab)
 
 
-def test_a_claim_lost_before_the_commit_leaves_the_file_to_its_new_owner(lab: Lab) -> None:
+def test_a_claim_lost_before_the_commit_leaves_the_file_to_whoever_has_it(lab: Lab) -> None:
     fill(lab)
     file_id = rows(lab)[b"3/file"].file_id
 
+    def lose() -> None:
+        with lab.catalog.write() as tx:
+            (row,) = journal.every(tx)
+            journal.give_up(tx, row.op_id, [file_id])
+
+    context = lab.with_steps(StopAt("migrate.recipes_uploaded", action=lose))
+    report = migrate(context, items(lab))
+
+    assert report.files_done == len(CONTENTS) - 1
+    assert [s.kind for s in report.files_skipped] == [Skip.BUSY]
+    assert rows(lab)[b"3/file"].state is FileState.REGULAR
+    books_balance(lab)
+
+
+def test_a_batch_lost_before_the_commit_is_left_to_its_new_owner(lab: Lab) -> None:
+    fill(lab)
+
     def steal() -> None:
         with lab.catalog.write() as tx:
-            row = journal.of_file(tx, file_id)
-            assert row is not None
+            (row,) = journal.every(tx)
             journal.take_over(tx, row.op_id, owner="other:1:boot", until_ns=tx.now_ns)
 
     context = lab.with_steps(StopAt("migrate.recipes_uploaded", action=steal))
     report = migrate(context, items(lab))
 
-    assert report.files_done == len(CONTENTS) - 1
-    assert [s.kind for s in report.files_skipped] == [Skip.BUSY]
+    assert report.files_done == 0
+    assert {s.kind for s in report.files_skipped} == {Skip.BUSY}
     books_balance(lab)
+    lab.clock.advance(2)
+    assert migrate(lab.context, items(lab)).files_done == len(CONTENTS)
+    all_is_well(lab)
 
 
 def test_a_catalog_that_lost_its_store_writes_no_segment(lab: Lab) -> None:

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from sqlalchemy import delete, select, tuple_, update
 
+from tiering.catalog import journal
 from tiering.catalog.booking import load_files
-from tiering.catalog.tables import access_days, files, journal, ticket_files
+from tiering.catalog.tables import access_days, files, ticket_files
 from tiering.catalog.transaction import Tx, batches, fetch_among, fetch_raw
 from tiering.catalog.values import FileRow, FileState, signed64
 
@@ -172,8 +173,9 @@ def _has_followers(tx: Tx, file_id: int) -> bool:
 def forget(tx: Tx, file_ids: Sequence[int]) -> None:
     """Delete the rows and what refers to them; of a leader that goes, a follower that stays takes the lead."""
     hand_over(tx, file_ids)
+    journal.forget(tx, file_ids)
     for batch in batches(file_ids):
-        for table in (access_days, ticket_files, journal):
+        for table in (access_days, ticket_files):
             tx.conn.execute(delete(table).where(table.c.file_id.in_(batch)))
         tx.conn.execute(update(files).where(files.c.leader_id.in_(batch)).values(leader_id=None))
         tx.conn.execute(delete(files).where(files.c.file_id.in_(batch)))

@@ -1,10 +1,11 @@
 """The journal: what is under way on which file, by which process, until when.
 
-One row per file. A claim also moves the file's state (regular or dual -> migrating, offline -> recalling) and
-finish moves it back if the job's commit did not; neither weighs in the books. A row outlives its process:
-reconcile takes it over and finishes or undoes the step that `detail` describes.
+One row per file, but one for all the files of a batch that is migrated. A claim also moves the file's state (regular
+or dual -> migrating, offline -> recalling) and finish moves it back if the job's commit did not; neither weighs in the
+books. A row outlives its process: reconcile takes it over and finishes or undoes the step that `detail` describes.
 """
 
+import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import NamedTuple
@@ -30,8 +31,10 @@ class Claim(NamedTuple):
 _COLUMNS = ("op_id", "kind", "file_id", "step", "detail", "owner", "lease_until_ns", "created_ns")
 _SET_BACK = (
     "UPDATE files SET state = CASE WHEN state = 'recalling' THEN 'offline' WHEN recipe_no IS NULL THEN 'regular' "
-    "ELSE 'dual' END WHERE state IN ('migrating', 'recalling') AND file_id IN (SELECT file_id FROM journal WHERE op_id"
+    "ELSE 'dual' END WHERE state IN ('migrating', 'recalling') AND file_id IN"
 )
+_BATCHES = f"kind = '{JournalKind.MIGRATE}' AND file_id IS NULL"
+"""Rows of claim_batch(): their detail is the runs of the file ids, as [first, count]."""
 _CLAIMABLE = {
     JournalKind.MIGRATE: (FileState.REGULAR, FileState.DUAL),
     JournalKind.RELEASE: (FileState.DUAL,),
@@ -57,39 +60,61 @@ def claim(tx: Tx, claims: Sequence[Claim], *, owner: str, until_ns: int) -> list
 
 
 def claim_batch(tx: Tx, op_id: str, file_ids: Iterable[int], *, owner: str, until_ns: int) -> set[int]:
-    """Do what claim() does with claims named name_in(*op_id*, file id), for files to be migrated together; return the
-    ids of those that were granted.
+    """Claim files to be migrated together, under one row named *op_id*; return the ids of those that were granted: none
+    that claim() would not grant.
     """
-    rows = (
-        "INSERT INTO journal (op_id, kind, file_id, step, detail, owner, lease_until_ns, created_ns) "
-        "SELECT CAST(? AS TEXT) || file_id, 'migrate', file_id, 'claimed', '{}', CAST(? AS TEXT), ?, ? FROM files "
-        "WHERE state IN ('regular', 'dual') AND file_id IN"
-    )
+    # Of what is being recalled or migrated the state says so.
+    fit = "state IN ('regular', 'dual') AND file_id NOT IN (SELECT file_id FROM journal WHERE file_id IS NOT NULL)"
     granted: set[int] = set()
     for ids in batches(file_ids):
-        text = f"{rows} {marks(ids)} ON CONFLICT DO NOTHING"
-        count = change_raw(tx, text, [f"{op_id}:", owner, until_ns, tx.now_ns, *ids])
+        which = f"FROM files WHERE {fit} AND file_id IN {marks(ids)}"
         # As a rule all: nothing is asked for row by row, which would pass the interpreter's lock to and fro.
-        found = ids if count == len(ids) else _not_yet_migrating(tx, op_id, ids)
+        found = ids
+        if fetch_raw(tx, f"SELECT count(*) {which}", ids)[0][0] < len(ids):
+            found = [file_id for (file_id,) in fetch_raw(tx, f"SELECT file_id {which}", ids)]
         if found:
             change_raw(tx, f"UPDATE files SET state = 'migrating' WHERE file_id IN {marks(found)}", found)  # noqa: S608
         granted.update(found)
+    if granted:
+        values = (op_id, str(JournalKind.MIGRATE), None, "claimed", _runs(granted), owner, until_ns, tx.now_ns)
+        change_raw(tx, f"INSERT INTO journal ({', '.join(_COLUMNS)}) VALUES {marks(values)}", values)  # noqa: S608
     return granted
 
 
-def _not_yet_migrating(tx: Tx, op_id: str, ids: Sequence[int]) -> list[int]:
-    """Return those of *ids* that the batch has a row of, but whose state does not say so yet."""
-    prefix = f"{op_id}:"
-    text = (
-        f"SELECT file_id FROM files WHERE state IN ('regular', 'dual') AND file_id IN {marks(ids)} "  # noqa: S608
-        "AND file_id IN (SELECT file_id FROM journal WHERE substr(op_id, 1, ?) = ?)"
-    )
-    return [file_id for (file_id,) in fetch_raw(tx, text, [*ids, len(prefix), prefix])]
+def of_batch(tx: Tx, op_id: str, file_ids: Collection[int], *, owner: str) -> Collection[int]:
+    """Return those of *file_ids*, granted by claim_batch() and not given up since, that still are the owner's."""
+    rows = fetch_raw(tx, "SELECT detail FROM journal WHERE op_id = ? AND owner = ?", [op_id, owner])
+    held = _ids(rows[0][0]) if rows else []
+    return file_ids if len(held) == len(file_ids) else set(held).intersection(file_ids)
 
 
-def name_in(op_id: str, file_id: int) -> str:
-    """Return the operation id of one file's row in a batch."""
-    return f"{op_id}:{file_id}"
+def give_up(tx: Tx, op_id: str, file_ids: Collection[int]) -> None:
+    """End the claims of some files of claim_batch(), or of all; those still migrating are what they were before."""
+    for (detail,) in fetch_raw(tx, f"SELECT detail FROM journal WHERE {_BATCHES} AND op_id = ?", [op_id]):  # noqa: S608
+        _keep(tx, op_id, detail, set(file_ids))
+        _set_back(tx, set(file_ids).intersection(_ids(detail)))
+
+
+def end_batch(tx: Tx, op_id: str) -> None:
+    """Remove the row of claim_batch(); its files stay as they are."""
+    change_raw(tx, "DELETE FROM journal WHERE op_id = ?", [op_id])
+
+
+def forget(tx: Tx, file_ids: Collection[int]) -> None:
+    """End what is under way on files whose rows go; another file may be given such an id."""
+    for batch in batches(file_ids):
+        change_raw(tx, f"DELETE FROM journal WHERE file_id IN {marks(batch)}", batch)  # noqa: S608  # our own names
+    for op_id, detail in fetch_raw(tx, f"SELECT op_id, detail FROM journal WHERE {_BATCHES}", ()):  # noqa: S608
+        if not set(file_ids).isdisjoint(_ids(detail)):
+            _keep(tx, op_id, detail, set(file_ids))
+
+
+def files_at_work(tx: Tx) -> set[int]:
+    """Return the files that something is under way on."""
+    found = set(chain.from_iterable(fetch_raw(tx, "SELECT file_id FROM journal WHERE file_id IS NOT NULL", ())))
+    for (detail,) in fetch_raw(tx, f"SELECT detail FROM journal WHERE {_BATCHES}", ()):  # noqa: S608  # our own names
+        found.update(_ids(detail))
+    return found
 
 
 def extend(tx: Tx, op_ids: Sequence[str], *, owner: str, until_ns: int) -> int:
@@ -124,8 +149,11 @@ def advance_all(tx: Tx, steps: Sequence[tuple[str, str, str]]) -> int:
 def finish(tx: Tx, op_ids: Sequence[str]) -> None:
     """Remove the rows; a file still migrating or recalling is what it was before."""
     for batch in batches(op_ids):
-        change_raw(tx, f"{_SET_BACK} IN {marks(batch)})", batch)
-        change_raw(tx, f"DELETE FROM journal WHERE op_id IN {marks(batch)}", batch)  # noqa: S608  # our own names
+        of_rows = f"FROM journal WHERE op_id IN {marks(batch)}"
+        change_raw(tx, f"{_SET_BACK} (SELECT file_id {of_rows})", batch)
+        for (detail,) in fetch_raw(tx, f"SELECT detail {of_rows} AND {_BATCHES}", batch):
+            _set_back(tx, _ids(detail))
+        change_raw(tx, f"DELETE {of_rows}", batch)
 
 
 def take_over(tx: Tx, op_id: str, *, owner: str, until_ns: int) -> bool:
@@ -143,12 +171,6 @@ def take_over(tx: Tx, op_id: str, *, owner: str, until_ns: int) -> bool:
 def get(tx: Tx, op_id: str) -> JournalRow | None:
     """Return the row of that operation."""
     row = tx.conn.execute(select(journal).where(journal.c.op_id == op_id)).one_or_none()
-    return None if row is None else _as_value(row)
-
-
-def of_file(tx: Tx, file_id: int) -> JournalRow | None:
-    """Return what is under way on a file."""
-    row = tx.conn.execute(select(journal).where(journal.c.file_id == file_id)).one_or_none()
     return None if row is None else _as_value(row)
 
 
@@ -186,25 +208,37 @@ def count(tx: Tx, *, step: str | None = None) -> int:
     return int(tx.conn.execute(query).scalar_one())
 
 
-def of_batch(tx: Tx, op_id: str, file_ids: Collection[int], *, owner: str) -> Collection[int]:
-    """Return those of *file_ids*, granted by claim_batch() and not released since, whose rows still are the owner's."""
-    prefix = f"{op_id}:"
-    text = "SELECT count(*) FROM journal WHERE owner = ? AND substr(op_id, 1, ?) = ?"
-    if fetch_raw(tx, text, [owner, len(prefix), prefix])[0][0] == len(file_ids):
-        return file_ids
-    text = "SELECT file_id FROM journal WHERE owner = ? AND substr(op_id, 1, ?) = ?"
-    return {file_id for (file_id,) in fetch_raw(tx, text, [owner, len(prefix), prefix])}.intersection(file_ids)
-
-
-def end_batch(tx: Tx, op_id: str) -> None:
-    """Remove the rows of claim_batch(); their files stay as they are."""
-    prefix = f"{op_id}:"
-    change_raw(tx, "DELETE FROM journal WHERE substr(op_id, 1, ?) = ?", [len(prefix), prefix])
-
-
 def every(tx: Tx) -> list[JournalRow]:
-    """Return all rows, oldest first; there are as many as files in work, not as files."""
+    """Return all rows, oldest first; there are no more than files in work."""
     return [_as_value(row) for row in tx.conn.execute(select(journal).order_by(journal.c.created_ns, journal.c.op_id))]
+
+
+def _set_back(tx: Tx, file_ids: Iterable[int]) -> None:
+    for batch in batches(file_ids):
+        change_raw(tx, f"{_SET_BACK} {marks(batch)}", batch)
+
+
+def _keep(tx: Tx, op_id: str, detail: str, without: set[int]) -> None:
+    """Leave a row of claim_batch() the files that are not *without*; none: it goes."""
+    kept = set(_ids(detail)) - without
+    if kept:
+        change_raw(tx, "UPDATE journal SET detail = ? WHERE op_id = ?", [_runs(kept), op_id])
+    else:
+        end_batch(tx, op_id)
+
+
+def _runs(file_ids: Iterable[int]) -> str:
+    runs: list[list[int]] = []
+    for file_id in sorted(file_ids):
+        if runs and file_id == sum(runs[-1]):
+            runs[-1][1] += 1
+        else:
+            runs.append([file_id, 1])
+    return json.dumps(runs, separators=(",", ":"))
+
+
+def _ids(detail: str) -> list[int]:
+    return [file_id for first, count in json.loads(detail) for file_id in range(first, first + count)]
 
 
 def _named(claim: Claim) -> tuple[object, ...]:

@@ -241,6 +241,7 @@ journal = Table(
     metadata,
     Column("op_id", Text, primary_key=True),
     Column("kind", Text, nullable=False),  # migrate | release | recall
+    # null where the row is not of one file: a batch that is migrated has the ids in its detail
     Column("file_id", Key, ForeignKey("files.file_id")),
     Column("step", Text, nullable=False),  # see the job that writes it
     Column("detail", Text, nullable=False),  # JSON: what reconcile needs to finish or undo the step

@@ -158,7 +158,7 @@ class BatchRun:
 
     def extend(self) -> None:
         """Keep the claims for another while."""
-        claims.extend(self.ctx, self.op_id, self._claimed)
+        claims.extend(self.ctx, self.op_id)
 
     def _commit(
         self, data_packs: Sequence[UploadedPack], described: Sequence[Described], recipes: UploadedPack | None

@@ -49,15 +49,15 @@ def take(ctx: Context, op_id: str, wanted: Sequence[Wanted], outcome: BatchOutco
     return [item for item in wanted if item.row.file_id in won]
 
 
-def extend(ctx: Context, op_id: str, claimed: Sequence[Wanted]) -> None:
+def extend(ctx: Context, op_id: str) -> None:
     """Keep the claims for another while."""
     with ctx.catalog.write() as tx:
-        journal.extend(tx, _names(op_id, claimed), owner=ctx.owner, until_ns=_lease_until(tx))
+        journal.extend(tx, [op_id], owner=ctx.owner, until_ns=_lease_until(tx))
 
 
 def release(tx: Tx, op_id: str, claimed: Sequence[Wanted]) -> None:
     """End claims: the files are what they were before."""
-    journal.finish(tx, _names(op_id, claimed))
+    journal.give_up(tx, op_id, _ids_of(claimed))
 
 
 def in_order(outcome: BatchOutcome, claimed: Sequence[Wanted], left: Sequence[list[Wanted]]) -> dict[int, int]:
@@ -127,10 +127,6 @@ def doom_unused(tx: Tx, uploads: UploadJournal, live: Collection[int], op_id: st
 
 def _ids_of(wanted: Sequence[Wanted]) -> list[int]:
     return list(map(_id_of, wanted))
-
-
-def _names(op_id: str, claimed: Sequence[Wanted]) -> list[str]:
-    return [journal.name_in(op_id, item.row.file_id) for item in claimed]
 
 
 def _lease_until(tx: Tx) -> int:

@@ -35,7 +35,7 @@ def check_root(ctx: Context, root: OpenRoot, found: Findings) -> None:
         with ctx.catalog.read() as tx:
             states = [FileState.DUAL, *_AWAY]
             page = files.by_state(tx, states, root_id=root.root_id, after_id=after, limit=PAGE)
-            busy = {row.file_id for row in journal.every(tx)}
+            busy = journal.files_at_work(tx)
             ids = recipes.by_numbers(tx, {row.recipe_no for row in page if row.recipe_no is not None})
         if not page:
             return

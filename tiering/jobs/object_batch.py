@@ -112,7 +112,7 @@ class ObjectBatch:
 
     def _heartbeat(self) -> None:
         """Keep the claims for another while, and book what was asked until now."""
-        claims.extend(self._ctx, self._op_id, self._claimed)
+        claims.extend(self._ctx, self._op_id)
         self._book("reading objects", op_id="")
 
     def _commit(

@@ -148,7 +148,7 @@ def _stands(root: OpenRoot, row: FileRow) -> bool:
 
 
 def _sort(tx: Tx, scope: BatchScope, sights: Sequence[Seen], movable: dict[bytes, FileRow]) -> _Work:
-    busy = {row.file_id for row in journal.every(tx)}
+    busy = journal.files_at_work(tx)
     current = files.by_ids(tx, {seen.row.file_id for seen in sights if seen.row is not None})
     named = _recipes_named(tx, scope, sights)
     sorter = _Sorter(tx, scope, named)

@@ -87,7 +87,7 @@ class MissingFiles:
 
 def _still_at_their_paths(tx: Tx, items: Sequence[GoneItem]) -> Iterator[tuple[GoneItem, FileRow]]:
     """Yield those whose row is where it was, not missing yet, and under no operation."""
-    busy = {row.file_id for row in journal.every(tx)}
+    busy = journal.files_at_work(tx)
     rows = files.by_ids(tx, [item[0] for item in items])
     for item in items:
         row = rows.get(item[0])
