@@ -96,6 +96,34 @@ def test_what_is_right_already_is_left_as_it_is(stored: Lab, tmp_path: Path) -> 
     assert tree(tmp_path / "out/root") == contents()
 
 
+def test_p7_of_a_tree_that_stands_in_part_only_what_is_missing_is_written(stored: Lab, tmp_path: Path) -> None:
+    """A third is right, a third is something else of the same size and times, a third is not there."""
+    out = tmp_path / "out"
+    restore(stored.context, [str(stored.root)], str(out))
+    names = sorted(contents())
+    right, wrong, missing = names[::3], [name for name in names[1::3] if contents()[name]], names[2::3]
+    for name in wrong:
+        path, data = out / "root" / name, contents()[name]
+        status = path.stat()
+        path.chmod(0o600)
+        path.write_bytes(bytes([data[0] ^ 1]) + data[1:])
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    for name in missing:
+        (out / "root" / name).unlink()
+    before = {name: ((out / "root" / name).stat(), (out / "root" / name).read_bytes()) for name in [*right, *wrong]}
+    report = restore(stored.context, [str(stored.root)], str(out))
+    assert report.files_done == len(names) - len(wrong)
+    assert sorted(skip.path for skip in report.files_skipped) == [str(out / "root" / name) for name in wrong]
+    assert report.bytes_read == sum(len(contents()[name]) for name in missing)
+    for name, (status, data) in before.items():
+        found = (out / "root" / name).stat()
+        assert (found.st_ino, found.st_ctime_ns) == (status.st_ino, status.st_ctime_ns)
+        assert (out / "root" / name).read_bytes() == data
+    assert {name: (out / "root" / name).read_bytes() for name in missing} == {
+        name: contents()[name] for name in missing
+    }
+
+
 def test_p7_damage_costs_the_files_it_touches_and_nothing_else(stored: Lab, tmp_path: Path) -> None:
     damage(stored, b"3/003")
     with pytest.raises(IntegrityError, match="offset"):

@@ -11,7 +11,7 @@ from tests.jobs.lab import Lab
 from tests.jobs.outbound import CONTENT, content, items, learn, rows, store
 from tiering.catalog import commit, files
 from tiering.clock import NS_PER_DAY
-from tiering.jobs import first_names, restore_group, stored_paths
+from tiering.jobs import first_names, restore_group, restore_run, stored_paths
 from tiering.jobs import restore as restore_module
 from tiering.jobs.first_names import FirstNames
 from tiering.jobs.migrate import migrate
@@ -30,6 +30,7 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stored_paths, "PAGE_ROWS", 2)
     monkeypatch.setattr(restore_module, "BATCH_FILES", 3)
     monkeypatch.setattr(restore_group, "GROUP_SIZE", 5)
+    monkeypatch.setattr(restore_run, "FIRST_SIZE", 2)
     monkeypatch.setattr(first_names, "HELD", 1)
 
 
