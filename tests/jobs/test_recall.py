@@ -222,8 +222,10 @@ def test_p7_damaged_bytes_are_never_handed_out(lab: Lab) -> None:
     lab.write("d/whole", random.Random(2).randbytes(5000))
     send_away(lab)
     _damage(lab, "packs/", lambda data: data[:2000] + bytes([data[2000] ^ 1]) + data[2001:])
-    with pytest.raises(IntegrityError, match="offset"):
+    with pytest.raises(IntegrityError, match="offset") as caught:
         _recall(lab)
+    (left,) = (os.fsdecode(path) for path, state in states(lab).items() if state == FileState.OFFLINE)
+    assert f"without {lab.root / left}; files done: 1" in caught.value.now
     assert sorted(states(lab).values()) == [FileState.DUAL, FileState.OFFLINE]
     for path, state in states(lab).items():
         assert (lab.root / os.fsdecode(path)).is_symlink() == (state == FileState.OFFLINE)

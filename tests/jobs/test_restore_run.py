@@ -126,10 +126,14 @@ def test_p7_of_a_tree_that_stands_in_part_only_what_is_missing_is_written(stored
 
 def test_p7_damage_costs_the_files_it_touches_and_nothing_else(stored: Lab, tmp_path: Path) -> None:
     damage(stored, b"3/003")
-    with pytest.raises(IntegrityError, match="offset"):
+    with pytest.raises(IntegrityError, match="offset") as caught:
         restore(stored.context, [str(stored.root)], str(tmp_path / "out"))
     found = tree(tmp_path / "out/root")
     assert 0 < len(found) < len(contents())
+    without, done = caught.value.now.split("; ")[-2:]
+    left = sorted(str(tmp_path / "out/root" / path) for path in contents().keys() - found.keys())
+    assert sorted(without.removeprefix("without ").split(", ")) == left
+    assert done == f"files done: {len(found)}"
     assert all(contents()[path] == data for path, data in found.items())
     assert hidden(tmp_path / "out") == []
 

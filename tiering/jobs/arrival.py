@@ -360,11 +360,11 @@ def _give_back(ctx: Context, arrivals: Sequence[_Arrival]) -> None:
 
 
 def _kind(error: Exception) -> Skip:
-    kinds: tuple[tuple[type[Exception], Skip], ...] = (
+    kinds: tuple[tuple[type[Exception] | tuple[type[Exception], ...], Skip], ...] = (
         (SourceRefused, Skip.REFUSED),
         (SourceError, Skip.CHANGED),
         (NoSpace, Skip.NO_SPACE),
         (ObjectArchived, Skip.WAITING),  # its copy went a moment ago: the ticket asks again
-        (StoreError, Skip.UNREADABLE),
+        ((StoreError, IntegrityError), Skip.UNREADABLE),
     )
     return next((kind for type_, kind in kinds if isinstance(error, type_)), Skip.OTHER)

@@ -22,6 +22,7 @@ from tiering.jobs import spots
 from tiering.jobs.arrival import bring_in, finish_swap, standing
 from tiering.jobs.charges import charge
 from tiering.jobs.context import Context
+from tiering.jobs.damage import naming_files
 from tiering.jobs.incoming import Incoming, incoming
 from tiering.jobs.recall_waiting import Waiting
 from tiering.jobs.reports import JobReport
@@ -67,7 +68,7 @@ def recall(
         ctx.progress.finish()
         charge(ctx, reason="recall")
     if damaged:
-        raise damaged[0]
+        raise naming_files(damaged[0], tally.report()) from damaged[0]
     return tally.report()
 
 

@@ -17,6 +17,7 @@ from tiering.errors import FrostlineError, IntegrityError, UsageError
 from tiering.jobs import tickets
 from tiering.jobs.charges import charge
 from tiering.jobs.context import Context
+from tiering.jobs.damage import naming_files
 from tiering.jobs.fetch import cold_packs
 from tiering.jobs.fetch_sinks import Buffer
 from tiering.jobs.reports import JobReport, Skip
@@ -63,7 +64,7 @@ def restore(ctx: Context, paths: Sequence[str], to: str, at_ns: int | None = Non
         os.close(to_fd)
         charge(ctx, reason="restore")
     if damaged:
-        raise damaged[0]
+        raise naming_files(damaged[0], tally.report()) from damaged[0]
     return tally.report()
 
 
