@@ -50,7 +50,11 @@ def only_there_with_machine_code() -> None:
 def contents(draw: st.DrawFn) -> tuple[list[Piece], int]:
     """Pieces, ascending, some with a hole before them, and the size, or -1 where they end with it."""
     at, pieces = 0, []
-    for length, gap in draw(st.lists(st.tuples(st.integers(1, 9000), st.sampled_from([0, 0, 0, 5000])), max_size=6)):
+    for length, gap in draw(
+        st.lists(
+            st.tuples(st.integers(1, 9000) | st.integers(60_000, 200_000), st.sampled_from([0, 0, 0, 5000])), max_size=6
+        )
+    ):
         at += gap
         pieces.append((at, random.Random(at + length).randbytes(length)))
         at += length
@@ -100,7 +104,7 @@ def plain(pieces: Sequence[Piece], size: int) -> bytes:
             os.pwrite(fd, data, offset)
         if size >= 0:
             os.ftruncate(fd, size)
-        return os.pread(fd, 1 << 20, 0)
+        return os.pread(fd, 4 << 20, 0)
     finally:
         os.close(fd)
 
@@ -113,6 +117,30 @@ def test_a_file_of_more_pieces_than_one_call_takes_is_whole(tmp_path: Path) -> N
 
     assert (tmp_path / "many").read_bytes() == b"".join(data for _, data in pieces)
     assert (tmp_path / "next").read_bytes() == b"one"
+
+
+@settings(max_examples=25)
+@given(contents())
+def test_pieces_stand_in_an_open_file_where_they_belong(found: tuple[list[Piece], int]) -> None:
+    only_there_with_machine_code()
+    pieces, _ = found
+    fd = os.memfd_create("written")
+    try:
+        assert new_files.write_all(fd, pieces) is bool(pieces)
+        assert os.pread(fd, 4 << 20, 0) == plain(pieces, -1)
+    finally:
+        os.close(fd)
+
+
+def test_what_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"as it was")
+    fd = os.open(tmp_path / "file", os.O_RDONLY)
+    try:
+        assert not new_files.write_all(fd, [(0, b"one"), (3, b"two")])
+        assert not new_files.write_all(fd, [(0, bytes(200_000))])
+    finally:
+        os.close(fd)
+    assert (tmp_path / "file").read_bytes() == b"as it was"
 
 
 def test_files_of_several_folders_are_made_at_once(tmp_path: Path) -> None:

@@ -28,6 +28,10 @@ _COLUMNS = 10
 _DROPPED_AT, _HIDDEN_AT, _BEHIND_AT, _NAMED_AT = range(1, 5)
 _NAMING = 5
 
+WRITE_BYTES = 64 << 10
+"""Written in one call. For more the kernel looks for longer runs of free memory, which it has to make where the page
+cache fills the memory: up to three times the cost of a write.
+"""
 _NS = 10**9
 _RIGHTS, _BITS = 0o777, 0o7777
 _PRIVATE = 0o600
@@ -55,6 +59,7 @@ if any(not hasattr(_libc, name) for name in _NAMES):
 
 _openat = external("openat", I32, I32, I64, I32, I32)
 _close = external("close", I32, I32)
+_pwrite = external("pwrite", I64, I32, I64, I64, I64)
 _pwritev = external("pwritev", I64, I32, I64, I32, I64)
 _ftruncate = external("ftruncate", I32, I32, I64)
 _fchown = external("fchown", I32, I32, I32, I32)
@@ -66,14 +71,30 @@ _posix_fadvise = external("posix_fadvise", I32, I32, I64, I64, I32)
 
 
 @inner
+def _is_piece_written(fd: Any, place: Any, count: Any, offset: Any) -> Any:
+    """Write one piece, WRITE_BYTES at a time."""
+    while count > 0:
+        step = min(count, WRITE_BYTES - offset % WRITE_BYTES)
+        if _pwrite(fd, place, step, offset) != step:
+            return False
+        place, count, offset = place + step, count - step, offset + step
+    return True
+
+
+@inner
 def _is_written(fd: Any, vectors: Any, offsets: Any, first: Any, end: Any) -> Any:
-    """Write the pieces from *first* to before *end*, those that adjoin in one call."""
+    """Write the pieces from *first* to before *end*; short ones that adjoin in one call."""
     while first < end:
-        behind, count = first, 0
+        behind, count = first + 1, vectors[2 * first + 1]
         while behind < end and behind - first < _MOST_VECTORS and offsets[behind] == offsets[first] + count:
+            if count + vectors[2 * behind + 1] > WRITE_BYTES:
+                break
             count += vectors[2 * behind + 1]
             behind += 1
-        if _pwritev(fd, address_of(vectors) + 16 * first, behind - first, offsets[first]) != count:
+        if behind == first + 1:
+            if not _is_piece_written(fd, vectors[2 * first], count, offsets[first]):
+                return False
+        elif _pwritev(fd, address_of(vectors) + 16 * first, behind - first, offsets[first]) != count:
             return False
         first = behind
     return True
@@ -136,6 +157,11 @@ def _make_all(where: Any, data: Any, scratch: Any, table: Any) -> None:
         first += row[_PIECES_AT]
 
 
+def _write_all(fd: Any, vectors: Any, offsets: Any) -> Any:
+    """Write all pieces to an open file; tell whether that went well."""
+    return _is_written(fd, vectors, offsets, 0, offsets.shape[0])
+
+
 def _name_all(text: Any, table: Any) -> None:
     """Give the files of *table* their names, which stand at the address *text*."""
     for at in range(0, table.shape[0], _NAMING):
@@ -151,6 +177,7 @@ def _name_all(text: Any, table: Any) -> None:
 
 
 _MAKE = compiled(_make_all, VOID, numbers_in(), (numbers_in(), numbers_in()), numbers_out(), numbers_out())
+_WRITE = compiled(_write_all, I32, I32, numbers_in(), numbers_in())
 _NAME = compiled(_name_all, VOID, I64, numbers_out())
 
 
@@ -166,15 +193,15 @@ def make_all(
     if table[:, _PIECES_AT].sum() != len(pieces) or table[:, _PIECES_AT].min(initial=0) < 0:
         raise ValueError("the table is not one of these pieces")
     text, table[:, _NAME_AT] = _laid_out(names)
-    views = [np.frombuffer(data, dtype=np.uint8) for _, data in pieces]
-    vectors = np.empty(2 * len(views), dtype=np.int64)
-    vectors[0::2] = [view.__array_interface__["data"][0] for view in views]
-    vectors[1::2] = [len(view) for view in views]
-    offsets = np.fromiter((offset for offset, _ in pieces), dtype=np.int64, count=len(pieces))
     where = np.array((text.ctypes.data, *owner), dtype=np.int64)
-    _MAKE(where, (vectors, offsets), np.zeros(WORDS + 1, dtype=np.int64), table.reshape(-1))
+    _MAKE(where, _addressed(pieces), np.zeros(WORDS + 1, dtype=np.int64), table.reshape(-1))
     made: list[int] = table[:, _MADE_AT].tolist()
     return made
+
+
+def write_all(fd: int, pieces: Sequence[tuple[int, Any]]) -> bool:
+    """Write *pieces*, ascending, to the open file; False: some of them may not be there."""
+    return bool(_WRITE(fd, *_addressed(pieces)))
 
 
 def name_all(files: Sequence[tuple[int, bytes, bytes, bool]]) -> list[int]:
@@ -190,6 +217,15 @@ def name_all(files: Sequence[tuple[int, bytes, bytes, bool]]) -> list[int]:
     _NAME(text.ctypes.data, table.reshape(-1))
     named: list[int] = table[:, _NAMED_AT].tolist()
     return named
+
+
+def _addressed(pieces: Sequence[tuple[int, Any]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return address and length of each piece, and its offset. The pieces have to be held as long as these are used."""
+    views = [np.frombuffer(data, dtype=np.uint8) for _, data in pieces]
+    vectors = np.empty(2 * len(views), dtype=np.int64)
+    vectors[0::2] = [view.__array_interface__["data"][0] for view in views]
+    vectors[1::2] = [len(view) for view in views]
+    return vectors, np.fromiter((offset for offset, _ in pieces), dtype=np.int64, count=len(pieces))
 
 
 def _laid_out(names: Sequence[bytes]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

@@ -63,6 +63,12 @@ def make_all(
     return made
 
 
+def write_all(fd: int, pieces: Sequence[tuple[int, bytes | memoryview]]) -> bool:
+    """Write *pieces*, ascending, to the open file *fd*; return whether they are there. If not, write them alone."""
+    kernel = _kernel()
+    return kernel is not None and bool(pieces) and kernel.write_all(fd, pieces)
+
+
 def name_all(files: Sequence[Naming]) -> list[int]:
     """Give durable files their names, and return which have theirs now; the others have their hidden ones."""
     kernel = _kernel()

@@ -12,6 +12,7 @@ from dedup.fingerprint import FileDigest
 from dedup.values import Digest, RecipeId
 from tiering import direct
 from tiering.errors import FrostlineError, IntegrityError, NoSpace, SourceError
+from tiering.hot.new_files import write_all
 from tiering.hot.swap import unlink_if_there
 from tiering.jobs.fetch_sinks import Piece
 
@@ -19,7 +20,7 @@ WHOLE_BYTES = 4 << 20
 """Up to this size a file may be taken in one piece; a larger one is written as its pieces come."""
 READ_WRITE = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ_BYTES = 256 << 10  # what stays in a core's own cache from the copy to the digest
-_MOST_TOGETHER = 1024  # UIO_MAXIOV
+_WRITE_BYTES = 64 << 10  # as tiering.hot.native_writes, for its reasons
 _NO_RESERVING = frozenset({errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -53,25 +54,14 @@ def reserve(fd: int, size: int, hole_bytes: int) -> None:
 
 
 def write_pieces(fd: int, pieces: Sequence[Piece]) -> None:
-    """Write all of *pieces*, ascending: those that adjoin together."""
-    first = 0
-    while first < len(pieces):
-        offset, data = pieces[first]
-        end, behind = offset + len(data), first + 1
-        while behind < len(pieces) and pieces[behind][0] == end and behind - first < _MOST_TOGETHER:
-            end += len(pieces[behind][1])
-            behind += 1
-        together = [data for _, data in pieces[first:behind]]
-        count = os.pwritev(fd, together, offset)
-        if count < end - offset:
-            _write_rest(fd, memoryview(b"".join(together))[count:], offset + count)
-        first = behind
-
-
-def _write_rest(fd: int, view: memoryview, offset: int) -> None:
-    while view:
-        count = os.pwrite(fd, view, offset)
-        view, offset = view[count:], offset + count
+    """Write all of *pieces*, ascending."""
+    if write_all(fd, pieces):
+        return
+    for offset, data in pieces:
+        view, at = memoryview(data), offset
+        while view:
+            count = os.pwrite(fd, view[:_WRITE_BYTES], at)
+            view, at = view[count:], at + count
 
 
 def digest_of_file(fd: int) -> Digest:
