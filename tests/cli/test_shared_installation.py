@@ -4,20 +4,18 @@ import os
 import shutil
 import stat
 import subprocess
-import sys
-import sysconfig
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.somebody import environment, python_of
 from tests.structure.sources import PROJECT
 
 SOMEBODY = 65_533
 NOWHERE = "/dev/null/nowhere"
 _PACKAGES = ("tiering", "dedup", "policies")
-_LIBRARIES = "import blake3, numpy, numba, sqlalchemy, typer, zstandard"
 _LOAD = "import sys; import dedup.kernels.bloom; print('numba' in sys.modules)"
 
 pytestmark = [
@@ -57,42 +55,23 @@ def home(place: Path) -> Path:
     return folder
 
 
-def _environment(installation: Path, home: Path | str) -> dict[str, str]:
-    libraries = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
-    path = os.pathsep.join(dict.fromkeys([str(installation), *libraries]))
-    return {"HOME": str(home), "PATH": os.defpath, "PYTHONPATH": path}
-
-
-def _as_somebody(*command: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command,
-        user=SOMEBODY,
-        group=SOMEBODY,
-        extra_groups=[],
-        env=environment,
-        cwd="/",
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 @pytest.fixture
 def somebody(installation: Path) -> Run:
-    """Runs Python with the installation as somebody else, in an environment that says no more than where home is."""
-    # The one of a virtual environment may stand in root's home.
-    for python in (sys.executable, shutil.which(f"python3.{sys.version_info.minor}", path=os.defpath)):
-        try:
-            tried = _as_somebody(python or "", "-c", _LIBRARIES, environment=_environment(installation, NOWHERE))
-        except OSError:
-            continue
-        if tried.returncode == 0:
-            break
-    else:
-        pytest.skip("no Python with our libraries that another user may run")
+    """Runs Python with the installation as somebody else."""
+    python = python_of(SOMEBODY)
 
     def run(*arguments: str, home: Path | str) -> subprocess.CompletedProcess[str]:
-        done = _as_somebody(str(python), *arguments, environment=_environment(installation, home))
+        done = subprocess.run(
+            [python, *arguments],
+            user=SOMEBODY,
+            group=SOMEBODY,
+            extra_groups=[],
+            env=environment(installation, home),
+            cwd="/",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert done.returncode == 0, f"{arguments}: exit {done.returncode}\n{done.stdout}\n{done.stderr[-4000:]}"
         return done
 
@@ -141,8 +120,8 @@ def test_another_user_goes_the_whole_way(installation: Path, home: Path, somebod
 
 
 def test_what_root_compiled_serves_all(installation: Path, somebody: Run) -> None:
-    environment = _environment(installation, NOWHERE)
-    subprocess.run([sys.executable, "-c", _LOAD], env=environment, cwd="/", check=True, capture_output=True)
+    as_root = [python_of(SOMEBODY), "-c", _LOAD]
+    subprocess.run(as_root, env=environment(installation, NOWHERE), cwd="/", check=True, capture_output=True)
     assert list((installation / "dedup/kernels/__pycache__").glob("bloom.*.kernel"))
     before = _everything(installation)
     assert somebody("-c", _LOAD, home=NOWHERE).stdout == "False\n"

@@ -4,12 +4,14 @@ alone.
 
 import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.somebody import environment, python_of
+from tests.structure.sources import PROJECT
 
 SERVICE = "+dac_read_search,+dac_override,+chown,+fowner,+fsetid,+lease"
 
@@ -74,17 +76,18 @@ def test_the_walk_with_few_rights(base: Path, rights: list[str], owner: str) -> 
         pytest.skip("needs root to become somebody else")
     uid = int(rights[0].split("=")[1])
     os.chown(base, uid, uid)
-    project = Path(__file__).resolve().parents[2]
+    python = python_of(uid)
     command = [
         "setpriv",
         *rights,
         "--bounding-set=-all," + SERVICE,
-        sys.executable,
+        python,
         "-c",
         _WALK,
         str(base / "lab"),
         owner,
     ]
-    environment = {**os.environ, "HOME": str(base), "PYTHONPATH": str(project)}
-    done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=PROJECT, env=environment(PROJECT, base), capture_output=True, text=True, check=False
+    )
     assert done.stdout == "walked\n", done.stderr[-3000:]
