@@ -7,17 +7,14 @@ that is in memory whole goes through ingest_whole(), a longer one through ingest
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import accumulate, islice, pairwise
+from itertools import accumulate, islice, pairwise, repeat
 from typing import NamedTuple, Protocol, Self
-
-import numpy as np
 
 from dedup.buffers import thread_buffer
 from dedup.chunkers import Chunker
 from dedup.errors import ShortRead
 from dedup.familiar import LEAST_BYTES, Familiar, Stretch
-from dedup.fingerprint import Buffer, FileDigest, FingerprintFunction, digest
-from dedup.naming import MANY, Among, named
+from dedup.fingerprint import Buffer, FileDigest, FingerprintFunction, digest, digests, fingerprints
 from dedup.values import ChunkPart, Digest, Extent, HolePart, Part, Region, Span, WrappedPart
 from dedup.wrappers import unwrap
 
@@ -99,6 +96,9 @@ _Cut = tuple[list[ChunkPart], list[Buffer]]
 Take = Callable[[Pieces], None]
 """Is offered every piece of a stretch, in order, known or not. May block; may raise what it likes."""
 
+# ChunkPart(*columns), without a Python call for each.
+_as_chunk: Callable[[tuple[object, ...]], ChunkPart] = partial(tuple.__new__, ChunkPart)
+
 
 class Ingested(NamedTuple):
     """The outcome for one source."""
@@ -127,6 +127,13 @@ class Cutting:
 def generic(span: Span) -> Region:
     """Return a region of which nothing is known."""
     return Region(span, "generic")
+
+
+def named(pieces: Sequence[Buffer], fingerprint: FingerprintFunction, *, proves: bool = True) -> list[ChunkPart]:
+    """Return *pieces* as chunks; without digests where nothing is to be proven."""
+    confirmed: Iterable[Digest] = digests(pieces) if proves else repeat(Digest(b""))
+    columns = zip(fingerprints(pieces, fingerprint), confirmed, map(len, pieces), strict=False)
+    return list(map(_as_chunk, columns))
 
 
 def split(view: memoryview, ends: Iterable[int]) -> list[Buffer]:
@@ -296,7 +303,8 @@ class _Cutter:
             plain = unwrap(region.wrap, bytes(self.window.need(span.start, span.length)))
             if plain:
                 view = memoryview(plain)
-                inner, data = self._split(view, self.cutting.chunker(region).cuts(view, final=True))
+                data = split(view, self.cutting.chunker(region).cuts(view, final=True))
+                inner = self._named(data)
                 self._hold(inner, data, region, 0)
                 self.parts.append(WrappedPart(region.wrap, span.length, tuple(inner)))
                 return
@@ -330,16 +338,11 @@ class _Cutter:
     def _cut_anew(self, view: memoryview, chunker: Chunker, *, is_final: bool) -> _Cut:
         # What is left of a file, or a small one, has nothing to look for.
         is_short = len(view) <= chunker.min_len
-        return self._split(view, [len(view)] if is_short else chunker.cuts(view, final=is_final))
+        data = split(view, [len(view)] if is_short else chunker.cuts(view, final=is_final))
+        return self._named(data), data
 
-    def _split(self, view: memoryview, ends: list[int]) -> _Cut:
-        """Return the pieces of *view* that end at *ends*, named."""
-        data = split(view, ends)
-        among = None
-        if len(ends) >= MANY and self.cutting.proves:
-            upto = np.array([0, *ends], dtype=np.int64)
-            among = Among(view, upto[:-1], upto[1:] - upto[:-1])
-        return named(data, self.cutting.fingerprint, among=among, proves=self.cutting.proves), data
+    def _named(self, data: Sequence[Buffer]) -> list[ChunkPart]:
+        return named(data, self.cutting.fingerprint, proves=self.cutting.proves)
 
     def _hold(self, chunks: list[ChunkPart], data: list[Buffer], region: Region, offset: int) -> None:
         pieces, count = self.held.pieces, len(chunks)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import accumulate, chain, compress, islice, repeat
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,7 @@ from dedup.fingerprint import Buffer, FingerprintFunction, digest
 from dedup.formats import media, onnx, text
 from dedup.formats.records import AVERAGE, LONGEST, RECORD, RECORDS
 from dedup.formats.segmentation import FIRST_BYTES, HEAD_BYTES, SMALLEST_BYTES, plain_kind, segment
-from dedup.ingest import Cutting, Pieces, ingest_whole
-from dedup.naming import Among, digests_in, named
+from dedup.ingest import Cutting, Pieces, ingest_whole, named
 from dedup.values import ChunkPart, Digest, Part, Region, Span, chunks_of
 
 LONGEST_BYTES = 1 << 20
@@ -126,14 +125,23 @@ class _Plain:
         offsets = np.zeros_like(ends)
         offsets[1:] = ends[:-1]
         offsets[firsts[counts > 0]] = 0
-        starts = np.repeat(files[:, _START], counts) + offsets
-        among = Among(self.buffer, starts, ends - offsets)
-        views = among.pieces()
-        chunks = self._chunks(views, among, counts, known)
-        parts: list[tuple[Part, ...]] = [
-            tuple(chunks[first:last]) for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True)
+        base = np.repeat(files[:, _START], counts)
+        views: list[Buffer] = [
+            self.buffer[begin:end] for begin, end in zip((base + offsets).tolist(), (base + ends).tolist(), strict=True)
         ]
-        wholes = self._wholes(members, parts, stretches)
+        chunks = self._chunks(views, counts.tolist(), known)
+        parts: list[tuple[Part, ...]] = []
+        wholes: list[Digest] = []
+        for number, (first, last) in enumerate(zip(firsts.tolist(), lasts.tolist(), strict=True)):
+            mine = tuple(chunks[first:last])
+            parts.append(mine)
+            if last - first == 1:
+                wholes.append(mine[0][1])  # by position: its digest
+            elif number in stretches:
+                wholes.append(stretches[number].prefix)
+            else:
+                start = members.starts[number]
+                wholes.append(digest(self.buffer[start : start + members.lengths[number]]))
         if self.familiar is not None:
             for number, stretch in stretches.items():
                 if number not in known:
@@ -159,36 +167,17 @@ class _Plain:
         return {number: chunks for number, chunks in found.items() if chunks is not None}
 
     def _chunks(
-        self, views: list[Buffer], among: Among, counts: NDArray[np.int64], known: Mapping[int, Sequence[ChunkPart]]
+        self, views: Sequence[Buffer], counts: Sequence[int], known: Mapping[int, Sequence[ChunkPart]]
     ) -> list[ChunkPart]:
-        """Return the chunk of each of *views*; each file has as many as *counts* says."""
+        """Return the chunk of each of *views*, of which each file has as many as *counts* says."""
         if not known:
-            return named(views, self.fingerprint, among=among)
-        is_cut = np.ones(len(counts), dtype=np.bool_)
-        is_cut[list(known)] = False
-        is_new = np.repeat(is_cut, counts)
-        pieces = list(compress(views, is_new.tolist()))
-        new = iter(named(pieces, self.fingerprint, among=among.some(is_new)))
+            return named(views, self.fingerprint)
+        is_new = chain.from_iterable([repeat(number not in known, count) for number, count in enumerate(counts)])
+        new = iter(named(list(compress(views, is_new)), self.fingerprint))
         chunks: list[ChunkPart] = []
-        for number, count in enumerate(counts.tolist()):
+        for number, count in enumerate(counts):
             chunks += known[number] if number in known else islice(new, count)
         return chunks
-
-    def _wholes(
-        self, members: Members, parts: Sequence[Sequence[Part]], stretches: Mapping[int, Stretch]
-    ) -> list[Digest]:
-        """Return the digest of each file: that of its one chunk, or of the stretch that it is, or of all its bytes."""
-        none = Digest(b"")
-        wholes = [mine[0][1] if len(mine) == 1 else none for mine in cast("Sequence[Sequence[ChunkPart]]", parts)]
-        for number, stretch in stretches.items():
-            wholes[number] = stretch.prefix
-        rest = [number for number, whole in enumerate(wholes) if not whole]
-        if rest:
-            starts, lengths = np.array(members.starts, dtype=np.int64), np.array(members.lengths, dtype=np.int64)
-            among = Among(self.buffer, starts[rest], lengths[rest])
-            for number, whole in zip(rest, digests_in(among.pieces(), among), strict=True):
-                wholes[number] = whole
-        return wholes
 
 
 def _with_known(ends: NDArray[np.int64], files: NDArray[np.int64], known: Mapping[int, Sequence[ChunkPart]]) -> Any:
