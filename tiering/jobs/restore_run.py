@@ -8,7 +8,7 @@ import os
 import resource
 import secrets
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import groupby
@@ -16,10 +16,10 @@ from operator import itemgetter
 from types import TracebackType
 
 from dedup.fingerprint import FileDigest
-from dedup.values import Digest, Recipe
+from dedup.values import Recipe
 from tiering.catalog import packs, recipes
 from tiering.catalog.located import locate_together
-from tiering.catalog.values import Location, RecipeRow
+from tiering.catalog.values import RecipeRow
 from tiering.errors import FrostlineError, IntegrityError, NoSpace, ObjectArchived
 from tiering.hot import names
 from tiering.hot.space import check_room
@@ -27,7 +27,7 @@ from tiering.jobs import restore_group, tickets
 from tiering.jobs.context import Context
 from tiering.jobs.fetch import Interrupted, cold_packs
 from tiering.jobs.first_names import FirstNames
-from tiering.jobs.landing import Landing
+from tiering.jobs.landing import Folder, Landing
 from tiering.jobs.reports import Skip
 from tiering.jobs.restore_folders import make_folder
 from tiering.jobs.restore_group import Group
@@ -38,7 +38,10 @@ from tiering.jobs.tally import Tally
 MOST_OPEN = 4096  # descriptors
 OTHERS_OPEN = 400  # of them for the rest of the process, and for the folders of one batch more than fit
 FIRST_SIZE = 24_000  # of the first group, as restore_group.GROUP_SIZE: some thousand files; then both cores work
+CORES = len(os.sched_getaffinity(0))
 _READ_BYTES = 1 << 20
+_Standing = tuple[Folder, bytes, Recipe]
+"""A name in a folder of the target that is taken, and what should be there."""
 
 
 class RestoreRun:
@@ -59,6 +62,7 @@ class RestoreRun:
         self._linked = FirstNames()
         self._fetcher = ThreadPoolExecutor(1, thread_name_prefix="frostline-bring")
         self._settler = ThreadPoolExecutor(1, thread_name_prefix="frostline-settle")
+        self._comparers = ThreadPoolExecutor(CORES, thread_name_prefix="frostline-compare")
         self._filling = self._new_group()
         self._most_size = FIRST_SIZE
         self._size_brought = 0  # of what is being brought, as it was planned
@@ -75,6 +79,7 @@ class RestoreRun:
         """Remove what has no name yet."""
         self._fetcher.shutdown(wait=True)
         self._settler.shutdown(wait=True)
+        self._comparers.shutdown(wait=True)
         bringing = None if self._bringing is None else self._bringing[0]
         for group in (self._filling, bringing, self._settling):
             if group is not None:
@@ -156,9 +161,9 @@ class RestoreRun:
         group.size_bytes += sum(min(row.size, row.plain_bytes) for _, row in ready)
         check_room(os.fsencode(self.to), group.size_bytes, uid=os.geteuid(), reserve_fraction=0.0)
         read = read_recipes(self.ctx, list({row.recipe_no: row for _, row in ready}.values()))
-        with self.ctx.catalog.read() as tx:
-            known = locate_together(tx, read)
         folders = {folder: _below_target(place, folder) for folder in {version.dir for version, _ in ready}}
+        begun: list[tuple[Landing, Recipe]] = []
+        standing: list[_Standing] = []
         for version, row in ready:
             path = folders[version.dir]
             recipe = read[row.recipe_no]
@@ -166,26 +171,33 @@ class RestoreRun:
                 group.links.append((version, path))
             elif isinstance(recipe, FrostlineError):
                 self._failed(self._shown(path + version.name), recipe)
+            elif (folder := group.folder(path)).has(version.name):
+                standing.append((folder, version.name, recipe))
             else:
-                self._begin(group, version, path, recipe, known[row.recipe_no])
+                begun.append((self._begun(group, version, path, recipe), recipe))
+        compared = self._comparers.map(_are_right, [standing[number::CORES] for number in range(CORES)])
+        with self.ctx.catalog.read() as tx:
+            known = locate_together(tx, {file.version.recipe_no for file, _ in begun})
+        for file, recipe in begun:
+            group.planner.add(recipe, known[file.version.recipe_no], file)
+        for number, are_right in enumerate(compared):
+            self._tell_standing(standing[number::CORES], are_right)
 
-    def _begin(
-        self, group: Group, version: StoredVersion, path: bytes, recipe: Recipe, known: Mapping[Digest, Location]
-    ) -> None:
-        folder = group.folder(path)
-        if folder.has(version.name):
-            if _is_right(folder.fd, version.name, recipe):
-                self._count(1, 0)
-                self.ctx.progress.advance(files=1)
-            else:
-                self._taken(self._shown(path + version.name))
-            return
+    def _begun(self, group: Group, version: StoredVersion, path: bytes, recipe: Recipe) -> Landing:
         self._number += 1
-        file = Landing(folder, version, self._hidden + b".%d" % self._number, recipe)
+        file = Landing(group.folder(path), version, self._hidden + b".%d" % self._number, recipe)
         group.files.append(file)
-        group.planner.add(recipe, known, file)
         if version.inode_of is not None:
             self._linked.put(version.inode_of, path, version.name)
+        return file
+
+    def _tell_standing(self, standing: Sequence[_Standing], are_right: Sequence[bool]) -> None:
+        """Count those that stand already as they should; say of the others that their name is taken."""
+        for (folder, name, _), is_right in zip(standing, are_right, strict=True):
+            if not is_right:
+                self._taken(os.fsdecode(folder.path + name))
+        self._count(sum(are_right), 0)
+        self.ctx.progress.advance(files=sum(are_right))
 
     def _readable(
         self, place: Place, chosen: Sequence[tuple[StoredVersion, RecipeRow]]
@@ -297,6 +309,10 @@ def _folders_at_once() -> int:
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     return max(50, (wanted - OTHERS_OPEN) // 3)
+
+
+def _are_right(standing: Sequence[_Standing]) -> list[bool]:
+    return [_is_right(folder.fd, name, recipe) for folder, name, recipe in standing]
 
 
 def _is_right(dir_fd: int, name: bytes, recipe: Recipe) -> bool:
