@@ -51,6 +51,22 @@ def test_each_item_counts_once_its_leader_is_stored_and_never_if_it_is_skipped(s
     assert done == expected
 
 
+@given(st.lists(IDS), st.lists(IDS, max_size=4))
+def test_leaders_are_mentioned_together_only_if_none_was_before(before: list[int], ids: list[int]) -> None:
+    together, alone = Mentions(), Mentions()
+    for number in before:
+        together.add(number)
+        alone.add(number)
+    is_new = together.add_new(ids)
+    assert is_new == (len({*ids}) == len(ids) and not {*ids} & {*before})
+    if is_new:
+        for number in ids:
+            alone.add(number)
+    for number in {*before, *ids}:
+        assert (number in together) == (number in alone)
+        assert together.store([number]) == alone.store([number])
+
+
 def test_leaders_that_are_done_take_a_bit_or_two_each() -> None:
     mentions = Mentions()
     tracemalloc.start()

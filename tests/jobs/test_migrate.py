@@ -372,7 +372,7 @@ def codecs_of(lab: Lab) -> set[str]:
 def test_the_reason_stands_in_the_ledger(lab: Lab) -> None:
     lab.write("a", b"a")
     learn(lab)
-    migrate(lab.context, [replace(item, reason="idle for 90 days") for item in items(lab)])
+    migrate(lab.context, [item._replace(reason="idle for 90 days") for item in items(lab)])
 
     with lab.catalog.read() as tx:
         reasons = [entry.reason for entry in ledger.entries(tx) if entry.kind == "migrate"]

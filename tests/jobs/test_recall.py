@@ -182,7 +182,7 @@ def test_a_placeholder_of_a_stranger_is_refused(lab: Lab) -> None:
 def test_a_path_that_the_catalog_does_not_know_is_refused(lab: Lab) -> None:
     send_away(lab, "secret")
     _forged(lab, "new", _recipe_in(lab, "secret"))
-    wanted = [replace(items(lab)[0], name=b"new")]
+    wanted = [items(lab)[0]._replace(name=b"new")]
     report = recall(lab.context, wanted, reason="")
     assert "not known here" in report.files_skipped[0].reason
     assert (lab.root / "new").is_symlink()

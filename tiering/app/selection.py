@@ -75,9 +75,13 @@ class Selection:
         return found
 
     def _rows(self, part: Part, only: Only) -> Iterator[tuple[Target, FileRow]]:
+        part_of: dict[tuple[object, ...], Part] = {}
         for target in self.targets:
             for row in target.stream(self.context, only):
-                if _part(self.context, row, self.tier)[0] is part:
+                alike = row.state, row.tier, row.pinned, row.is_leader, row.recipe_no is None
+                if alike not in part_of:
+                    part_of[alike] = _part(self.context, row, self.tier)[0]
+                if part_of[alike] is part:
                     yield target, row
 
 

@@ -62,19 +62,19 @@ def load_files(tx: Tx, file_ids: Iterable[int]) -> dict[int, FileRow]:
 
 def file_rows(rows: Sequence[Sequence[Any]]) -> Iterable[FileRow]:
     """Return file_row() of each of many, at a third of the time."""
-    columns: list[Iterable[Any]] = list(zip(*rows, strict=True))
-    if not columns:
-        return ()
-    columns[_STATE] = map(_STATES.__getitem__, columns[_STATE])
-    columns[_PINNED] = map(bool, columns[_PINNED])
+    return rows_of_columns(list(zip(*rows, strict=True))) if rows else ()
+
+
+def rows_of_columns(columns: list[Iterable[Any]]) -> Iterable[FileRow]:
+    """Return file_rows() of the columns of files, all in order; they are taken over."""
+    columns[_STATE], columns[_PINNED] = map(_STATES.__getitem__, columns[_STATE]), map(bool, columns[_PINNED])
     return made_of(FileRow, columns)
 
 
 def file_row(row: Iterable[object]) -> FileRow:
     """Return a row of `select(files)`, or of all columns of files as the driver gives them, as a FileRow."""
     values = list(row)
-    values[_STATE] = _STATES[values[_STATE]]
-    values[_PINNED] = bool(values[_PINNED])  # SQLite has no booleans of its own
+    values[_STATE], values[_PINNED] = _STATES[values[_STATE]], bool(values[_PINNED])  # SQLite has no booleans
     return FileRow._make(values)
 
 

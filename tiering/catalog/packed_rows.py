@@ -14,7 +14,7 @@ from typing import Any
 from dedup.fingerprint import fingerprint_numbers
 from dedup.values import Digest, Fingerprint, made_of
 from tiering.catalog import packs
-from tiering.catalog.booking import file_rows, load_files
+from tiering.catalog.booking import file_rows, load_files, rows_of_columns
 from tiering.catalog.transaction import STATEMENT_ROWS, Tx, batches, fetch_raw, marks
 from tiering.catalog.values import FileRow, FileState
 
@@ -26,14 +26,15 @@ _HEXED = tuple(f"hex({name})" if name in {"dir", "name"} else name for name in F
 def fetch_files(tx: Tx, chosen: str, values: Sequence[object]) -> list[FileRow]:
     """Return the files of `SELECT * FROM files` and *chosen*, whose "?" stand for *values*, by (dir, name)."""
     if tx.is_sqlite:
-        text = f"SELECT json_group_array(json_array({', '.join(_HEXED)})) FROM (SELECT * FROM files {chosen})"  # noqa: S608
-        columns: list[Iterable[Any]] = list(zip(*json.loads(fetch_raw(tx, text, values)[0][0]), strict=True))
-        for at in _PATH if columns else ():
+        arrays = ", ".join(f"json_group_array({name})" for name in _HEXED)  # of a column each: of one row all in step
+        packed = fetch_raw(tx, f"SELECT {arrays} FROM (SELECT * FROM files {chosen})", values)[0]  # noqa: S608
+        columns: list[Iterable[Any]] = list(map(json.loads, packed))
+        for at in _PATH:
             columns[at] = map(bytes.fromhex, columns[at])
-        rows = list(zip(*columns, strict=True))
+        rows = rows_of_columns(columns)
     else:
-        rows = fetch_raw(tx, f"SELECT {', '.join(FileRow._fields)} FROM files {chosen}", values)  # noqa: S608
-    return sorted(file_rows(rows), key=_path_of)  # SQLite promises no order within a group
+        rows = file_rows(fetch_raw(tx, f"SELECT {', '.join(FileRow._fields)} FROM files {chosen}", values))  # noqa: S608
+    return sorted(rows, key=_path_of)  # SQLite promises no order within a group
 
 
 def load_again(tx: Tx, seen: Sequence[FileRow], file_ids: Iterable[int]) -> dict[int, FileRow]:

@@ -3,7 +3,7 @@
 Apart from migrate and the mover, which do it: whoever only plans or chooses files must not load what stores them.
 """
 
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from tiering.catalog.values import FileRow, FileState
 from tiering.jobs.context import Context
@@ -11,8 +11,7 @@ from tiering.jobs.context import Context
 _STORED = (FileState.DUAL, FileState.OFFLINE, FileState.RECALLING)
 
 
-@dataclass(frozen=True, slots=True)
-class MigrateItem:
+class MigrateItem(NamedTuple):
     """One file to store, as a plan names it."""
 
     root_id: int
@@ -22,7 +21,7 @@ class MigrateItem:
     tier: str
     reason: str = ""
     """Goes into the ledger entry."""
-    seen: FileRow | None = field(default=None, compare=False, repr=False)
+    seen: FileRow | None = None
     """The row, where it was read a moment ago; claim and commit look at the row again in any case."""
 
 

@@ -4,7 +4,7 @@ Used by tiering.jobs.migrate alone, so that an inode with several names, or a fi
 once and counts as often as it was asked for.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 PAGE_IDS = 1 << 16
@@ -51,6 +51,15 @@ class Mentions:
         elif file_id in self._waiting:
             self._waiting[file_id] += 1
         return file_id in self._stored
+
+    def add_new(self, file_ids: Sequence[int]) -> bool:
+        """Note items that mean these leaders, if all of them are meant for the first time; else False, and nothing."""
+        is_new = len({*file_ids}) == len(file_ids) and not any(map(self._meant.__contains__, file_ids))
+        if is_new:
+            self._waiting.update(dict.fromkeys(file_ids, 1))
+            for file_id in file_ids:
+                self._meant.add(file_id)
+        return is_new
 
     def store(self, file_ids: Iterable[int]) -> int:
         """Note leaders that were stored; return how many items are done by it. One nobody meant counts once."""

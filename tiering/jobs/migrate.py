@@ -10,11 +10,12 @@ from collections.abc import Iterable, Iterator, Sequence, Sized
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, repeat
 from operator import itemgetter
 from typing import Self
 
 from dedup.fingerprint import DEFAULT_FINGERPRINT
+from dedup.values import made_of
 from tiering.catalog import files, journal
 from tiering.catalog.presence import open_filter
 from tiering.catalog.transaction import Tx
@@ -298,12 +299,14 @@ def _wanted(ctx: Context, group: Sequence[MigrateItem], tally: _Tally) -> list[W
 
     Raises RootMissing.
     """
-    for root_id in {item.root_id for item in group} - tally.checked:
-        root = ctx.root(root_id)
-        marker.check_marker(root.path, root.marker)
-        tally.checked.add(root_id)
+    root_ids = {item.root_id for item in group}
+    _check_markers(ctx, root_ids - tally.checked)
+    tally.checked |= root_ids
     found: dict[int, Wanted] = {}
     with ctx.catalog.read() as tx:
+        if new := _all_new(group, tally):
+            reasons = [item.reason for item in group]
+            return models_first(list(made_of(Wanted, (new, [_links(tx, row) for row in new], reasons, repeat(False)))))
         rows = _rows_of(tx, [item for item in group if item.seen is None])
         for item in group:
             row = item.seen or rows.get((item.root_id, item.dir, item.name))
@@ -322,6 +325,22 @@ def _wanted(ctx: Context, group: Sequence[MigrateItem], tally: _Tally) -> list[W
             elif tally.mention(row.file_id):
                 found[row.file_id] = Wanted(row, _links(tx, row), item.reason)
     return models_first(list(found.values()))
+
+
+def _check_markers(ctx: Context, root_ids: Iterable[int]) -> None:
+    for root_id in root_ids:
+        root = ctx.root(root_id)
+        marker.check_marker(root.path, root.marker)
+
+
+def _all_new(group: Sequence[MigrateItem], tally: _Tally) -> list[FileRow]:
+    """Return the rows of *group* where each was looked up, leads, is stored nowhere and is meant for the first time, as
+    in most groups; nothing otherwise.
+    """
+    seen = [item.seen for item in group]
+    rows = [row for row in seen if row is not None and row.state is FileState.REGULAR and row.is_leader]
+    with tally.lock:
+        return rows if len(rows) == len(group) and tally.mentions.add_new([row.file_id for row in rows]) else []
 
 
 def _rows_of(tx: Tx, group: Sequence[MigrateItem]) -> dict[tuple[int, bytes, bytes], FileRow]:
