@@ -93,6 +93,7 @@ def test_every_file_is_as_wanted(
         status = path.stat()
         assert (status.st_mode, status.st_uid, status.st_gid) == (stat.S_IFREG | mode, *OWNER)
         assert (status.st_atime_ns, status.st_mtime_ns) == (row.atime_ns, row.mtime_ns)
+        path.chmod(0o600)  # only root reads what nobody may
         assert path.read_bytes() == plain(pieces, size)
 
 
