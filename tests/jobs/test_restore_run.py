@@ -14,7 +14,7 @@ from tests.jobs.lab import Lab
 from tests.jobs.outbound import items, learn
 from tiering.catalog import files, packs
 from tiering.clock import NS_PER_S
-from tiering.errors import IntegrityError
+from tiering.errors import IntegrityError, NoSpace
 from tiering.hot import names
 from tiering.hot.paths import split
 from tiering.jobs.context import NoProgress
@@ -122,6 +122,26 @@ def test_p7_of_a_tree_that_stands_in_part_only_what_is_missing_is_written(stored
     assert {name: (out / "root" / name).read_bytes() for name in missing} == {
         name: contents()[name] for name in missing
     }
+
+
+def test_a_disk_that_is_full_of_what_is_right_has_room_for_the_rest(
+    stored: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    restore(stored.context, [str(stored.root)], str(tmp_path / "out"))
+    (tmp_path / "out/root/text").unlink()
+    real = os.statvfs
+
+    def nearly_full(path: bytes) -> os.statvfs_result:
+        found = real(path)
+        left = (10 << 20) // found.f_frsize  # less than the large files are long, more than what is missing
+        return os.statvfs_result((*found[:3], left, left, *found[5:10]))
+
+    monkeypatch.setattr(os, "statvfs", nearly_full)
+    report = restore(stored.context, [str(stored.root)], str(tmp_path / "out"))
+    assert (report.files_done, report.files_skipped) == (len(contents()), ())
+    with pytest.raises(NoSpace):
+        restore(stored.context, [str(stored.root)], str(tmp_path / "elsewhere"))
+    assert tree(tmp_path / "elsewhere") == {}
 
 
 def test_p7_damage_costs_the_files_it_touches_and_nothing_else(stored: Lab, tmp_path: Path) -> None:

@@ -158,8 +158,6 @@ class RestoreRun:
 
     def _look_up(self, group: Group, place: Place, ready: Sequence[tuple[StoredVersion, RecipeRow]]) -> None:
         """Find out what files need, and plan it with the others of the group."""
-        group.size_bytes += sum(min(row.size, row.plain_bytes) for _, row in ready)
-        check_room(os.fsencode(self.to), group.size_bytes, uid=os.geteuid(), reserve_fraction=0.0)
         read = read_recipes(self.ctx, list({row.recipe_no: row for _, row in ready}.values()))
         folders = {folder: _below_target(place, folder) for folder in {version.dir for version, _ in ready}}
         begun: list[tuple[Landing, Recipe]] = []
@@ -175,6 +173,8 @@ class RestoreRun:
                 standing.append((folder, version.name, recipe))
             else:
                 begun.append((self._begun(group, version, path, recipe), recipe))
+                group.size_bytes += min(row.size, row.plain_bytes)
+        check_room(os.fsencode(self.to), group.size_bytes, uid=os.geteuid(), reserve_fraction=0.0)
         compared = self._comparers.map(_are_right, [standing[number::CORES] for number in range(CORES)])
         with self.ctx.catalog.read() as tx:
             known = locate_together(tx, {file.version.recipe_no for file, _ in begun})
