@@ -201,8 +201,9 @@ def looks(folder: Path) -> dict[str, tuple[object, ...]]:
         status = path.stat()
         if stat.S_ISREG(status.st_mode):
             attributes = {name: os.getxattr(path, name) for name in os.listxattr(path)}
-            owner = (status.st_uid, status.st_gid, status.st_mode, status.st_blocks)
-            found[str(path.relative_to(folder))] = (status.st_mtime_ns, status.st_size, owner, attributes)
+            owner = (status.st_uid, status.st_gid, status.st_mode)
+            has_holes = status.st_blocks * 512 < status.st_size // 2
+            found[str(path.relative_to(folder))] = (status.st_mtime_ns, status.st_size, owner, attributes, has_holes)
     return found
 
 
