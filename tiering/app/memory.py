@@ -8,8 +8,9 @@ import ctypes
 import gc
 
 # A batch of migrate is half a million objects that live for seconds and refer to one another in no cycle. Looking
-# through them after every 700 new ones took a tenth of an ingest's CPU; what cycles libraries make are found still.
-NEW_OBJECTS = 50_000
+# through them after every 700 new ones took a tenth of an ingest's CPU, after every 50,000 still a fortieth; the cycles
+# that libraries make, a thousand dead objects in an ingest, are found still.
+NEW_OBJECTS = 250_000
 # glibc gives every thread a heap of its own, up to eight a core, and each keeps the megabytes that blocks of chunks
 # took once: a fifth of an ingest's peak. Large pieces are asked for rarely enough that two heaps do.
 HEAPS = 2
