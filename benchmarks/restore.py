@@ -23,7 +23,7 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
-from measured import Measured, built, print_place, print_ratios, print_rows, run, summed, tree_options
+from measured import Measured, built, print_place, print_ratios, print_rows, run, summed, tree_options, warm
 from peers import everyone
 from seaweed import Seaweed
 
@@ -49,15 +49,6 @@ def measure(args: argparse.Namespace, base: Path, remote: Seaweed | None) -> lis
         compare(tool.name, tree, out)
     (tree / ".frostline-root").unlink(missing_ok=True)
     return rows
-
-
-def warm(folder: Path) -> None:
-    """Read all that a tool has stored."""
-    for path in folder.rglob("*"):
-        if path.is_file():
-            with path.open("rb") as file:
-                while file.read(1 << 20):
-                    pass
 
 
 def compare(tool: str, tree: Path, out: Path) -> None:

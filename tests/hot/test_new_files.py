@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tiering.hot import new_files, syscalls
+from tiering.hot import machine_code, new_files, syscalls
 from tiering.hot.new_files import Naming, NewFile, make_all, name_all
 
 OWNER = (os.geteuid(), os.getegid())
@@ -42,7 +42,7 @@ def made(folder: Path, files: dict[str, Sequence[Piece]], **given: int) -> list[
 
 
 def only_there_with_machine_code() -> None:
-    if new_files._kernel() is None:
+    if machine_code.room("native_writes") is None:
         pytest.skip("no machine code here")
 
 
@@ -275,9 +275,9 @@ def test_what_is_dropped_from_the_page_cache_has_its_name_all_the_same(tmp_path:
 def without_machine_code(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """As where llvmlite is not there, or the C library is another."""
     monkeypatch.setitem(sys.modules, "tiering.hot.native_writes", None)
-    new_files._kernel.cache_clear()
+    machine_code.room.cache_clear()
     yield
-    new_files._kernel.cache_clear()
+    machine_code.room.cache_clear()
 
 
 @pytest.mark.usefixtures("without_machine_code")

@@ -17,7 +17,7 @@ from tests.jobs.lab import Lab
 from tests.jobs.outbound import items, learn
 from tests.jobs.test_restore_run import contents, hidden, tree
 from tiering.errors import StoreUnavailable
-from tiering.hot import new_files
+from tiering.hot import machine_code
 from tiering.jobs import restore_folders, restore_group
 from tiering.jobs.context import Context
 from tiering.jobs.migrate import migrate
@@ -163,9 +163,9 @@ def test_a_store_that_fails_costs_nothing_that_is_durable(
 def without_machine_code(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """As where llvmlite is not there."""
     monkeypatch.setitem(sys.modules, "tiering.hot.native_writes", None)
-    new_files._kernel.cache_clear()
+    machine_code.room.cache_clear()
     yield
-    new_files._kernel.cache_clear()
+    machine_code.room.cache_clear()
 
 
 def strange(lab: Lab) -> dict[str, bytes]:

@@ -4,13 +4,13 @@ Used by tiering.hot.walk and by who scans millions of files. Machine code looks 
 it refuses, and every name where it cannot be had, is looked at alone.
 """
 
-import importlib
 import os
 from collections.abc import Sequence
-from functools import cache
 from itertools import compress
 from operator import attrgetter, not_
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from tiering.hot import machine_code
 
 _NS = 10**9
 _LAST = (1 << 63) - 1
@@ -68,7 +68,7 @@ def look_together(folder: int, names: Sequence[bytes]) -> tuple[Looks, Sequence[
     """Look at the *names*, which ascend, of the open *folder*; return what is a regular file, and the names that must
     be looked at alone.
     """
-    kernel = _kernel()
+    kernel = machine_code.room("native_looks")
     if kernel is None:
         return NOTHING, names
     columns: list[list[int]] = kernel.look_all(folder, names)
@@ -77,11 +77,3 @@ def look_together(folder: int, names: Sequence[bytes]) -> tuple[Looks, Sequence[
         return Looks(names, *columns), ()
     found = Looks(list(compress(names, modes)), *(list(compress(column, modes)) for column in columns))
     return found, list(compress(names, map(not_, modes)))
-
-
-@cache
-def _kernel() -> Any:
-    try:
-        return importlib.import_module("tiering.hot.native_looks")
-    except ImportError:
-        return None

@@ -5,13 +5,13 @@ refuses, and everything where there is no machine code, is left to be done one b
 Nothing here makes anything durable, and no name that is taken is touched.
 """
 
-import importlib
 from collections.abc import Sequence
-from functools import cache
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+
+from tiering.hot import machine_code
 
 
 class NewFile(NamedTuple):
@@ -52,7 +52,7 @@ def make_all(
     *pieces* are those of all files, one file after the other, ascending: (offset, bytes). Of a file that was not made
     nothing is left; what stood under its name before stands there still. *owner* is whose files new ones are.
     """
-    kernel = _kernel()
+    kernel = machine_code.room("native_writes")
     if kernel is None or not wanted:
         return [False] * len(names)
     try:
@@ -65,22 +65,14 @@ def make_all(
 
 def write_all(fd: int, pieces: Sequence[tuple[int, bytes | memoryview]]) -> bool:
     """Write *pieces*, ascending, to the open file *fd*; return whether they are there. If not, write them alone."""
-    kernel = _kernel()
+    kernel = machine_code.room("native_writes")
     return kernel is not None and bool(pieces) and kernel.write_all(fd, pieces)
 
 
 def name_all(files: Sequence[Naming]) -> list[int]:
     """Give durable files their names, and return which have theirs now; the others have their hidden ones."""
-    kernel = _kernel()
+    kernel = machine_code.room("native_writes")
     if kernel is None or not files:
         return [False] * len(files)
     named: list[int] = kernel.name_all(files)
     return named
-
-
-@cache
-def _kernel() -> Any:
-    try:
-        return importlib.import_module("tiering.hot.native_writes")
-    except ImportError:
-        return None

@@ -8,20 +8,18 @@ Folder.read(), which says why. It holds a lease while it copies from the page ca
 """
 
 import errno
-import importlib
 import os
 import stat
 from collections.abc import Sequence
-from functools import cache
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dedup.values import FileMeta
 from tiering.errors import SourceBusy, SourceChanged, SourceRefused
-from tiering.hot import paths
+from tiering.hot import machine_code, paths
 from tiering.hot.identity import Identity, to_sql_int
 from tiering.hot.lease import OneLease
 from tiering.hot.meta import meta_of, plain_meta, read_xattrs
@@ -69,7 +67,7 @@ class Folder:
         None for a file that is not quite as expected, or not quite ordinary; its place in *buffer* holds nothing then.
         That is never the last word: read() decides.
         """
-        kernel = _kernel()
+        kernel = machine_code.room("native_reads")
         if kernel is None:
             return [None] * len(names)
         rows = kernel.read_all(self._fd, names, _as_numbers(expect), buffer).tolist()
@@ -138,14 +136,6 @@ def _as_numbers(expect: Sequence[Identity]) -> NDArray[np.int64]:
     except OverflowError:  # an inode number beyond 2**63
         rows = [(to_sql_int(i.dev), to_sql_int(i.ino), i.size, i.mtime_ns, i.ctime_ns) for i in expect]
         return np.array(rows, dtype=np.int64)
-
-
-@cache
-def _kernel() -> Any:
-    try:
-        return importlib.import_module("tiering.hot.native_reads")
-    except ImportError:
-        return None
 
 
 def _read_all(fd: int, buffer: memoryview) -> int:
