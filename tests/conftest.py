@@ -3,6 +3,7 @@ tests that try the same examples for the same code.
 """
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.database import DirectoryBasedExampleDatabase
 from hypothesis.internal.conjecture import providers
 
+from tiering.hot import machine_code
 from tiering.stores.memory import clear_shelves
 
 FOREIGN_PREFIXES = ("FROSTLINE_", "AWS_", "XDG_")
@@ -75,3 +77,12 @@ def aws_credentials(monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     return key_id, secret
+
+
+@pytest.fixture
+def without_machine_code(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As where llvmlite is not there, or the C library is another: files are made one by one."""
+    monkeypatch.setitem(sys.modules, "tiering.hot.native_writes", None)
+    machine_code.room.cache_clear()
+    yield
+    machine_code.room.cache_clear()

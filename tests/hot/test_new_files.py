@@ -3,15 +3,14 @@
 import os
 import random
 import stat
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.hot.test_looks import opened
 from tiering.hot import machine_code, new_files, syscalls
 from tiering.hot.new_files import Naming, NewFile, make_all, name_all
 
@@ -19,15 +18,6 @@ OWNER = (os.geteuid(), os.getegid())
 MODES = (0o600, 0o644, 0o664, 0o777, 0o400, 0o000, 0o1640, 0o2755, 0o4755)
 
 Piece = tuple[int, bytes]
-
-
-@contextmanager
-def opened(folder: Path) -> Iterator[int]:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
 
 
 def wanted(fd: int, pieces: Sequence[Piece] = (), *, mode: int = 0o640, size: int = -1, gid: int = OWNER[1]) -> NewFile:
@@ -269,15 +259,6 @@ def test_what_is_dropped_from_the_page_cache_has_its_name_all_the_same(tmp_path:
                 pytest.skip("the kernel does not say what is cached")
     assert cached["dropped"] == 0 or cached["kept"] == 0  # a file system that keeps its pages, or none
     assert cached["dropped"] <= cached["kept"]
-
-
-@pytest.fixture
-def without_machine_code(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """As where llvmlite is not there, or the C library is another."""
-    monkeypatch.setitem(sys.modules, "tiering.hot.native_writes", None)
-    machine_code.room.cache_clear()
-    yield
-    machine_code.room.cache_clear()
 
 
 @pytest.mark.usefixtures("without_machine_code")

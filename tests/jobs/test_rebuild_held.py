@@ -9,7 +9,7 @@ from tests.jobs.lab import Lab
 from tests.jobs.outbound import books_balance, content, send_away, store
 from tests.jobs.rebuilding import lose_catalog, rebuilt
 from tiering.catalog import versions
-from tiering.jobs import rebuild_objects, rebuild_problems
+from tiering.jobs import findings, rebuild_objects
 from tiering.jobs.audit import audit
 from tiering.jobs.restore import restore
 
@@ -59,7 +59,7 @@ def test_recipes_of_a_root_that_is_not_configured_are_counted(lab: Lab) -> None:
 
 
 def test_of_very_many_problems_all_are_counted_and_the_first_told(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rebuild_problems, "LISTED", 2)
+    monkeypatch.setattr(findings, "LISTED", 2)
     store(lab, "a")
     for number in range(5):
         put(lab, f"packs/00/{number:064x}-{number:08x}", b"no pack at all")

@@ -5,8 +5,7 @@ them, none is replaced, and none is shown that is not whole.
 import os
 import random
 import stat
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from tests.jobs.lab import Lab
 from tests.jobs.outbound import items, learn
 from tests.jobs.test_restore_run import contents, hidden, tree
 from tiering.errors import StoreUnavailable
-from tiering.hot import machine_code
 from tiering.jobs import restore_folders, restore_group
 from tiering.jobs.context import Context
 from tiering.jobs.migrate import migrate
@@ -157,15 +155,6 @@ def test_a_store_that_fails_costs_nothing_that_is_durable(
     assert hidden(out) == []
     assert restore(lab.context, [str(lab.root)], str(out)).files_done == len(contents())
     assert tree(out / "root") == contents()
-
-
-@pytest.fixture
-def without_machine_code(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """As where llvmlite is not there."""
-    monkeypatch.setitem(sys.modules, "tiering.hot.native_writes", None)
-    machine_code.room.cache_clear()
-    yield
-    machine_code.room.cache_clear()
 
 
 def strange(lab: Lab) -> dict[str, bytes]:

@@ -32,7 +32,7 @@ from tiering.jobs.bucket_roots import open_bucket_roots
 from tiering.jobs.charges import charge
 from tiering.jobs.context import Context, NoProgress, OpenRoot, OpenTier, Progress, no_step
 from tiering.jobs.devices import follow_device
-from tiering.jobs.rebuild_problems import Problems
+from tiering.jobs.findings import Findings
 from tiering.jobs.rebuild_segments import Chain, read_chain
 from tiering.jobs.recipe_packs import RecipePacks
 from tiering.jobs.scan import ScanReport, scan_root
@@ -101,7 +101,7 @@ def rebuild(config: Config, catalog: Catalog, stores: Mapping[str, Store], *, ar
     """
     recovery.begin(catalog)
     report = RebuildReport()
-    chain, done, problems = Chain(), Replayed(), Problems()
+    chain, done, problems = Chain(), Replayed(), Findings()
     packed = RecipePacks(stores[config.metadata_tier])
     around.step("rebuild.begun")
     _replay(catalog, stores[config.metadata_tier], config.metadata_tier, chain=chain, done=done, packed=packed)
@@ -114,7 +114,7 @@ def rebuild(config: Config, catalog: Catalog, stores: Mapping[str, Store], *, ar
     around.step("rebuild.indexing")
     _index(ctx, packed, done, report, problems)
     with catalog.write() as tx:
-        problems.extend(replay.finish(tx, done))
+        problems.add_all(replay.finish(tx, done))
         recovery.adjust(tx, op_id=f"rebuild:{report.epoch}", reason="what no segment held any more")
     around.step("rebuild.adjusted")
     before = _offline(catalog)
@@ -128,8 +128,8 @@ def rebuild(config: Config, catalog: Catalog, stores: Mapping[str, Store], *, ar
     charge(ctx, reason="rebuild")
     report.segments, report.complete_through = chain.last_number, chain.complete_through
     report.records, report.ledger_entries = done.records, done.entries
-    problems.extend(chain.problems)
-    report.problems, report.problem_count = problems.listed, problems.count
+    problems.add_all(chain.problems)
+    report.problems, report.problem_count = problems.sentences, problems.count
     report.notes += [*done.notes, *_after_the_last(report)]
     return report
 
@@ -266,7 +266,7 @@ def _roots(ctx: Context, report: RebuildReport) -> tuple[OpenRoot, ...]:
     return tuple(opened)
 
 
-def _index(ctx: Context, packed: RecipePacks, done: Replayed, report: RebuildReport, problems: Problems) -> None:
+def _index(ctx: Context, packed: RecipePacks, done: Replayed, report: RebuildReport, problems: Findings) -> None:
     ctx.progress.start("rebuild: read packs and recipes")
     try:
         added = rebuild_objects.compare_with_stores(ctx, problems)
@@ -275,7 +275,7 @@ def _index(ctx: Context, packed: RecipePacks, done: Replayed, report: RebuildRep
         report.recipes_salvaged = rebuild_objects.salvage_recipes(ctx, added, packed, done, problems)
         report.recipes_indexed = rebuild_objects.index_recipes(ctx, problems)
         report.recipes_held = rebuild_objects.hold_unheld(ctx, problems)
-        problems.extend(packed.problems)
+        problems.add_all(packed.problems)
     finally:
         ctx.progress.finish()
 

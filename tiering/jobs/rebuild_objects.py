@@ -19,7 +19,7 @@ from tiering.clock import NS_PER_DAY
 from tiering.errors import FrostlineError, IntegrityError, ObjectArchived, ObjectMissing
 from tiering.jobs.context import Context
 from tiering.jobs.fetch import WORKERS, chunk_bytes
-from tiering.jobs.rebuild_problems import Problems
+from tiering.jobs.findings import Findings
 from tiering.jobs.recipe_packs import RecipePacks
 from tiering.jobs.store_debris import Unknown, unknown_objects
 from tiering.jobs.stored_recipes import read_recipes
@@ -31,7 +31,7 @@ RECIPE_BYTES = 2 << 20  # of encoded recipes that are held decoded: 50,000 chunk
 LISTED = (PackState.LIVE, PackState.DOOMED, PackState.DELETING)
 
 
-def compare_with_stores(ctx: Context, problems: Problems) -> list[int]:
+def compare_with_stores(ctx: Context, problems: Findings) -> list[int]:
     """Bring rows to what stands in the stores; give objects that no row names a live row. Return those rows'
     numbers.
     """
@@ -50,7 +50,7 @@ def compare_with_stores(ctx: Context, problems: Problems) -> list[int]:
         for page in _pages(ctx, state):
             seen = {row.pack_no: _size(ctx, row, sizes) for row in page if row.tier in ctx.tiers}
             with ctx.catalog.write() as tx:
-                problems.extend(recovery.correct_packs(tx, seen))
+                problems.add_all(recovery.correct_packs(tx, seen))
     return added
 
 
@@ -64,7 +64,7 @@ def _size(ctx: Context, row: PackRow, listed: Mapping[str, int]) -> int | None:
         return None
 
 
-def index_chunks(ctx: Context, problems: Problems) -> int:
+def index_chunks(ctx: Context, problems: Findings) -> int:
     """Write the block and chunk rows of all live data packs that have none, from their trailers; return how many
     packs.
     """
@@ -95,7 +95,7 @@ def index_chunks(ctx: Context, problems: Problems) -> int:
     return read + _index_damaged(ctx, damaged, problems)
 
 
-def _index_damaged(ctx: Context, numbers: Sequence[int], problems: Problems) -> int:
+def _index_damaged(ctx: Context, numbers: Sequence[int], problems: Findings) -> int:
     """Find out by their block headers what packs hold whose trailer is damaged, now that the others are known."""
     tiers_of = {name: tiers_for(ctx, name) for name in ctx.tiers}
     todo, takes_all = numbers, False
@@ -122,7 +122,7 @@ def _index_damaged(ctx: Context, numbers: Sequence[int], problems: Problems) -> 
     return len(numbers)
 
 
-def index_recipes(ctx: Context, problems: Problems) -> int:
+def index_recipes(ctx: Context, problems: Findings) -> int:
     """Write the references of all live recipes, from the recipe packs; return how many recipes."""
     after, done = 0, 0
     while True:
@@ -139,7 +139,7 @@ def index_recipes(ctx: Context, problems: Problems) -> int:
 
 
 def salvage_recipes(
-    ctx: Context, pack_nos: Sequence[int], packed: RecipePacks, done: Replayed, problems: Problems
+    ctx: Context, pack_nos: Sequence[int], packed: RecipePacks, done: Replayed, problems: Findings
 ) -> int:
     """Take in the recipes that no segment names, of the packs *pack_nos* and of all that records do not name whole;
     return how many.
@@ -166,7 +166,7 @@ def salvage_recipes(
     return salvaged
 
 
-def hold_unheld(ctx: Context, problems: Problems) -> int:
+def hold_unheld(ctx: Context, problems: Findings) -> int:
     """Keep recipes that no file and no version holds as versions, as long as missing files are kept; return how many.
 
     Their files may stand somewhere as placeholders, which the next scan takes up, or be asked for by name.
@@ -180,7 +180,7 @@ def hold_unheld(ctx: Context, problems: Problems) -> int:
         with ctx.catalog.read() as tx:
             page = recovery.unheld(tx, after_no=after, limit=PAGE)
         if not page:
-            problems.extend(
+            problems.add_all(
                 f"{of_root} recipes are of root {name}, which is not configured" for name, of_root in strange.items()
             )
             return count
@@ -199,7 +199,7 @@ def hold_unheld(ctx: Context, problems: Problems) -> int:
         after = page[-1].recipe_no
 
 
-def _sound_recipes(ctx: Context, rows: Sequence[RecipeRow], problems: Problems) -> dict[int, Recipe]:
+def _sound_recipes(ctx: Context, rows: Sequence[RecipeRow], problems: Findings) -> dict[int, Recipe]:
     """Return recipe_no -> recipe of those that can be read."""
     found: dict[int, Recipe] = {}
     for number, recipe in read_recipes(ctx, rows).items():
@@ -242,7 +242,7 @@ def _tier_of(ctx: Context, tx: Tx, recipe: Recipe) -> str:
     return ranked[-1]
 
 
-def _write_refs(ctx: Context, found: Mapping[int, Recipe], rows: Mapping[int, RecipeRow], problems: Problems) -> None:
+def _write_refs(ctx: Context, found: Mapping[int, Recipe], rows: Mapping[int, RecipeRow], problems: Findings) -> None:
     tiers_of = {number: tiers_for(ctx, rows[number].tier) for number in found}
     with ctx.catalog.write() as tx:
         missing = recovery.insert_refs(tx, found, tiers_of)
