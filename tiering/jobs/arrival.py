@@ -39,7 +39,7 @@ from tiering.jobs.reports import Skip
 from tiering.jobs.stored_recipes import read_recipes
 from tiering.jobs.tally import Tally
 
-PROVERS = 2  # whole-file digests side by side; they are bound by memory
+PROVERS = 2  # files given their names and stamps side by side; a digest only where fetch has not proven the whole
 LEASE_NS = 6 * 3600 * NS_PER_S  # a single file may be terabytes; reconcile looks at the process as well
 
 

@@ -30,14 +30,6 @@ def all_fit(looks: Looks) -> bool:
 
 def misfit(status: os.stat_result) -> str:
     """Return which number of *status* does not fit, and what to do about it; "" if all do."""
-    if (
-        _FIRST_NS <= status.st_mtime_ns <= _LAST_NS
-        and _FIRST_NS <= status.st_atime_ns <= _LAST_NS
-        and _FIRST_NS <= status.st_ctime_ns <= _LAST_NS
-        and status.st_size <= MAX_SIZE_BYTES
-        and status.st_nlink <= _MAX_LINKS
-    ):
-        return ""
     for said, field in _TIMES:
         if not _FIRST_NS <= getattr(status, field) <= _LAST_NS:
             return (
@@ -46,4 +38,6 @@ def misfit(status: os.stat_result) -> str:
             )
     if status.st_size > MAX_SIZE_BYTES:
         return f"its size of {status.st_size:,} bytes is beyond the 8 PiB that can be kept"
-    return f"it has {status.st_nlink:,} names, more than can be kept"
+    if status.st_nlink > _MAX_LINKS:
+        return f"it has {status.st_nlink:,} names, more than can be kept"
+    return ""
