@@ -110,3 +110,33 @@ def test_an_object_that_is_no_segment_stops_nobody(lab: Lab) -> None:
     put(lab, "segments/000000000099-0123456789abcdef", b"forged")
     send(lab, "b.bin")
     collect(lab.context)
+
+
+def test_p5_over_an_old_copy_of_the_store_nothing_is_deleted_or_recorded(lab: Lab) -> None:
+    send(lab, "a.bin")
+    data = send(lab, "b.bin")
+    release(lab.context, items(lab), wait_parked=True)
+    segment_job.flush(lab.context)
+    with lab.catalog.read() as tx:
+        last = segments.last_durable(tx)
+    assert last is not None
+    lab.context.metadata.store.delete(last.key)  # a snapshot from before it was put back
+    stands = keys(lab, "")
+    lab.clock.advance(1000 * 86_400)
+    with pytest.raises(NotOwner, match="is older than the catalog"):
+        collect(lab.context)
+    lab.write("c.bin", b"c" * 50_000)
+    learn(lab)
+    with pytest.raises(NotOwner, match="is older than the catalog"):
+        migrate(lab.context, items(lab, paths=[b"c.bin"]))
+    with pytest.raises(NotOwner, match="is older than the catalog"):
+        release(lab.context, items(lab, paths=[b"c.bin"]), wait_parked=True)
+    assert set(stands) <= set(keys(lab, ""))
+    assert not (lab.root / "c.bin").is_symlink()
+    assert stored_bytes(lab, b"b.bin") == data  # what it holds can be had
+
+
+def test_segments_in_the_store_of_another_tier_are_not_looked_for_here(lab: Lab) -> None:
+    send(lab, "a.bin")
+    segment_job.flush(lab.context)
+    refuse_outdated(replace(lab.context, metadata=lab.context.tiers["archive"]))

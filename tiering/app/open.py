@@ -44,7 +44,7 @@ def open_context(
         if check_owner:
             check_ownership(context)
             # Reads segments, so it brings the codecs along: not for commands that ask no store.
-            importlib.import_module("tiering.jobs.outdated").refuse_outdated(context)
+            importlib.import_module("tiering.jobs.outdated").refuse_outdated(context, may_read=True)
         with charging(context, reason=reason):
             yield context
     finally:

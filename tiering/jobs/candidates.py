@@ -5,13 +5,13 @@ Used by release alone. The catalog's facts are gathered for a batch, the file's 
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dedup.fingerprint import FileDigest
 from policies.safety import Lease, ReleaseFacts, SafetyParameters, release_verdict
 from tiering.catalog import files, hardlinks, packs, recipes, segments
 from tiering.catalog.transaction import Tx
-from tiering.catalog.values import FileRow, FileState, PackState, RecipeRow
+from tiering.catalog.values import FileRow, FileState, PackRow, PackState, RecipeRow
 from tiering.clock import NS_PER_S
 from tiering.errors import CatalogBusy, SourceBusy
 from tiering.hot import paths
@@ -21,6 +21,7 @@ from tiering.hot.refusal import Surroundings, refusal
 from tiering.jobs.context import Context
 from tiering.jobs.reports import Skip
 from tiering.jobs.segments import flush
+from tiering.jobs.standing import Standing
 from tiering.jobs.tally import FileItem, Tally
 
 _READ_BYTES = 4 << 20
@@ -33,11 +34,15 @@ class Candidate:
     rows: tuple[FileRow, ...]
     """All its names, the leader first."""
     recipe: RecipeRow
+    packs: tuple[PackRow, ...]
+    """All that a recall of it would read."""
     packs_are_live: bool
     segment_is_durable: bool
     shown: str
     """Absolute path, for messages."""
     reason: str
+    lost: str = ""
+    """Why a pack it needs cannot be relied on; "" if the stores hold them all."""
 
     @property
     def row(self) -> FileRow:
@@ -51,8 +56,9 @@ class Candidate:
         return Identity(from_sql_int(row.dev), from_sql_int(row.ino), row.size, row.mtime_ns, row.ctime_ns)
 
 
-def candidates(ctx: Context, items: Sequence[FileItem], tally: Tally) -> list[Candidate]:
-    """Return what the catalog knows of *items*, each inode once; those without a stored copy go to the tally.
+def candidates(ctx: Context, items: Sequence[FileItem], tally: Tally, standing: Standing) -> list[Candidate]:
+    """Return what the catalog knows of *items*, each inode once, and whether their packs stand; those without a stored
+    copy go to the tally.
 
     Records that await a segment are flushed first, so that a copy committed a moment ago counts as durable.
     """
@@ -65,7 +71,9 @@ def candidates(ctx: Context, items: Sequence[FileItem], tally: Tally) -> list[Ca
         except CatalogBusy:
             pass  # another process is writing one: what is in it by now counts, the rest is told below
     with ctx.catalog.read() as tx:
-        return _candidates(ctx, tx, groups)
+        found = _candidates(ctx, tx, groups)
+    lost = standing.objections({pack.pack_no: pack for candidate in found for pack in candidate.packs}.values())
+    return [_with_lost(candidate, lost) for candidate in found] if lost else found
 
 
 def check(ctx: Context, candidate: Candidate, fd: int, surroundings: Surroundings) -> tuple[bool, str]:
@@ -74,6 +82,8 @@ def check(ctx: Context, candidate: Candidate, fd: int, surroundings: Surrounding
     *surroundings* may be as old as the batch: a program started since holds its file against the lease.
     """
     status = os.fstat(fd)
+    if candidate.lost:
+        return False, candidate.lost
     refused = refusal(fd, status, names_known=len(candidate.rows), surroundings=surroundings)
     if refused:
         return False, refused
@@ -166,18 +176,20 @@ def _candidates(ctx: Context, tx: Tx, groups: Sequence[tuple[tuple[FileRow, ...]
     data_packs = recipes.packs_of(tx, numbers)
     homes = recipes.homes(tx, recipe_rows.values())
     needed = {pack for found in data_packs.values() for pack in found} | set(homes.values())
-    live = {number for number, pack in packs.by_numbers(tx, needed).items() if pack.state == PackState.LIVE}
+    pack_rows = packs.by_numbers(tx, needed)
     durable_seq = segments.durable_through(tx)
     made = []
     for rows, reason in groups:
         recipe = recipe_rows.get(rows[0].recipe_no or 0)
         if recipe is None:
             continue
+        its = tuple(pack_rows[number] for number in {homes[recipe.recipe_no], *data_packs[recipe.recipe_no]})
         made.append(
             Candidate(
                 rows=rows,
                 recipe=recipe,
-                packs_are_live=_all_live(recipe, [homes[recipe.recipe_no], *data_packs[recipe.recipe_no]], live),
+                packs=its,
+                packs_are_live=recipe.state == "live" and all(pack.state is PackState.LIVE for pack in its),
                 segment_is_durable=rows[0].stored_seq is not None and rows[0].stored_seq <= durable_seq,
                 shown=paths.display(ctx.root(rows[0].root_id).path, rows[0].dir, rows[0].name),
                 reason=reason,
@@ -186,8 +198,9 @@ def _candidates(ctx: Context, tx: Tx, groups: Sequence[tuple[tuple[FileRow, ...]
     return made
 
 
-def _all_live(recipe: RecipeRow, needed: Sequence[int], live: set[int]) -> bool:
-    return recipe.state == "live" and live.issuperset(needed)
+def _with_lost(candidate: Candidate, lost: Mapping[int, str]) -> Candidate:
+    reasons = (lost[pack.pack_no] for pack in candidate.packs if pack.pack_no in lost)
+    return replace(candidate, lost=next(reasons, ""))
 
 
 def _is_stored(fd: int, candidate: Candidate, status: os.stat_result) -> bool:

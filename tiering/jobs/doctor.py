@@ -22,6 +22,7 @@ from tiering.jobs.context import Context, OpenRoot, OpenTier
 from tiering.jobs.doctor_bucket import bucket_findings
 from tiering.jobs.doctor_restores import restore_findings
 from tiering.jobs.finding import Finding, Weight
+from tiering.jobs.outdated import refuse_outdated
 from tiering.jobs.preflight import preflight
 from tiering.jobs.processes import is_dead
 from tiering.jobs.upload_choice import sentences
@@ -153,6 +154,8 @@ def _leftovers(ctx: Context, root: OpenRoot) -> Iterator[Finding]:
 def _store(ctx: Context, tier: OpenTier, *, probes: bool) -> Iterator[Finding]:
     try:
         ownership.check(tier.store, ctx.catalog_id, ctx.epoch)
+        if tier.store.url == ctx.metadata.store.url:
+            refuse_outdated(ctx)
         uploads = 0 if tier.store.url.startswith("s3:") else sum(1 for _ in tier.store.list_uploads())
         seen = _probed(ctx, tier) if probes else tier.capabilities
     except FrostlineError as error:

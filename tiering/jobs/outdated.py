@@ -1,9 +1,12 @@
-"""Tells an old copy of the catalog, put back from a backup, from the catalog itself: the store then holds segments that
-it never wrote.
+"""Tells an old copy, put back from a backup, from the real thing: of the catalog (the store then holds segments that it
+never wrote) and of the store (the catalog's last segment is then not there).
 
-Used before segments are written, before gc, and when an installation is opened. An old copy has the right id and epoch,
-but to it everything stored since is debris, and gc would delete it.
+Used before segments are written and before gc; the former also when an installation is opened. An old catalog has the
+right id and epoch, but to it everything stored since is debris, and gc would delete it. An old store has packs again
+that were rewritten since, and not those that took their place: gc would delete the only copy.
 """
+
+from collections.abc import Set
 
 from dedup.errors import DedupError
 from dedup.segment import decode_segment
@@ -15,8 +18,9 @@ from tiering.stores.base import ObjectInfo
 _PREFIX = "segments/"
 
 
-def refuse_outdated(ctx: Context) -> None:
-    """Raise NotOwner if the store holds a segment beyond the catalog's last one. One request to list, seldom more.
+def refuse_outdated(ctx: Context, *, may_read: bool = False) -> None:
+    """Raise NotOwner if the store holds a segment beyond the catalog's last one, or, unless *may_read*, has not that
+    one: what an old store still holds may be brought back. One request to list, seldom more.
 
     A segment's row precedes its object, so what is listed first and looked up afterwards, and is in no row, was written
     from a newer catalog. What cannot be read there, or holds what waits here, is an unfinished attempt of our own.
@@ -25,8 +29,11 @@ def refuse_outdated(ctx: Context) -> None:
         last = segments.last_durable(tx)
     number = last.segment_no if last else 0
     store = ctx.metadata.store
-    # "g" follows every hexadecimal digit: all keys of that number are before it.
-    listed = list(store.list(_PREFIX, start_after=f"{_PREFIX}{number:012d}-g"))
+    # "-" precedes every hexadecimal digit, "g" follows: keys of that number are between the two.
+    found = list(store.list(_PREFIX, start_after=f"{_PREFIX}{number:012d}-"))
+    if last is not None and last.tier == ctx.metadata.name and not may_read:
+        _refuse_older_store(ctx, last.key, {info.key for info in found})
+    listed = [info for info in found if info.key > f"{_PREFIX}{number:012d}-g"]
     if not listed:
         return
     with ctx.catalog.read() as tx:
@@ -44,6 +51,17 @@ def refuse_outdated(ctx: Context) -> None:
                 hint="an old copy of the catalog was put back: bring the newest one, or move this one away and run "
                 "frostline rebuild; see docs/runbook.md#catalog-outdated",
             )
+
+
+def _refuse_older_store(ctx: Context, key: str, found: Set[str]) -> None:
+    if key not in found:
+        store = ctx.metadata.store
+        raise NotOwner(
+            f"{store.url} is older than the catalog: {key}, the last segment that was written, is not in it",
+            now="nothing was deleted, released or recorded there; what it holds can be recalled and restored",
+            hint="an old copy of the store was put back, or a part was left out when it was copied: bring the newest "
+            "one, or move the catalog away and run frostline rebuild; see docs/runbook.md#store-outdated",
+        )
 
 
 def _is_foreign(ctx: Context, info: ObjectInfo, *, waiting: segments.SegmentBatch | None) -> bool:

@@ -31,6 +31,7 @@ from tiering.jobs.context import Context
 from tiering.jobs.parked import BATCH_ROWS, finish_rows, is_due, slots_of
 from tiering.jobs.put_back import note_put_back
 from tiering.jobs.reports import JobReport, Skip
+from tiering.jobs.standing import Standing
 from tiering.jobs.tally import FileItem, Tally
 
 BATCH_FILES = 1000  # one transaction of intents, one fsync per folder, one commit: some two seconds of swaps
@@ -57,13 +58,14 @@ def release(ctx: Context, items: Iterable[FileItem], *, wait_parked: bool) -> Jo
     """
     tally = Tally.begin(ctx)
     run = _Run(ctx, tally, waits=wait_parked)
+    standing = Standing(ctx)
     checked: set[int] = set()
     for batch in batches(items, BATCH_FILES):
         for root_id in {item.root_id for item in batch} - checked:
             root = ctx.root(root_id)
             marker.check_marker(root.path, root.marker)
             checked.add(root_id)
-        run.park(candidates(ctx, batch, tally))
+        run.park(candidates(ctx, batch, tally, standing))
         if ctx.stop.is_set():
             tally.notes.add("stopped before the end; run it again to go on")
             break
