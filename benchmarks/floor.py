@@ -39,7 +39,7 @@ ALONE_BYTES = 64 << 10  # what is new in a longer file shares no block with othe
 ASKED = {"restic": 2.5, "borg zstd,1": 1.3}  # times a tool's MB per CPU-second, of an ingest
 ASKED_WALL = 2.5  # times as fast as a tool, by wall time
 CODING = "coding what is new"
-START = "import tiering.app.open, tiering.jobs.migrate"
+START = ("-m", "tiering.cli", "migrate", "--help")  # loads all that a migrate does
 SCHEMA = """
 PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -65536; PRAGMA wal_autocheckpoint = 8192;
 CREATE TABLE files (no INTEGER PRIMARY KEY, dir BLOB, name BLOB, size, mtime, ctime, dev, ino, UNIQUE (dir, name));
@@ -233,7 +233,7 @@ def measure(args: argparse.Namespace, base: Path) -> dict[str, list[Step]]:
     built(tree, args)
     folders = [folder for folder, _, _ in os.walk(os.fsencode(tree))]
     floor = Floor(base / "one")
-    steps = [run("starting Python", [sys.executable, "-c", START]), *floor.take(folders)]
+    steps = [run("starting Python", [sys.executable, *START]), *floor.take(folders)]
     half = bisect(floor.upto, (floor.upto[0] + time.process_time()) / 2)
     runs = [_sum("floor", steps), at_once(base, folders, half)]
     for tool in tools(args, base, tree):
