@@ -62,7 +62,7 @@ def carry_out(
 
 def range_bytes(ctx: Context) -> int:
     """Return how much is best read at once."""
-    return SHORT_RANGE_BYTES if _is_local(ctx, ctx.tiers) else RANGE_BYTES
+    return SHORT_RANGE_BYTES if is_local(ctx, ctx.tiers) else RANGE_BYTES
 
 
 class _Fetch:
@@ -221,13 +221,14 @@ def _workers(ctx: Context, tasks: Sequence[Task]) -> int:
     interpreter's lock from one another: a tenth more CPU, no less time. Elsewhere one reads while the others decode,
     however long a range is.
     """
-    if _is_local(ctx, {task.place.tier for task in tasks}):
+    if is_local(ctx, {task.place.tier for task in tasks}):
         return len(os.sched_getaffinity(0))
     longest = max((task.span.length for task in tasks), default=1)
     return min(WORKERS, max(AHEAD_BYTES // longest, len(os.sched_getaffinity(0)) + 1))
 
 
-def _is_local(ctx: Context, tiers: Iterable[str]) -> bool:
+def is_local(ctx: Context, tiers: Iterable[str]) -> bool:
+    """Return whether reading from *tiers*, named, is reading files, which more threads than cores make no faster."""
     return all(ctx.tier(name).store.url.startswith("file:") for name in tiers)
 
 

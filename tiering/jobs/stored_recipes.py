@@ -3,8 +3,10 @@
 Used by whatever brings files back: recall, restore, rebuild.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import partial
 
 from dedup.assemble import chunk_view, open_block
 from dedup.errors import DedupError
@@ -14,7 +16,7 @@ from tiering.catalog import packs
 from tiering.catalog.values import RecipePlace, RecipeRow
 from tiering.errors import FrostlineError, IntegrityError, ObjectArchived, ObjectMissing
 from tiering.jobs.context import Context
-from tiering.jobs.fetch import WORKERS, payload
+from tiering.jobs.fetch import WORKERS, is_local, payload
 from tiering.jobs.fetch_sinks import damaged
 
 
@@ -25,10 +27,12 @@ def read_recipes(ctx: Context, rows: Sequence[RecipeRow]) -> dict[int, Recipe | 
         by_block.setdefault(row.block_no, []).append(row)
     with ctx.catalog.read() as tx:
         places = packs.locate_recipes(tx, [held[0] for held in by_block.values()])
-    workers = max(1, min(WORKERS, len(by_block)))
-    with ThreadPoolExecutor(workers, thread_name_prefix="frostline-recipes") as pool:
-        blocks = pool.map(lambda place: _block(ctx, place), places.values())
-        found: dict[int, Recipe | FrostlineError] = {}
+    found: dict[int, Recipe | FrostlineError] = {}
+    with ExitStack() as stack:
+        blocks: Iterable[bytes | FrostlineError] = map(partial(_block, ctx), places.values())
+        if len(places) > 1 and not is_local(ctx, {place.block.tier for place in places.values()}):
+            pool = ThreadPoolExecutor(min(WORKERS, len(places)), thread_name_prefix="frostline-recipes")
+            blocks = stack.enter_context(pool).map(partial(_block, ctx), places.values())
         for held, block in zip(by_block.values(), blocks, strict=True):
             found.update(_decoded(held, block))
     return found
