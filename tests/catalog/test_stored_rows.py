@@ -6,9 +6,9 @@ import pytest
 from sqlalchemy import update
 
 from tests.catalog.rows import Seen, Storage, add_file, add_root, recipe_of
-from tiering.catalog import files
+from tiering.catalog import files, recipes
 from tiering.catalog.open import Catalog
-from tiering.catalog.stored_rows import StoredRow, inode_of, stored_page
+from tiering.catalog.stored_rows import StoredRow, inode_of, recipe_rows, stored_page
 from tiering.catalog.tables import files as file_rows
 from tiering.catalog.transaction import Tx
 from tiering.catalog.values import FileRow, FileState
@@ -59,3 +59,14 @@ def test_the_names_of_a_file_share_its_leader(catalog: Catalog) -> None:
         inodes = [row.inode_of for row in rows if row.inode_of is not None]
         assert 1 < len(set(inodes)) < len(inodes)
         assert None in {row.inode_of for row in rows}
+
+
+def test_recipes_fetched_together_are_those_fetched_by_number(catalog: Catalog) -> None:
+    with catalog.write() as tx:
+        rows, _ = stored_page(tx, _store(tx), after=None, limit=1000, under=b"")
+        numbers = {row.recipe_no for row in rows}
+        assert len(numbers) > 20
+        found = recipe_rows(tx, numbers | {10**6})
+        assert found == recipes.by_numbers(tx, numbers)
+        assert {*map(type, found[max(numbers)])} == {*map(type, recipes.by_numbers(tx, numbers)[max(numbers)])}
+        assert recipe_rows(tx, set()) == {}

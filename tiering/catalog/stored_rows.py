@@ -1,14 +1,16 @@
-"""Which files below a folder have a stored copy, by the page: of each row no more than a restore wants.
+"""Which files below a folder have a stored copy, by the page, and which: of a file no more than a restore wants.
 
 Used by restore. What SQLite finds comes as one row of columns, as in tiering.catalog.located.
 """
 
 import json
-from typing import NamedTuple
+from collections.abc import Collection
+from typing import Any, NamedTuple
 
-from tiering.catalog import files
+from dedup.values import made_of
+from tiering.catalog import files, recipes
 from tiering.catalog.transaction import Tx, fetch_raw
-from tiering.catalog.values import FileRow, FileState
+from tiering.catalog.values import FileRow, FileState, RecipeRow
 
 Path = tuple[bytes, bytes]
 """(dir, name)."""
@@ -18,6 +20,7 @@ _COLUMNS = (
     "json_group_array(CASE WHEN state <> 'missing' THEN recipe_no END), "
     "json_group_array(CASE WHEN nlink > 1 THEN COALESCE(leader_id, file_id) END)"
 )
+_RECIPES = ", ".join(f"json_group_array({'hex(digest)' if name == 'digest' else name})" for name in RecipeRow._fields)
 
 
 class StoredRow(NamedTuple):
@@ -49,6 +52,18 @@ def stored_page(
         rows = [(row.dir, row.name, None if _is_missing(row) else row.recipe_no, inode_of(row)) for row in page]
     end = rows[-1][:2] if len(rows) == limit else None
     return [StoredRow(folder, name, number, inode) for folder, name, number, inode in rows if number is not None], end
+
+
+def recipe_rows(tx: Tx, recipe_nos: Collection[int]) -> dict[int, RecipeRow]:
+    """Return recipe_no -> recipe for those that exist; some thousands at a time."""
+    if not (recipe_nos and tx.is_sqlite):
+        return recipes.by_numbers(tx, recipe_nos)
+    text = f"SELECT {_RECIPES} FROM recipes WHERE recipe_no IN (SELECT value FROM json_each(?))"  # noqa: S608
+    packed = fetch_raw(tx, text, [json.dumps(list(recipe_nos))])[0]
+    columns: dict[str, list[Any]] = dict(zip(RecipeRow._fields, map(json.loads, packed), strict=True))
+    columns["digest"] = list(map(bytes.fromhex, columns["digest"]))
+    columns["read_under_lease"] = list(map(bool, columns["read_under_lease"]))
+    return dict(zip(columns["recipe_no"], made_of(RecipeRow, columns.values()), strict=True))
 
 
 def _fetched(

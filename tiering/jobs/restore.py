@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from dedup.fingerprint import FileDigest
 from tiering.catalog import packs, recipes
+from tiering.catalog.stored_rows import recipe_rows
 from tiering.catalog.transaction import batches
 from tiering.catalog.values import RecipeRow
 from tiering.errors import FrostlineError, IntegrityError, UsageError
@@ -128,7 +129,7 @@ def _chosen(ctx: Context, place: Place, at_ns: int | None, tally: Tally) -> Iter
 def _batches(ctx: Context, chosen: Iterator[StoredVersion]) -> Iterator[list[tuple[StoredVersion, RecipeRow]]]:
     for group in batches(chosen, BATCH_FILES):
         with ctx.catalog.read() as tx:
-            rows = recipes.by_numbers(tx, {version.recipe_no for version in group})
+            rows = recipe_rows(tx, {version.recipe_no for version in group})
         batch: list[tuple[StoredVersion, RecipeRow]] = []
         folders: set[bytes] = set()
         size_bytes = 0
