@@ -7,6 +7,7 @@ PREFIX = b".frostline-"
 ROOT_MARKER = PREFIX + b"root"
 _PARKED = PREFIX + b"parked-"
 _NEW = PREFIX + b"new-"
+_RESTORING = PREFIX + b"restore-"
 NAME_MAX = 255
 
 FOREIGN_DIRS = frozenset({b".snapshot", b"lost+found"})
@@ -24,8 +25,21 @@ def parked(op: str, index: int = 0) -> bytes:
 
 
 def new(op: str, index: int = 0) -> bytes:
-    """Return where recall builds the file of operation *op*; further names of a hard link have *index* > 0."""
+    """Return where recall builds the file of operation *op*; further names of a hard link have *index* > 0. Restores
+    number what they make.
+    """
     return _NEW + _tail(op, index)
+
+
+def restoring(op: str) -> bytes:
+    """Return what the marker of restore *op* is called, in its target folder."""
+    return _RESTORING + _tail(op, 0)
+
+
+def restore_of(name: bytes) -> str | None:
+    """Return the restore whose marker *name* is; None for any other name."""
+    op = name.removeprefix(_RESTORING)
+    return op.decode() if op != name and op.isalnum() else None
 
 
 def operation_of(name: bytes) -> str | None:

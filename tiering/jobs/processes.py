@@ -26,6 +26,12 @@ def is_dead(owner: str, *, mine: str) -> bool:
     return found == "" or bool(start and start != found)
 
 
+def is_of_this_machine(owner: str, *, mine: str) -> bool:
+    """Return whether *owner* runs or ran on this machine: in any container of it, or before it was started again."""
+    theirs, ours = _parts(owner), _parts(mine)
+    return theirs[0] == ours[0] or theirs[2] == ours[2]
+
+
 def start_time(pid: int) -> str:
     """Return when the process started, in clock ticks since boot; "" if there is no such process."""
     try:

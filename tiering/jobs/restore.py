@@ -23,7 +23,9 @@ from tiering.jobs.fetch import cold_packs
 from tiering.jobs.fetch_sinks import Buffer
 from tiering.jobs.reports import JobReport, Skip
 from tiering.jobs.restore_folders import DIRECTORY
-from tiering.jobs.restore_run import RestoreRun
+from tiering.jobs.restore_mark import marked
+from tiering.jobs.restore_remains import clear
+from tiering.jobs.restore_run import RestoreRun, top_of
 from tiering.jobs.stored_bytes import read_in_order
 from tiering.jobs.stored_paths import Place, StoredVersion, count_unstored, place_of, version_of_file, versions_below
 from tiering.jobs.stored_recipes import read_recipes
@@ -39,9 +41,9 @@ def restore(ctx: Context, paths: Sequence[str], to: str, at_ns: int | None = Non
 
     With *at_ns* the versions that were current then, of files deleted since as well. A name that is taken in *to* is
     skipped, never overwritten; a file there that is the wanted one, byte for byte, counts as done. Metadata is put back
-    as far as this process may; what is left out is noted. What is counted is durable. Archived packs: a ticket is
-    opened and the report names it. Raises UsageError, NoSpace, IntegrityError after the rest was done, and store
-    trouble.
+    as far as this process may; what is left out is noted. What is counted is durable. What a restore that was killed
+    left hidden in *to* is removed first. Archived packs: a ticket is opened and the report names it. Raises UsageError,
+    NoSpace, IntegrityError after the rest was done, and store trouble.
     """
     places = [place_of(ctx, path) for path in paths]
     tally = Tally.begin(ctx)
@@ -50,7 +52,12 @@ def restore(ctx: Context, paths: Sequence[str], to: str, at_ns: int | None = Non
     to_fd = os.open(to, DIRECTORY & ~os.O_NOFOLLOW)
     ctx.progress.start("restore")
     try:
-        with RestoreRun(ctx, to_fd, to, tally, damaged) as run:
+        for note in clear(to_fd, mine=ctx.owner, is_stopped=ctx.stop.is_set).in_words(to):
+            tally.notes.add(note)
+        with (
+            marked(to_fd, set(map(top_of, places)), ctx.owner) as mark,
+            RestoreRun(ctx, (to_fd, to), mark, tally, damaged) as run,
+        ):
             for place in places:
                 for batch in _batches(ctx, _chosen(ctx, place, at_ns, tally)):
                     run.batch(place, batch)

@@ -7,13 +7,13 @@ that is killed loses what has no name.
 """
 
 import os
-import secrets
 from collections.abc import Iterable, Iterator
 
 from tiering.errors import UsageError
-from tiering.hot import names, syscalls
+from tiering.hot import syscalls
 from tiering.hot.swap import status_of
 from tiering.jobs.landing import Folder, Landing, Strip
+from tiering.jobs.restore_mark import Mark
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 MOST_FILES, MOST_BYTES = 1000, 64 << 20  # of a hidden folder
@@ -22,12 +22,12 @@ MOST_FILES, MOST_BYTES = 1000, 64 << 20  # of a hidden folder
 class Folders:
     """Those of one group. Files are added to them first, then made. Ends with close()."""
 
-    def __init__(self, to: tuple[int, str], strip: Strip) -> None:
-        """Begin with none; *to* is the target folder, open, and as shown."""
+    def __init__(self, to: tuple[int, str], strip: Strip, mark: Mark) -> None:
+        """Begin with none; *to* is the target folder, open, and as shown; *mark* gives hidden names."""
         self._to_fd, self._to = to
         self._strip = strip
         self._held: dict[bytes, Folder] = {}
-        self._hidden = names.new(secrets.token_hex(8))
+        self._mark = mark
 
     def __len__(self) -> int:
         """How many are open."""
@@ -68,7 +68,7 @@ class Folders:
         try:
             if not name or status_of(fd, name) is not None:
                 return Folder(make_folder(self._to_fd, path), shown, self._strip)
-            hidden = self._hidden + b".%d" % (len(self._held) + 1)
+            hidden = self._mark.name()
             os.mkdir(hidden, dir_fd=fd)
             return Folder(os.open(hidden, DIRECTORY, dir_fd=fd), shown, self._strip, hidden)
         finally:

@@ -13,6 +13,7 @@ from tiering.jobs.fetch import carry_out, range_bytes
 from tiering.jobs.fetch_plan import Planner
 from tiering.jobs.landing import Folder, Landing, Strip, give_names, take_all
 from tiering.jobs.restore_folders import Folders, give_name
+from tiering.jobs.restore_mark import Mark
 from tiering.jobs.stored_paths import StoredVersion
 
 GROUP_SIZE = 190_000  # what is planned together, as the planner weighs it, at about 500 bytes: 60,000 small files
@@ -25,13 +26,15 @@ class Group:
     removed.
     """
 
-    def __init__(self, ctx: Context, to: tuple[int, str], settler: Executor) -> None:
-        """Begin with none; *to* is the target folder, open, and as shown. *settler* does one thing at a time."""
+    def __init__(self, ctx: Context, to: tuple[int, str], settler: Executor, mark: Mark) -> None:
+        """Begin with none; *to* is the target folder, open, and as shown. *settler* does one thing at a time; *mark*
+        gives hidden names.
+        """
         self._ctx = ctx
         self._settler = settler
         self._settled: list[Future[None]] = []
         self._strip = Strip()
-        self._folders = Folders(to, self._strip)
+        self._folders = Folders(to, self._strip, mark)
         self._summed = self._ready_bytes = 0  # how many of the ready ones were summed up, and their bytes
         self._unsynced: list[tuple[Folder, bytes]] = []
         """Folders with names that were given since the last sync."""

@@ -6,7 +6,6 @@ Used by tiering.jobs.restore alone. Open at once: the folders of three groups.
 
 import os
 import resource
-import secrets
 import stat
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,7 +20,6 @@ from tiering.catalog import packs, recipes
 from tiering.catalog.located import locate_together
 from tiering.catalog.values import RecipeRow
 from tiering.errors import FrostlineError, IntegrityError, NoSpace, ObjectArchived
-from tiering.hot import names
 from tiering.hot.space import check_room
 from tiering.jobs import restore_group, tickets
 from tiering.jobs.context import Context
@@ -31,6 +29,7 @@ from tiering.jobs.landing import Folder, Landing
 from tiering.jobs.reports import Skip
 from tiering.jobs.restore_folders import make_folder
 from tiering.jobs.restore_group import Group
+from tiering.jobs.restore_mark import Mark
 from tiering.jobs.stored_paths import Place, StoredVersion
 from tiering.jobs.stored_recipes import read_recipes
 from tiering.jobs.tally import Tally
@@ -47,16 +46,16 @@ _Standing = tuple[Folder, bytes, Recipe]
 class RestoreRun:
     """Where a run writes, and what it has done."""
 
-    def __init__(self, ctx: Context, to_fd: int, to: str, tally: Tally, damaged: list[IntegrityError]) -> None:
-        """Prepare to restore into the open folder *to_fd*, shown as *to*."""
+    def __init__(
+        self, ctx: Context, to: tuple[int, str], mark: Mark, tally: Tally, damaged: list[IntegrityError]
+    ) -> None:
+        """Prepare to restore into the folder *to*, open, and as shown, which has the marker *mark*."""
         self.ctx = ctx
-        self.to_fd = to_fd
-        self.to = to
+        self.to_fd, self.to = to
+        self._mark = mark
         self.tally = tally
         self.damaged = damaged
         self._most_folders = _folders_at_once()
-        self._hidden = names.new(secrets.token_hex(8))
-        self._number = 0
         self._waiting: set[int] = set()
         """Packs that are archived: there are far fewer than files."""
         self._linked = FirstNames()
@@ -76,7 +75,7 @@ class RestoreRun:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Remove what has no name yet."""
+        """Remove what has no name yet, and then the marker."""
         self._fetcher.shutdown(wait=True)
         self._settler.shutdown(wait=True)
         self._comparers.shutdown(wait=True)
@@ -85,6 +84,7 @@ class RestoreRun:
             if group is not None:
                 group.close()
         self._linked.close()
+        self._mark.remove()
 
     def batch(self, place: Place, chosen: Sequence[tuple[StoredVersion, RecipeRow]]) -> None:
         """Restore some files, read together with others; they are counted when they have been settled, by finish() at
@@ -144,7 +144,7 @@ class RestoreRun:
             group.close()
 
     def _new_group(self) -> Group:
-        return Group(self.ctx, (self.to_fd, self.to), self._settler)
+        return Group(self.ctx, (self.to_fd, self.to), self._settler, self._mark)
 
     def wait_for_archives(self) -> None:
         """Open one ticket for everything that was archived."""
@@ -184,8 +184,7 @@ class RestoreRun:
             self._tell_standing(standing[number::CORES], are_right)
 
     def _begun(self, group: Group, version: StoredVersion, path: bytes, recipe: Recipe) -> Landing:
-        self._number += 1
-        file = Landing(group.folder(path), version, self._hidden + b".%d" % self._number, recipe)
+        file = Landing(group.folder(path), version, self._mark.name(), recipe)
         group.files.append(file)
         if version.inode_of is not None:
             self._linked.put(version.inode_of, path, version.name)
@@ -290,6 +289,13 @@ class RestoreRun:
 def _size(group: Group) -> int:
     """Return what takes memory in a group that is not being brought yet, as the planner weighs it."""
     return group.planner.size + len(group.links)
+
+
+def top_of(place: Place) -> bytes:
+    """Return the name in the target folder below which the folders of *place* are put."""
+    if not place.path:
+        return os.fsencode(place.root.name).partition(b"/")[0]
+    return place.path.rpartition(b"/")[2]
 
 
 def _below_target(place: Place, folder: bytes) -> bytes:
