@@ -22,6 +22,7 @@ import sys
 import tempfile
 from collections import OrderedDict, namedtuple
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -240,23 +241,49 @@ def wanted_by_recipes(index: Index) -> list[Wanted]:
 def restore(wanted: Wanted, index: Index, out: bytes) -> None:
     """Write one file and its further names below *out*. Raises Damaged or OSError, having left no half file."""
     recipe = index.recipe(wanted.recipe_id)
-    target = place_below(out, wanted.root, wanted.names[0])
-    os.makedirs(os.path.dirname(target), exist_ok=True)
-    if os.path.lexists(target):
-        raise FileExistsError("there is something already")
-    half = os.path.join(os.path.dirname(target), b".restoring-" + recipe.recipe_id.encode())
+    places = [parts_below(wanted.root, name) for name in wanted.names]
+    half = b".restoring-" + recipe.recipe_id.encode()
+    with folder_of(out, places[0]) as (folder, name):
+        if stands(folder, name):
+            raise FileExistsError("there is something already")
+        try:
+            with open(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600, dir_fd=folder), "wb") as file:
+                write_content(file, recipe, index)
+                apply_meta(file.fileno(), recipe, wanted.names[0])
+            os.rename(half, name, src_dir_fd=folder, dst_dir_fd=folder)
+        finally:
+            if stands(folder, half):
+                os.unlink(half, dir_fd=folder)
+        for place in places[1:]:
+            with folder_of(out, place) as (other, link):
+                os.link(name, link, src_dir_fd=folder, dst_dir_fd=other)
+
+
+@contextmanager
+def folder_of(out: bytes, parts: list[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Hold the folder of a file below *out* open, made where it is not there; give its descriptor and the file's name.
+
+    Step by step: a tree may be deeper than a path may be long.
+    """
+    fd = os.open(out, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        with open(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            write_content(file, recipe, index)
-            apply_meta(file.fileno(), recipe, target)
-        os.rename(half, target)
+        for part in parts[:-1]:
+            with suppress(FileExistsError):
+                os.mkdir(part, dir_fd=fd)
+            below = os.open(part, os.O_RDONLY | os.O_DIRECTORY, dir_fd=fd)
+            os.close(fd)
+            fd = below
+        yield fd, parts[-1]
     finally:
-        if os.path.lexists(half):
-            os.unlink(half)
-    for name in wanted.names[1:]:
-        link = place_below(out, wanted.root, name)
-        os.makedirs(os.path.dirname(link), exist_ok=True)
-        os.link(target, link)
+        os.close(fd)
+
+
+def stands(folder: int, name: bytes) -> bool:
+    """Return whether anything has that name, a dangling link too."""
+    with suppress(FileNotFoundError):
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+        return True
+    return False
 
 
 def write_content(file: BinaryIO, recipe: Recipe, index: Index) -> None:
@@ -292,15 +319,15 @@ def apply_meta(fd: int, recipe: Recipe, target: bytes) -> None:
         try:
             step()
         except OSError as error:
-            print(f"{os.fsdecode(target)}: {what} not put back: {error.strerror}", file=sys.stderr)
+            print(f"{os.fsdecode(target)!a}: {what} not put back: {error.strerror}", file=sys.stderr)
 
 
-def place_below(out: bytes, root: str, path: bytes) -> bytes:
-    """Return OUT/root/path. Raises Damaged for a name that would lead out of it."""
+def parts_below(root: str, path: bytes) -> list[bytes]:
+    """Return root/path in parts. Raises Damaged for a name that would lead out of a folder."""
     parts = [root.encode(), *path.split(b"/")]
     if any(part in {b"", b".", b".."} or b"\0" in part for part in parts) or b"/" in parts[0]:
         raise Damaged(f"a recipe names the impossible path {path!r}")
-    return os.path.join(out, *parts)
+    return parts
 
 
 def select(options: argparse.Namespace, index: Index) -> list[Wanted]:

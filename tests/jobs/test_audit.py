@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -235,3 +236,40 @@ def test_it_changes_nothing(lab: Lab) -> None:
         assert (ledger.all_balances(tx), ledger.last(tx)) == before
         assert ledger.balance(tx, accounts.BUCKET_TOTAL) < 0
     assert rows(lab) == kept
+
+
+def write_deep(lab: Lab, name: bytes, data: bytes) -> bytes:
+    """Create a file where its path from the top of the system is longer than PATH_MAX; return its path in the root."""
+    fd = os.open(lab.root, os.O_RDONLY)
+    for _ in range(20):
+        os.mkdir(b"d" * 250, dir_fd=fd)
+        below = os.open(b"d" * 250, os.O_RDONLY, dir_fd=fd)
+        os.close(fd)
+        fd = below
+    with open(os.open(name, os.O_WRONLY | os.O_CREAT, 0o600, dir_fd=fd), "wb") as file:
+        file.write(data)
+    os.close(fd)
+    return b"/".join([b"d" * 250] * 20 + [name])
+
+
+@pytest.mark.parametrize("goes", [False, True])
+def test_folders_deeper_than_a_path_may_be_long_are_looked_into(lab: Lab, goes: bool) -> None:
+    path = write_deep(lab, b"f", b"deep" * 1000)
+    scan_root(lab.context, lab.context.roots[0])
+    migrate(lab.context, items(lab))
+    if goes:
+        release(lab.context, items(lab), wait_parked=True)
+    seen = audit(lab.context)
+    shutil.rmtree(lab.root / ("d" * 250))  # pytest itself would not
+    assert (seen.ok, seen.discrepancies) == (True, ())
+    assert [row.state for row in rows(lab).values() if row.path == path] == ["offline" if goes else "dual"]
+    assert "not there; scan again" in said(lab)
+
+
+def test_what_is_reached_through_a_link_is_not_what_was_stored(lab: Lab) -> None:
+    lab.write("folder/dual.bin", b"x" * 1000)
+    learn(lab)
+    migrate(lab.context, items(lab))
+    os.rename(lab.root / "folder", lab.base / "elsewhere")
+    os.symlink(lab.base / "elsewhere", lab.root / "folder")
+    assert "folder/dual.bin is dual in the catalog and not there; scan again" in said(lab)

@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -232,6 +233,20 @@ def test_a_path_that_leads_out_is_refused(store: HandMadeStore) -> None:
 
     assert "impossible path" in run(store, expect=1).stderr
     assert not (store.folder.parent / "escaped").exists()
+
+
+def test_folders_deeper_than_a_path_may_be_long(store: HandMadeStore) -> None:
+    deep = b"/".join([b"d" * 250] * 20)  # 5,019 bytes; PATH_MAX is 4,096
+    store.add(deep + b"/first", b"deep", links=(b"second",))
+    store.add(b"near", b"near")
+    store.write()
+
+    assert "2 files restored, 0 not" in run(store).stdout
+
+    base = store.folder.parent / "out" / "data"
+    assert (base / "second").read_bytes() == b"deep"
+    assert (base / "second").stat().st_nlink == 2
+    shutil.rmtree(base)  # pytest itself would not
 
 
 def test_listing_selects_and_restores_nothing(store: HandMadeStore) -> None:

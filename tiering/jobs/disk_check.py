@@ -1,10 +1,12 @@
 """Compares what stands on the disk with the rows of dual and offline files. Used by audit; lstat and readlink only.
 
-Files that an operation is under way on are left out: the journal says how they stand. A file that changed since the
+Folders are opened as the scan opens them: no link is followed on the way, and no path is too long. Files that an
+operation is under way on are left out: the journal says how they stand. A file that changed since the
 last scan is a discrepancy until the next one has seen it. Where the ctime moved alone, a mode, owner or links that
 moved too explain it, which is a note; else bytes may have been written and the mtime set back.
 """
 
+import errno
 import os
 import stat
 
@@ -12,13 +14,16 @@ from tiering.catalog import files, journal, recipes
 from tiering.catalog.values import FileRow, FileState, signed64
 from tiering.config.sections import PlaceholderKind
 from tiering.errors import RootMissing
+from tiering.hot import paths
 from tiering.hot.marker import check_marker
-from tiering.hot.placeholder import parse_target
+from tiering.hot.placeholder import parse_target, read_link
+from tiering.hot.swap import status_of
 from tiering.jobs.context import Context, OpenRoot
 from tiering.jobs.findings import Findings
 
 _AWAY = (FileState.OFFLINE, FileState.RECALLING)
 PAGE = 2000
+_GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 
 
 def check_root(ctx: Context, root: OpenRoot, found: Findings) -> None:
@@ -39,22 +44,23 @@ def check_root(ctx: Context, root: OpenRoot, found: Findings) -> None:
             ids = recipes.by_numbers(tx, {row.recipe_no for row in page if row.recipe_no is not None})
         if not page:
             return
-        for row in page:
-            if row.file_id in busy or (row.leader_id in busy):
-                continue
-            recipe_id = ids[row.recipe_no].recipe_id if row.recipe_no in ids else ""
-            if row.state is FileState.DUAL:
-                _check_dual(root, row, found)
-            elif leaves_links:
-                _check_placeholder(ctx, root, row, recipe_id, found)
-            else:
-                _check_absent(root, row, found)
+        with _Folders(root.path) as folders:
+            for row in page:
+                if row.file_id in busy or (row.leader_id in busy):
+                    continue
+                recipe_id = ids[row.recipe_no].recipe_id if row.recipe_no in ids else ""
+                if row.state is FileState.DUAL:
+                    _check_dual(folders, row, found)
+                elif leaves_links:
+                    _check_placeholder(ctx, folders, row, recipe_id, found)
+                else:
+                    _check_absent(folders, row, found)
         after = page[-1].file_id
 
 
-def _check_dual(root: OpenRoot, row: FileRow, found: Findings) -> None:
-    status = _lstat(root, row)
-    shown = _shown(root, row)
+def _check_dual(folders: "_Folders", row: FileRow, found: Findings) -> None:
+    status = folders.lstat(row)
+    shown = folders.shown(row)
     if status is None:
         found.add(f"disk: {shown} is dual in the catalog and not there; scan again")
     elif not stat.S_ISREG(status.st_mode):
@@ -67,14 +73,13 @@ def _check_dual(root: OpenRoot, row: FileRow, found: Findings) -> None:
         found.note(f"disk: the metadata of {shown} changed since the last scan")
 
 
-def _check_placeholder(ctx: Context, root: OpenRoot, row: FileRow, recipe_id: str, found: Findings) -> None:
-    shown = _shown(root, row)
-    try:
-        target = os.readlink(_path(root, row))
-    except (FileNotFoundError, NotADirectoryError):
+def _check_placeholder(ctx: Context, folders: "_Folders", row: FileRow, recipe_id: str, found: Findings) -> None:
+    shown = folders.shown(row)
+    if folders.lstat(row) is None:
         found.add(f"disk: {shown} is offline and its placeholder is not there; scan again")
         return
-    except OSError:
+    target = folders.readlink(row)
+    if target is None:
         found.add(f"disk: {shown} is offline and something else than a placeholder stands there; scan again")
         return
     parsed = parse_target(target)
@@ -84,9 +89,9 @@ def _check_placeholder(ctx: Context, root: OpenRoot, row: FileRow, recipe_id: st
         )
 
 
-def _check_absent(root: OpenRoot, row: FileRow, found: Findings) -> None:
-    if _lstat(root, row) is not None:
-        found.note(f"disk: {_shown(root, row)} is offline without a placeholder, and something stands there")
+def _check_absent(folders: "_Folders", row: FileRow, found: Findings) -> None:
+    if folders.lstat(row) is not None:
+        found.note(f"disk: {folders.shown(row)} is offline without a placeholder, and something stands there")
 
 
 def _attributes(status: os.stat_result) -> tuple[int, int, int, int]:
@@ -97,16 +102,47 @@ def _identity(status: os.stat_result) -> tuple[int, int, int, int]:
     return signed64(status.st_dev), signed64(status.st_ino), status.st_size, status.st_mtime_ns
 
 
-def _lstat(root: OpenRoot, row: FileRow) -> os.stat_result | None:
-    try:
-        return os.lstat(_path(root, row))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+class _Folders:
+    """The folders of a page of rows below *root*, one of them open at a time."""
 
+    def __init__(self, root: bytes) -> None:
+        self._root = root
+        self._dir: bytes | None = None
+        self._fd = -1
 
-def _path(root: OpenRoot, row: FileRow) -> bytes:
-    return os.path.join(root.path, row.path)
+    def __enter__(self) -> "_Folders":
+        return self
 
+    def __exit__(self, *_: object) -> None:
+        self._close()
 
-def _shown(root: OpenRoot, row: FileRow) -> str:
-    return os.fsdecode(_path(root, row))
+    def lstat(self, row: FileRow) -> os.stat_result | None:
+        """Return the status of what stands at the path of *row*; None for nothing."""
+        fd = self._folder(row.dir)
+        return None if fd < 0 else status_of(fd, row.name)
+
+    def readlink(self, row: FileRow) -> bytes | None:
+        """Return the target of the link there; None if there is no link."""
+        fd = self._folder(row.dir)
+        return None if fd < 0 else read_link(fd, row.name)
+
+    def shown(self, row: FileRow) -> str:
+        """Return the absolute path, for messages."""
+        return paths.display(self._root, row.dir, row.name)
+
+    def _folder(self, dir: bytes) -> int:
+        """Return the descriptor of a folder; -1 if it is gone, or is reached through a link."""
+        if dir != self._dir:
+            self._close()
+            self._dir = dir
+            try:
+                self._fd = paths.open_folder(self._root, dir)
+            except OSError as error:
+                if error.errno not in _GONE:
+                    raise
+        return self._fd
+
+    def _close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._dir, self._fd = None, -1

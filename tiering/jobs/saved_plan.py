@@ -20,6 +20,7 @@ from tiering.config import RootConfig
 from tiering.config.hints import read_hints
 from tiering.config.policy import Hint
 from tiering.errors import UsageError
+from tiering.hot import paths
 from tiering.jobs.context import Context, OpenRoot
 from tiering.jobs.items import MigrateItem
 from tiering.jobs.reports import Skip, Skips
@@ -185,7 +186,8 @@ def _identity_of(row: FileRow) -> FileIdentity:
 
 def _on_disk(root: OpenRoot, action: Action) -> FileIdentity | None:
     try:
-        status = os.lstat(os.path.join(root.path, action.dir, action.name))
+        with paths.opened_dir(root.path, action.dir) as folder:
+            status = os.stat(action.name, dir_fd=folder, follow_symlinks=False)
     except OSError:
         return None
     if not stat.S_ISREG(status.st_mode):
