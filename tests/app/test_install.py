@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tiering.app.configure import InitRequest, config_text, extend, new_config, write_config
+from tiering.app.configure import (
+    InitRequest,
+    check_config_place,
+    config_text,
+    extend,
+    new_config,
+    write_config,
+)
 from tiering.app.dropin import drop_in, write_drop_in
 from tiering.app.install import install
 from tiering.app.open import open_context
@@ -166,12 +173,49 @@ def test_the_drop_in_opens_the_paths_and_no_more(tmp_path: Path) -> None:
 
 def test_a_written_configuration_keeps_its_mode_and_leaves_no_debris(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "f.toml"
+    check_config_place(str(path))
     write_config(str(path), "act = false\n")
     assert path.stat().st_mode & 0o777 == 0o640 & ~_umask()
     path.chmod(0o600)
     write_config(str(path), "act = true\n")
     assert path.stat().st_mode & 0o777 == 0o600
     assert [child.name for child in path.parent.iterdir()] == ["f.toml"]
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give a file away")
+def test_the_service_may_still_read_a_configuration_that_root_completes(tmp_path: Path) -> None:
+    path = tmp_path / "f.toml"
+    write_config(str(path), "act = false\n")
+    os.chown(path, 0, 4321)
+    write_config(str(path), "act = true\n")
+    assert (path.stat().st_uid, path.stat().st_gid) == (0, 4321)
+
+
+def test_a_configuration_behind_a_link_is_written_where_it_stands(tmp_path: Path) -> None:
+    path, link = tmp_path / "real" / "f.toml", tmp_path / "f.toml"
+    check_config_place(str(path))
+    write_config(str(path), "act = false\n")
+    link.symlink_to(path)
+    write_config(str(link), "act = true\n")
+    assert link.is_symlink()
+    assert path.read_text() == "act = true\n"
+
+
+def test_a_configuration_that_cannot_be_written_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path, tmp_path / "file" / "f.toml"):
+        with pytest.raises(ConfigError, match="cannot be written") as caught:
+            check_config_place(str(path))
+        assert "nothing was created" in caught.value.now
+
+
+def test_a_state_folder_that_cannot_be_made_gets_a_sentence(tmp_path: Path, root: Path) -> None:
+    (tmp_path / "file").write_text("")
+    config = new_config(replace(request(tmp_path, root), state_dir=str(tmp_path / "file" / "state")))
+    with pytest.raises(ConfigError, match="state folder"):
+        install(config, clock=FakeClock())
+    assert list(root.iterdir()) == []
 
 
 def _umask() -> int:

@@ -82,6 +82,23 @@ def test_overlapping_roots_are_refused(tmp_path: Path) -> None:
     assert str(nested) in said
 
 
+def test_a_tier_keeps_its_name_once_something_is_stored_in_it(small: Site) -> None:
+    written = small.config.read_text()
+    renamed = written.replace("[tiers.standard]", "[tiers.cold]")
+    small.config.write_text(renamed)
+    small.run("status")  # nothing is stored yet: any name will do
+    small.config.write_text(written)
+    small.json("migrate", str(small.root), "--to", "standard", "--release", "--yes")
+    small.config.write_text(renamed)
+    for command in (("status",), ("doctor",), ("explain", f"{small.root}/0.txt"), ("recall", str(small.root))):
+        said = says(small, *command, code=2)
+        assert '"standard"' in said
+        assert "put [tiers.standard] back" in said
+    small.config.write_text(written)
+    small.json("recall", str(small.root))
+    small.audit()
+
+
 def test_an_unreachable_store_is_try_again(small: Site) -> None:
     hidden = small.base / "elsewhere"
     os.rename(small.store_dir, hidden)

@@ -1,9 +1,12 @@
 """Writes the configuration file that init was asked for: a new one, or one more root in the one there is."""
 
+import errno
 import os
 import re
 import secrets
+import stat
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from pydantic import ValidationError
@@ -95,14 +98,39 @@ def extend(loaded: Loaded, request: InitRequest) -> tuple[str, Config]:
     return text, parse_config(text, path=loaded.path).config
 
 
+def check_config_place(path: str) -> None:
+    """Make the folder of the file; raise ConfigError where the file could not be written there."""
+    folder = os.path.dirname(os.path.realpath(path))
+    try:
+        os.makedirs(folder, mode=0o755, exist_ok=True)
+        if os.path.isdir(path):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise ConfigError(
+            f"the configuration cannot be written to {path}: {error.strerror}",
+            now="nothing was created or changed",
+            hint="name another place with --config, or run this as a user who may write there",
+        ) from error
+
+
 def write_config(path: str, text: str) -> None:
-    """Write the file durably: whole or not at all. Its folder is created; the mode keeps other users out of it."""
-    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+    """Write the file durably, whole or not at all, where check_config_place() has been.
+
+    A new one is kept from other users. One that is replaced keeps its mode, owner and group, and the link to it, if it
+    stands elsewhere.
+    """
+    path = os.path.realpath(path)
     temp = f"{path}.{secrets.token_hex(4)}.new"
-    mode = os.stat(path).st_mode & 0o7777 if os.path.exists(path) else 0o640
-    fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    before = os.stat(path) if os.path.exists(path) else None
+    fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
     try:
         with open(fd, "w", encoding="utf-8") as file:
+            if before is not None:
+                with suppress(PermissionError):  # not root: then it is ours now
+                    os.fchown(fd, before.st_uid, before.st_gid)
+                os.fchmod(fd, stat.S_IMODE(before.st_mode))
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

@@ -84,7 +84,10 @@ def install(config: Config, *, clock: Clock, named_roots: Sequence[str] = ()) ->
 def _make_state(config: Config, undo: ExitStack) -> None:
     for folder in (config.catalog.state_dir, config.spool_dir):
         if not os.path.isdir(folder):
-            os.makedirs(folder, mode=0o700)
+            try:
+                os.makedirs(folder, mode=0o700)
+            except OSError as error:
+                raise _cannot(f"the state folder {folder} cannot be created", error) from error
             undo.callback(partial(shutil.rmtree, folder, ignore_errors=True))
 
 
@@ -164,7 +167,10 @@ def _mark(root: RootConfig, catalog: Catalog, undo: ExitStack, *, may_rewrite: b
         known = root_rows.by_name(tx, root.name)
     marker = known.marker if known is not None and known.state == "active" else ""
     if not root.read_only:
-        marker = _marker_of(root.path_bytes, marker, may_rewrite=may_rewrite)
+        try:
+            marker = _marker_of(root.path_bytes, marker, may_rewrite=may_rewrite)
+        except OSError as error:
+            raise _cannot(f"the root {root.path} cannot get its marker file", error) from error
         if known is None:
             undo.callback(partial(remove_marker, root.path_bytes))
     with catalog.write() as tx:
@@ -181,6 +187,14 @@ def _marker_of(path: bytes, known: str, *, may_rewrite: bool) -> str:
             if not (may_rewrite and isinstance(error.__cause__, FileNotFoundError)):
                 raise
     return write_marker(path)
+
+
+def _cannot(what: str, error: OSError) -> ConfigError:
+    return ConfigError(
+        f"{what}: {error.strerror}",
+        now="what this run had created for a new installation is removed again; no file was touched",
+        hint="run this as a user who may write there, choose another place, or take a root only to look: --read-only",
+    )
 
 
 def new_store_id() -> str:

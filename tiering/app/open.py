@@ -8,8 +8,10 @@ from threading import Event
 from tiering.app.placement import check_placement
 from tiering.app.process import process_owner
 from tiering.app.stores import open_tiers
+from tiering.catalog import accounts, ledger, packs
 from tiering.catalog import roots as root_rows
 from tiering.catalog.open import Catalog, open_catalog
+from tiering.catalog.values import PackState
 from tiering.clock import Clock
 from tiering.config import Config
 from tiering.errors import ConfigError
@@ -17,6 +19,8 @@ from tiering.jobs.bucket_roots import open_bucket_roots
 from tiering.jobs.charges import charging
 from tiering.jobs.context import Context, NoProgress, OpenRoot, OpenTier, Progress, no_step
 from tiering.stores import ownership
+
+_IN_BUCKET = frozenset({accounts.BUCKET_LIVE, accounts.BUCKET_DEAD, accounts.BUCKET_METADATA})
 
 
 @contextmanager
@@ -60,8 +64,13 @@ def build_context(
     stop: Event | None = None,
     step: Callable[[str], None] = no_step,
 ) -> Context:
-    """Return the Context on an open *catalog*. Sends no request. Raises ConfigError for what init has not prepared."""
+    """Return the Context on an open *catalog*. Sends no request.
+
+    Raises ConfigError for what init has not prepared, and for a tier that is gone from the configuration while packs
+    stand in it.
+    """
     tiers, store_id, epoch = open_tiers(config, catalog, clock=clock)
+    _refuse_lost_tier(config, catalog)
     home = tiers[config.metadata_tier]
     return Context(
         config=config,
@@ -90,6 +99,20 @@ def check_ownership(context: Context) -> None:
         if tier.store.url not in asked:
             ownership.check(tier.store, context.catalog_id, context.epoch)
             asked.add(tier.store.url)
+
+
+def _refuse_lost_tier(config: Config, catalog: Catalog) -> None:
+    """Raise ConfigError where packs stand in a tier that the configuration does not have: nobody could read them."""
+    with catalog.read() as tx:
+        booked = {tier for account, tier in ledger.all_balances(tx) if account in _IN_BUCKET}
+        for name in sorted(booked.difference(config.tiers)):
+            if any(packs.in_state(tx, state, tier=name, limit=1) for state in (PackState.LIVE, PackState.DOOMED)):
+                raise ConfigError(
+                    f'packs stand in tier "{name}", and the configuration has no [tiers.{name}]',
+                    now="nothing was read, moved or deleted",
+                    hint=f"put [tiers.{name}] back as it was: a tier keeps its name while anything is stored in it, and "
+                    "gets nothing new where no rule names it",
+                )
 
 
 def open_roots(config: Config, catalog: Catalog) -> tuple[OpenRoot, ...]:

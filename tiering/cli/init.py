@@ -9,6 +9,7 @@ import typer
 from tiering.app.configure import (
     InitRequest,
     archive_class_of,
+    check_config_place,
     config_text,
     default_state_dir,
     extend,
@@ -69,6 +70,7 @@ def run(
         text, config = _completed(session, request)
     else:
         text, config = _first(session, request, probes_archive=archive == "auto")
+    check_config_place(path)
     named = [known.name for known in config.roots if known.path in request.roots]
     installed = install(config, clock=session.clock, named_roots=named)
     write_config(path, text)

@@ -152,7 +152,10 @@ class HotConfig(Section):
 
 
 class TierConfig(Section):
-    """One cold tier: a store and a storage class in it. Tiers stand in the file from the warmest to the coldest."""
+    """One cold tier: a store and a storage class in it. Tiers stand in the file from the warmest to the coldest.
+
+    A tier keeps its name, and stays in the file, for as long as anything is stored in it.
+    """
 
     store: str = Field(description="file:///absolute/dir or s3://bucket/prefix.")
     storage_class: str = Field(
