@@ -10,6 +10,7 @@ from tests.jobs.scanning import balance, rows, scan, states
 from tests.jobs.stored import link, release, store
 from tiering.catalog import versions
 from tiering.catalog.values import FileState
+from tiering.jobs.gc import collect
 from tiering.jobs.reports import Skip
 
 
@@ -115,6 +116,35 @@ def test_a_forged_placeholder_gives_nothing_away(lab: Lab) -> None:
 
 @pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give files away")
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give files away")
+@pytest.mark.parametrize("replaced", [False, True])
+def test_p5_what_a_refused_placeholder_names_is_kept_while_it_stands(lab: Lab, replaced: bool) -> None:
+    """Its tree was copied to another disk and given to another user: adopted by nobody, and yet all there is."""
+    lab.write("a", b"data")
+    lab.write("b", b"more")
+    scan(lab)
+    release(lab, "a", store(lab, "a"))
+    os.rename(lab.root / "a", lab.root / "copy")
+    copied = os.readlink(lab.root / "copy")
+    (lab.root / "copy").unlink()
+    (lab.root / "copy").symlink_to(copied)
+    os.chown(lab.root / "copy", 4242, 4242, follow_symlinks=False)
+    if replaced:
+        lab.write("a", b"another file")
+    for _ in range(4):
+        assert scan(lab).problem_count == 1
+        lab.clock.advance(20 * 86_400)
+        report = collect(lab.context)
+        assert (report.versions_ended, report.files_forgotten) == (0, 0)
+    os.chown(lab.root / "copy", os.getuid(), os.getgid(), follow_symlinks=False)
+    assert scan(lab).adopted == 1
+    (lab.root / "copy").unlink()
+    scan(lab)
+    lab.clock.advance(31 * 86_400)
+    assert collect(lab.context).files_forgotten == (1 if replaced else 2)
+
+
 def test_a_forged_placeholder_over_a_known_file_does_not_lose_that_files_copy(lab: Lab) -> None:
     lab.write("secret", b"data")
     lab.write("own", b"mine!")

@@ -1,10 +1,12 @@
 """Versions: stored copies that stopped being a path's current one and are kept for a time."""
 
-from sqlalchemy import func, select, tuple_
+from collections.abc import Collection
 
-from tiering.catalog.tables import versions
-from tiering.catalog.transaction import Tx
-from tiering.catalog.values import VersionRow
+from sqlalchemy import func, select, tuple_, update
+
+from tiering.catalog.tables import files, versions
+from tiering.catalog.transaction import Tx, batches
+from tiering.catalog.values import FileState, VersionRow
 
 
 def expired(tx: Tx, *, before_ns: int, limit: int = 500) -> list[VersionRow]:
@@ -32,6 +34,17 @@ def at(tx: Tx, root_id: int, dir: bytes, name: bytes, *, at_ns: int) -> VersionR
         if row.from_ns <= at_ns < row.superseded_ns:
             return row
     return None
+
+
+def prolong(tx: Tx, recipe_nos: Collection[int], *, keep_until_ns: int) -> None:
+    """Keep those recipes at least until then where only time still holds them: as versions, or for files that are
+    missing, whose time begins anew.
+    """
+    for batch in batches(recipe_nos):
+        is_due = (versions.c.recipe_no.in_(batch), versions.c.keep_until_ns < keep_until_ns)
+        tx.conn.execute(update(versions).where(*is_due).values(keep_until_ns=keep_until_ns))
+        is_missing = (files.c.recipe_no.in_(batch), files.c.state == FileState.MISSING)
+        tx.conn.execute(update(files).where(*is_missing).values(missing_since_ns=tx.now_ns))
 
 
 def page_under(

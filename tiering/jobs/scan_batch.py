@@ -10,7 +10,7 @@ import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from tiering.catalog import commit, files, journal, moves, recipes, walked
+from tiering.catalog import commit, files, journal, moves, recipes, versions, walked
 from tiering.catalog.transaction import Tx
 from tiering.catalog.values import AdoptedFile, FileRow, FileState, NewFile, RecipeRow, ScannedFile, signed64
 from tiering.clock import NS_PER_DAY
@@ -50,6 +50,8 @@ class _Work:
     adopted: list[AdoptedFile] = field(default_factory=list)
     problems: list[Skipped] = field(default_factory=list)
     displaced: list[FileRow] = field(default_factory=list)
+    named: set[int] = field(default_factory=set)
+    """Live recipes that a refused placeholder names: it stands, so they are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,8 @@ def apply_batch(
             walked.add_fresh(tx, scope.root.root_id, rows, access_quality=scope.quality, op_id=op_id)
         if rest:
             commit.adopt(tx, work.adopted, op_id=op_id, reason="placeholder found at a new path")
+        if work.named:
+            versions.prolong(tx, work.named, keep_until_ns=keep_until_ns)
     return BatchOutcome(
         new=len(work.new) + len(rows),
         changed=len(work.updates) - len(work.moved),
@@ -208,6 +212,8 @@ class _Sorter:
             self.work.moved.append(moves.Move(origin.file_id, entry.dir, entry.name))
         elif recipe is None or fault:
             self.work.problems.append(Skipped(self._shown(entry), fault, Skip.REFUSED))
+            if recipe is not None and recipe.state == "live":
+                self.work.named.add(recipe.recipe_no)
             if row is not None:
                 self.work.displaced.append(row)
         else:
