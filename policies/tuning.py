@@ -113,7 +113,10 @@ def tune(
         raise ValueError(f"held_out must be within 0..1 (got {held_out:g})")
     split = round(trace.end_tick * (1 - held_out))
     if trace.days < SHORTEST_DAYS or not 0 < split < trace.end_tick:
-        raise TraceError(f"the history lasts {trace.days:g} days: too short to choose on one part and judge on another")
+        raise TraceError(
+            f"the history lasts {trace.days:.3g} days: too short to choose on one part and judge on another; "
+            f"{SHORTEST_DAYS:g} days are the least"
+        )
     earlier = trace.between(0, split)
     if earlier.objects == 0:
         raise TraceError("no object is older than the period that judges")

@@ -99,6 +99,55 @@ def test_a_tier_keeps_its_name_once_something_is_stored_in_it(small: Site) -> No
     small.audit()
 
 
+def test_a_root_keeps_its_name(small: Site) -> None:
+    written = small.config.read_text()
+    small.config.write_text(written.replace('name = "root"', 'name = "other"', 1))
+    for command in (("status",), ("init", "--root", str(small.root))):
+        said = says(small, *command, code=2)
+        assert "is known to the catalog as root" in said
+        assert 'write name = "root"' in said
+    small.config.write_text(written)
+    small.run("scan")
+
+
+def test_names_and_times_that_mean_nothing_are_refused(small: Site) -> None:
+    cases = {
+        ("scan", "--root", "nope"): "the roots are: root",
+        ("ls", "--state", "frozen"): "choose among: regular",
+        ("audit", "--since", "2d"): "write 2026-01-31",
+        ("audit", "--since", "2026-03-01", "--until", "2026-02-01"): "no time lies between",
+        ("cat", str(small.root)): "is a folder; cat is about one file",
+        ("recall", str(small.root), "--range", "0+5"): "is a folder",
+        ("recall", str(small.root), "--by", "tomorrow"): "neither a duration nor a time",
+        ("prices", "show", "own.json"): "./own.json",
+    }
+    small.run("scan")
+    cases |= {("simulate", "--hot", "floppy"): "--hot", ("tune",): "days are the least"}
+    for words, wanted in cases.items():
+        assert wanted in says(small, *words, code=2)
+
+
+def test_copies_are_not_put_into_the_store_or_the_state(small: Site) -> None:
+    small.json("migrate", str(small.root), "--to", "standard", "--yes")
+    link = small.base / "link"
+    link.symlink_to(small.store_dir)
+    for folder in (small.store_dir / "x", link / "deep" / "x", small.state, small.config):
+        assert "nothing was copied" in says(small, "restore", str(small.root), "--to", str(folder), code=2)
+    assert not (small.store_dir / "x").exists()
+    assert "discrepancies" in small.json("audit")
+
+
+def test_a_plan_takes_no_device_away_and_follows_a_link(small: Site) -> None:
+    pipe, link, plan = small.base / "pipe", small.base / "link", small.base / "today.plan"
+    os.mkfifo(pipe)
+    assert "it is no file" in says(small, "plan", "--save", str(pipe), code=2)
+    assert stat.S_ISFIFO(os.lstat(pipe).st_mode)
+    link.symlink_to(plan)
+    small.run("plan", "--save", str(link))
+    assert link.is_symlink()
+    small.run("apply", str(plan))
+
+
 def test_an_unreachable_store_is_try_again(small: Site) -> None:
     hidden = small.base / "elsewhere"
     os.rename(small.store_dir, hidden)

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
 
-from tiering.app.placement import check_placement
+from tiering.app.placement import check_placement, refuse_new_name
 from tiering.app.stores import open_tier_store
 from tiering.catalog import roots as root_rows
 from tiering.catalog import stores as store_rows
@@ -164,7 +164,9 @@ def _mark(root: RootConfig, catalog: Catalog, undo: ExitStack, *, may_rewrite: b
     operator named the root, and so has looked, is a lost marker written anew. Raises RootMissing.
     """
     with catalog.read() as tx:
-        known = root_rows.by_name(tx, root.name)
+        rows = root_rows.all_roots(tx)
+    refuse_new_name(root, rows)
+    known = next((row for row in rows if row.name == root.name), None)
     marker = known.marker if known is not None and known.state == "active" else ""
     if not root.read_only:
         try:

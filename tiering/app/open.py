@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event
 
-from tiering.app.placement import check_placement
+from tiering.app.placement import check_placement, refuse_new_name
 from tiering.app.process import process_owner
 from tiering.app.stores import open_tiers
 from tiering.catalog import accounts, ledger, packs
@@ -110,7 +110,7 @@ def _refuse_lost_tier(config: Config, catalog: Catalog) -> None:
                 raise ConfigError(
                     f'packs stand in tier "{name}", and the configuration has no [tiers.{name}]',
                     now="nothing was read, moved or deleted",
-                    hint=f"put [tiers.{name}] back as it was: a tier keeps its name while anything is stored in it, and "
+                    hint=f"put [tiers.{name}] back as it was: a tier keeps its name while anything stands in it, and "
                     "gets nothing new where no rule names it",
                 )
 
@@ -123,6 +123,7 @@ def open_roots(config: Config, catalog: Catalog) -> tuple[OpenRoot, ...]:
     for root in config.roots:
         row = known.get(root.name)
         if row is None or row.path != root.path_bytes:
+            refuse_new_name(root, known.values())
             was = "is not known to the catalog" if row is None else "stands elsewhere in the catalog"
             raise ConfigError(
                 f"root {root.name} ({root.path}) {was}",

@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
-from tiering.config import Config
-from tiering.errors import ConfigError
+from tiering.catalog.values import RootRow
+from tiering.config import Config, RootConfig
+from tiering.errors import ConfigError, UsageError
 
 UNTOUCHED = "nothing was created or changed"
 
@@ -46,11 +47,34 @@ def check_placement(config: Config) -> None:
     check_roots_exist(config)
 
 
+def check_target(config: Config, folder: str) -> None:
+    """Raise UsageError where copies may not be put: in a store or in the state, or where a file stands."""
+    now = "nothing was copied"
+    if os.path.lexists(folder) and not os.path.isdir(folder):
+        raise UsageError(f"{folder} is not a folder", now=now, hint="name a folder, or one that is to be made")
+    target = _place("folder to copy into", folder)
+    places = [_place(f"store of tier {name}", path) for name, path in local_stores(config)]
+    for place in (*places, _place("state folder", config.catalog.state_dir)):
+        if _is_within(target.real, place.real):
+            raise UsageError(f"{folder} lies in the {place.role} ({place.path})", now=now, hint="name another folder")
+
+
 def check_roots_exist(config: Config) -> None:
     """Raise ConfigError for a root that is not a directory. An unmounted mount point is one; its marker tells."""
     for root in config.roots:
         if os.path.lexists(root.path) and not os.path.isdir(root.path):
             raise ConfigError(f"the root {root.path} is not a directory", now=UNTOUCHED)
+
+
+def refuse_new_name(root: RootConfig, known: Iterable[RootRow]) -> None:
+    """Raise ConfigError where the catalog knows the path of *root* under another name."""
+    for row in known:
+        if row.path == root.path_bytes and row.name != root.name:
+            raise ConfigError(
+                f"root {root.name} ({root.path}) is known to the catalog as {row.name}",
+                now="nothing was read or written there",
+                hint=f'write name = "{row.name}" in [[roots]]: a root keeps its name, it stands in every record',
+            )
 
 
 def local_stores(config: Config) -> Iterable[tuple[str, str]]:

@@ -3,6 +3,7 @@
 Apart from those commands: one that only copies or shows must not load what the others do.
 """
 
+import os
 from datetime import UTC, datetime
 
 from dedup.values import Span
@@ -16,7 +17,13 @@ def parse_deadline(text: str, now_ns: int) -> int:
     try:
         return now_ns + parse_duration_ns(text)
     except ValueError:
+        pass
+    try:
         return parse_moment(text)
+    except UsageError:
+        raise UsageError(
+            f'"{text}" is neither a duration nor a time', hint='write "12h", "2d" or 2026-01-31T08:00'
+        ) from None
 
 
 def parse_range(text: str) -> Span:
@@ -31,12 +38,16 @@ def parse_range(text: str) -> Span:
     return span
 
 
+def refuse_folder(path: str, command: str) -> None:
+    """Raise UsageError if *path* is a folder on the disk: *command* is about one file."""
+    if os.path.isdir(path):
+        raise UsageError(f"{path} is a folder; {command} is about one file", hint="frostline ls, frostline restore")
+
+
 def parse_moment(text: str) -> int:
     """Return the ns of an ISO 8601 time, UTC unless it names a zone. Raises UsageError."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise UsageError(
-            f'"{text}" is neither a duration nor a time', hint='write "12h", "2d" or 2026-01-31T08:00'
-        ) from None
+        raise UsageError(f'"{text}" is no time', hint="write 2026-01-31 or 2026-01-31T08:00 (UTC)") from None
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()) * NS_PER_S

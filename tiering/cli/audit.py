@@ -54,6 +54,10 @@ def run(
     session = session_of(ctx)
     since_ns = parse_moment(since) if since else 0
     until_ns = parse_moment(until) if until else None
+    if until_ns is not None and until_ns <= since_ns:
+        raise UsageError(
+            f"--until {until} is not after --since {since}: no time lies between", now="nothing was audited"
+        )
     held: _Held | None = None
     with session.reading() as context:
         held = _held_against(context, bill) if bill else None

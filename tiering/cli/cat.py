@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from tiering.cli.arguments import parse_moment, parse_range
+from tiering.cli.arguments import parse_moment, parse_range, refuse_folder
 from tiering.cli.session import session_of
 from tiering.jobs.random_access import cat_range
 from tiering.jobs.restore import cat
@@ -34,6 +34,7 @@ def run(
     session = session_of(ctx)
     session.out.as_json = False
     with session.reading() as context:
+        refuse_folder(path, "cat")
         at_ns, place = parse_moment(at) if at else None, absolute_path(context, path)
         if part:
             cat_range(context, place, sys.stdout.buffer, parse_range(part), at_ns)

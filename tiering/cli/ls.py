@@ -6,7 +6,9 @@ import typer
 
 from policies.amounts import say_bytes
 from tiering.app.targets import find_targets, whole_roots
+from tiering.catalog.values import FileState
 from tiering.cli.session import session_of
+from tiering.errors import UsageError
 from tiering.report.residency import residency
 
 EXAMPLES = (
@@ -30,6 +32,8 @@ def run(
     """
     session = session_of(ctx)
     out = session.out
+    if unknown := set(state or ()).difference(FileState):
+        raise UsageError(f'there is no state "{min(unknown)}"', hint=f"choose among: {', '.join(FileState)}")
     with session.looking() as context:
         targets = find_targets(context, paths, with_objects=True) if paths else whole_roots(context)
         rows = (row for row in residency(context, targets) if not state or row.state in state)

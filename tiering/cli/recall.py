@@ -12,7 +12,7 @@ from policies.amounts import NANO, say_time
 from tiering.app.selection import away_total, missing_from_catalog, refuse_read_only, to_recall
 from tiering.app.targets import Target, apart, find_targets
 from tiering.cli.act import acting
-from tiering.cli.arguments import parse_deadline, parse_range
+from tiering.cli.arguments import parse_deadline, parse_range, refuse_folder
 from tiering.cli.job_output import report_json, show_report
 from tiering.cli.recall_output import quote_json, show_quote
 from tiering.cli.session import Session, session_of
@@ -80,6 +80,8 @@ def run(
     if part and len(paths) != 1:
         raise UsageError("--range is of one file", hint="frostline recall PATH --range 0+64MiB")
     span = parse_range(part) if part else None
+    if span is not None:
+        refuse_folder(paths[0], "recall --range")
     deadline_ns = parse_deadline(within, session.clock.now_ns()) if within else None
     if quote:
         return _quote(session, paths, span, speed=speed, deadline_ns=deadline_ns)

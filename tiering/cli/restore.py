@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from tiering.app.placement import check_target
 from tiering.cli.arguments import parse_moment
 from tiering.cli.job_output import report_json, show_report
 from tiering.cli.session import session_of
@@ -33,6 +34,7 @@ def run(
     session = session_of(ctx)
     at_ns = parse_moment(at) if at else None
     with session.reading() as context:
+        check_target(context.config, os.path.abspath(to))
         wanted = [absolute_path(context, path) for path in paths]
         report = restore(context, wanted, os.path.abspath(to), at_ns)
     session.out.json(report_json(report))

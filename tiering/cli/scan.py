@@ -9,7 +9,7 @@ from policies.amounts import say_bytes
 from tiering.cli.job_output import show_skips, skips_json
 from tiering.cli.output import Output
 from tiering.cli.session import session_of
-from tiering.errors import FrostlineError
+from tiering.errors import FrostlineError, UsageError
 from tiering.jobs.context import OpenRoot
 from tiering.jobs.scan import ScanReport, scan_root
 
@@ -34,6 +34,13 @@ def run(
     reports: list[ScanReport] = []
     failed: list[tuple[OpenRoot, FrostlineError]] = []
     with session.looking() as context:
+        names = [known.name for known in context.roots]
+        if unknown := set(root or ()).difference(names):
+            raise UsageError(
+                f'there is no root "{min(unknown)}"',
+                now="nothing was scanned",
+                hint=f"the roots are: {', '.join(names)}",
+            )
         for known in context.roots:
             if root and known.name not in root:
                 continue

@@ -32,7 +32,7 @@ def load_book(named: str) -> PriceBook:
         base = data.get("extends")
         return parse_book(data if base is None else overridden(_shipped(str(base)), data))
     except FileNotFoundError:
-        hint = f"shipped: {', '.join(shipped_books())}; or write the path of your own"
+        hint = f"shipped: {', '.join(shipped_books())}; or the path of your own, with a slash in it: ./own.json"
         raise ConfigError(f'prices.book: there is no price book "{named}"', hint=hint) from None
     except OSError as error:
         raise ConfigError(f"prices.book: {named} cannot be read: {error.strerror}") from None

@@ -54,7 +54,11 @@ class CheckedPlan:
 
 def save_plan(plan: Plan, path: str) -> None:
     """Write the plan as JSON; the file is whole and durable on return, or not there. Raises UsageError."""
-    folder = os.path.dirname(os.path.abspath(path))
+    asked, path = path, os.path.realpath(path)
+    if os.path.exists(path) and not os.path.isfile(path):
+        # A device, a pipe, a folder: putting a file in its place would take it away.
+        raise UsageError(f"the plan cannot be written to {asked}: it is no file", now="no plan was saved")
+    folder = os.path.dirname(path)
     temporary = os.path.join(folder, f".{os.path.basename(path)}.{secrets.token_hex(4)}")
     try:
         with open(temporary, "x", encoding="ascii") as out:
@@ -64,7 +68,7 @@ def save_plan(plan: Plan, path: str) -> None:
         os.replace(temporary, path)
     except OSError as error:
         _unlink(temporary)
-        raise UsageError(f"the plan cannot be written to {path}: {error.strerror}", now="no plan was saved") from error
+        raise UsageError(f"the plan cannot be written to {asked}: {error.strerror}", now="no plan was saved") from error
 
 
 def load_plan(path: str) -> Plan:

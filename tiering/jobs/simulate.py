@@ -127,9 +127,9 @@ def _said() -> Iterator[None]:
     except OSError as error:
         raise UsageError(f"--trace: {error.filename} cannot be read: {error.strerror}") from None
     except TraceError as error:
-        raise UsageError(f"--trace: {error}") from None
+        raise UsageError(str(error), now="nothing was reckoned") from None
     except PriceBookError as error:
-        raise UsageError(f"--class: {error}") from None
+        raise UsageError(str(error), hint="frostline prices show lists what --class and --hot may name") from None
     except StrategyError as error:
         raise UsageError(f"--policy: {error}") from None
 
