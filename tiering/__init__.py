@@ -6,12 +6,15 @@ Importing this package imports nothing else; ``tiering.open(path)`` reads a file
 """
 
 from importlib import import_module
-from typing import Any
+
+TYPE_CHECKING = False  # as in typing, which takes as long to load as all that is loaded before Ctrl-C is answered
+if TYPE_CHECKING:
+    from typing import Any
 
 _PUBLIC = {"open": ("tiering.reading.files", "open_file")}
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     """Load what programs use when they use it."""
     if name in _PUBLIC:
         module, attribute = _PUBLIC[name]

@@ -1,5 +1,8 @@
 """A command that fails in ways no command should, for tests of what stands behind all of them."""
 
+import atexit
+import os
+import signal
 from typing import Annotated
 
 import typer
@@ -7,10 +10,46 @@ import typer
 EXAMPLES = ("frostline crash", "frostline crash --how interrupt")
 
 
-def run(how: Annotated[str, typer.Option("--how", help="bug, interrupt or import")] = "bug") -> int:
+class _Ends:
+    """Is interrupted as it goes, where nothing can be raised."""
+
+    def __del__(self) -> None:
+        _ctrl_c()
+
+
+def run(how: Annotated[str, typer.Option("--how", help="see the cases")] = "bug") -> int:
     """Fail."""
-    if how == "interrupt":
-        raise KeyboardInterrupt
-    if how == "import":
-        raise ImportError("no such machine")
+    match how:
+        case "interrupt":
+            raise KeyboardInterrupt
+        case "import":
+            raise ImportError("no such machine")
+        case "swallow":
+            try:
+                _ctrl_c()
+            except BaseException:  # noqa: BLE001  # as a library does that tries whether another one is there
+                return 0
+        case "lose":
+            try:
+                _ctrl_c()
+            except BaseException as error:
+                raise ImportError("no such machine") from error
+        case "unraisable":
+            ends = _Ends()
+            del ends
+            return 0
+        case "twice":
+            try:
+                _ctrl_c()
+            finally:
+                _ctrl_c()
+                print("went on")
+        case "ending":
+            atexit.register(_ctrl_c)
+            print("done")
+            return 3
     return 1 // 0
+
+
+def _ctrl_c() -> None:
+    os.kill(os.getpid(), signal.SIGINT)

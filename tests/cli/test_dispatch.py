@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tiering import cli
+from tiering.cli import INTERRUPTED
+from tiering.cli import dispatch as cli
 from tiering.cli.commands import COMMANDS, Command
 from tiering.errors import UsageError
 
@@ -76,13 +77,13 @@ def test_usage_errors_are_a_sentence_and_two(words: list[str]) -> None:
 @pytest.mark.parametrize("command", ["ls", "status", "config show"])
 def test_commands_that_look_load_no_heavy_library(command: str) -> None:
     module = COMMANDS[command].module
-    code = f"import sys, tiering.cli, {module}; print([name for name in {SLOW!r} if name in sys.modules])"
+    code = f"import sys, tiering.cli.dispatch, {module}; print([name for name in {SLOW!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
 def test_help_loads_no_database_library() -> None:
-    code = "import sys, tiering.cli; tiering.cli.overview(); print('sqlalchemy' in sys.modules)"
+    code = "import sys; from tiering.cli.dispatch import overview; overview(); print('sqlalchemy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 
@@ -112,7 +113,7 @@ def test_a_library_that_cannot_be_loaded_is_no_bug(
 
 def test_ctrl_c_is_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setitem(COMMANDS, "crash", Command("tests.cli.crash", "for this test"))
-    assert cli.run(["crash", "--how", "interrupt"]) == cli.INTERRUPTED
+    assert cli.run(["crash", "--how", "interrupt"]) == INTERRUPTED
     assert "goes on where it stopped" in capsys.readouterr().err
 
 

@@ -18,7 +18,8 @@ from tiering.catalog import stores
 from tiering.config.sample import render_config
 
 _TWO = (
-    "import sys; from tiering.cli import run; sys.exit(run(sys.argv[1:3] + ['buckets', 'scan']) or run(sys.argv[1:]))"
+    "import sys; from tiering.cli.dispatch import run; "
+    "sys.exit(run(sys.argv[1:3] + ['buckets', 'scan']) or run(sys.argv[1:]))"
 )
 
 

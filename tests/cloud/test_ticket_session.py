@@ -9,7 +9,7 @@ import pytest
 
 from tests.cloud.installation import Site
 from tests.whole.tree import noise
-from tiering.cli import command_app
+from tiering.cli.dispatch import command_app
 from tiering.cli.output import Output
 from tiering.cli.session import Session
 from tiering.clock import FakeClock

@@ -8,7 +8,7 @@ import pytest
 import typer.main
 
 from tests.structure.sources import PROJECT, modules_under
-from tiering.cli import command_app, parse
+from tiering.cli.dispatch import command_app, parse
 from tiering.cli.commands import COMMANDS
 
 ANCHOR = re.compile(r"docs/(\w+)\.md#([a-z0-9-]+)")

@@ -6,8 +6,8 @@ import sys
 from contextlib import redirect_stdout
 from pathlib import Path
 
-from tiering.cli import command_app, overview
 from tiering.cli.commands import COMMANDS
+from tiering.cli.dispatch import command_app, overview
 from tiering.config.sample import reference as config_reference
 
 HEAD = """\

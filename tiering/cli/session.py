@@ -10,6 +10,7 @@ import typer
 
 from tiering.app.memory import keep_memory_small
 from tiering.app.open import open_context
+from tiering.cli import interrupt
 from tiering.cli.output import Output
 from tiering.cli.progress import open_progress
 from tiering.clock import Clock, SystemClock
@@ -79,7 +80,7 @@ class Session:
 
         def ask(number: int, frame: FrameType | None) -> None:
             if self.stop.is_set():
-                raise KeyboardInterrupt
+                interrupt(number, frame)
             self.stop.set()
             self.out.note("stopping after the step in hand; once more to stop at once")
 
