@@ -8,8 +8,8 @@ import pytest
 import typer.main
 
 from tests.structure.sources import PROJECT, modules_under
-from tiering.cli.dispatch import command_app, parse
 from tiering.cli.commands import COMMANDS
+from tiering.cli.dispatch import command_app, parse
 
 ANCHOR = re.compile(r"docs/(\w+)\.md#([a-z0-9-]+)")
 DOCUMENTS = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("docs/**/*.md")])
