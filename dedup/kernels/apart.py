@@ -10,7 +10,7 @@ import importlib
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe
 from typing import Any, NamedTuple
@@ -70,23 +70,27 @@ def _start() -> None:
     """Start the process. Raises OSError."""
     ours, its = Pipe()
     environment = dict(os.environ)
-    path = os.pathsep.join(filter(None, sys.path))
     try:
-        # -P: nothing is loaded from the folder that somebody happens to stand in.
-        process = subprocess.Popen(
-            [sys.executable or "python3", "-P", "-m", "dedup.kernels.apart", str(its.fileno())],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env={**environment, "PYTHONPATH": path},
-            pass_fds=[its.fileno()],
-        )
+        process = started("dedup.kernels.apart", str(its.fileno()), pass_fds=[its.fileno()])
     except BaseException:
         ours.close()
         raise
     finally:
         its.close()
     _running.append(_Process(process, ours, environment))
+
+
+def started(module: str, *arguments: str, pass_fds: Sequence[int] = ()) -> subprocess.Popen[bytes]:
+    """Start a process that runs *module*, with the paths of this one. Raises OSError."""
+    # -P: nothing is loaded from the folder that somebody happens to stand in.
+    return subprocess.Popen(
+        [sys.executable or "python3", "-P", "-m", module, *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        pass_fds=pass_fds,
+    )
 
 
 @atexit.register

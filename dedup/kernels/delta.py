@@ -117,6 +117,8 @@ def prepare(function: str, width: int) -> None:
 
 
 _LOOPS = {"scatter": _scatter, "gather": _gather}
+EVERY = (("round_bf16", 4), *((function, width) for function in _LOOPS for width in (2, 4)))
+"""What there is to prepare()."""
 
 
 def scatter(words: NDArray[Any], base: NDArray[Any], sorting: Sorting) -> NDArray[Any]:

@@ -63,6 +63,16 @@ def store(name: str, found: Object) -> None:
             return
 
 
+def is_any() -> bool:
+    """Return whether a kernel is kept in one of the folders, whatever it is worth."""
+    return any(_holds_one(folder) for folder in _folders())
+
+
+def can_be() -> bool:
+    """Return whether there is a folder to keep one in, or to make."""
+    return any(os.access(_nearest(folder), os.W_OK | os.X_OK) for folder in _folders())
+
+
 def compiler_version() -> bytes:
     """Return what numba says of its own version, without importing it; b"" where it is not there."""
     spec = importlib.util.find_spec("numba")
@@ -105,6 +115,18 @@ def _folders() -> list[Path]:
     caches = (os.environ.get("XDG_CACHE_HOME", ""), os.path.expanduser("~/.cache"))
     cache = next(filter(os.path.isabs, caches), None)
     return [Path(__file__).parent / "__pycache__", *([Path(cache) / "frostline"] if cache else ())]
+
+
+def _holds_one(folder: Path) -> bool:
+    try:
+        return any(name.endswith(_SUFFIX) for name in os.listdir(folder))
+    except OSError:
+        return False
+
+
+def _nearest(folder: Path) -> Path:
+    """Return *folder*, or what stands above it where it is not there yet."""
+    return next(filter(os.path.exists, (folder, *folder.parents)), folder)
 
 
 def _is_others(path: Path) -> bool:

@@ -106,6 +106,8 @@ def prepare(function: str, width: int) -> None:
 
 
 _BUILDERS = {"split": _splitter, "join": _joiner}
+EVERY = tuple((function, width) for function in _BUILDERS for width in _SPLITS)
+"""What there is to prepare()."""
 
 
 def split(words: NDArray[Any], turn: int, planes: Sequence[NDArray[np.uint8]]) -> None:

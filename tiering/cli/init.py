@@ -18,6 +18,7 @@ from tiering.app.configure import (
 )
 from tiering.app.dropin import SYSTEMD_DIR, drop_in, write_drop_in
 from tiering.app.install import Installed, install
+from tiering.app.kernels import compile_once
 from tiering.app.placement import check_placement
 from tiering.cli.session import Session, session_of
 from tiering.config import Config
@@ -51,7 +52,8 @@ def run(
     """Write a complete commented configuration, create the catalog, prepare and probe the stores, mark the roots.
 
     Nothing is moved: `act = false` until you change it. On an existing configuration it adds the roots named, writes
-    lost markers of roots named, and prepares tiers and roots that were added to the file by hand.
+    lost markers of roots named, and prepares tiers and roots that were added to the file by hand. The first time on a
+    machine it also compiles for its processor what runs as machine code: some ten seconds.
     """
     session = session_of(ctx)
     request = InitRequest(
@@ -76,6 +78,7 @@ def run(
     write_config(path, text)
     written = _write_drop_in(config, path, systemd_dir)
     _report(session, config, installed, drop_in_path=written)
+    compile_once(session.out.note)
     return 0
 
 
