@@ -266,10 +266,17 @@ def test_folders_deeper_than_a_path_may_be_long_are_looked_into(lab: Lab, goes: 
     assert "not there; scan again" in said(lab)
 
 
-def test_what_is_reached_through_a_link_is_not_what_was_stored(lab: Lab) -> None:
-    lab.write("folder/dual.bin", b"x" * 1000)
+def test_p5_a_folder_that_was_moved_elsewhere_behind_a_link_still_stands(lab: Lab) -> None:
+    lab.write("folder/gone.bin", b"x" * 1000)
+    lab.write("folder/dual.bin", b"y" * 1000)
     learn(lab)
     migrate(lab.context, items(lab))
+    release(lab.context, items(lab, paths=[b"folder/gone.bin"]), wait_parked=True)
     os.rename(lab.root / "folder", lab.base / "elsewhere")
     os.symlink(lab.base / "elsewhere", lab.root / "folder")
-    assert "folder/dual.bin is dual in the catalog and not there; scan again" in said(lab)
+    scanned = scan_root(lab.context, lab.context.roots[0])
+    assert (scanned.missing, scanned.problem_count) == (0, 0)
+    assert audit(lab.context).ok
+    (lab.base / "elsewhere" / "gone.bin").unlink()
+    assert "folder/gone.bin is offline and its placeholder is not there" in said(lab)
+    assert scan_root(lab.context, lab.context.roots[0]).missing == 1

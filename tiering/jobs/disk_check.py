@@ -1,7 +1,8 @@
 """Compares what stands on the disk with the rows of dual and offline files. Used by audit; lstat and readlink only.
 
-Folders are opened as the scan opens them: no link is followed on the way, and no path is too long. Files that an
-operation is under way on are left out: the journal says how they stand. A file that changed since the
+Folders are opened one by one: no path is too long. What is reached through a link on the way (a folder that was moved to
+another disk, and a link left in its place) counts as standing, as the scan has it. Files that an operation is under way
+on are left out: the journal says how they stand. A file that changed since the
 last scan is a discrepancy until the next one has seen it. Where the ctime moved alone, a mode, owner or links that
 moved too explain it, which is a note; else bytes may have been written and the mtime set back.
 """
@@ -23,7 +24,6 @@ from tiering.jobs.findings import Findings
 
 _AWAY = (FileState.OFFLINE, FileState.RECALLING)
 PAGE = 2000
-_GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 
 
 def check_root(ctx: Context, root: OpenRoot, found: Findings) -> None:
@@ -131,16 +131,23 @@ class _Folders:
         return paths.display(self._root, row.dir, row.name)
 
     def _folder(self, dir: bytes) -> int:
-        """Return the descriptor of a folder; -1 if it is gone, or is reached through a link."""
+        """Return the descriptor of a folder; -1 if it is gone."""
         if dir != self._dir:
             self._close()
             self._dir = dir
             try:
-                self._fd = paths.open_folder(self._root, dir)
-            except OSError as error:
-                if error.errno not in _GONE:
-                    raise
+                self._fd = self._opened(dir)
+            except (FileNotFoundError, NotADirectoryError):
+                pass
         return self._fd
+
+    def _opened(self, dir: bytes) -> int:
+        try:
+            return paths.open_folder(self._root, dir)
+        except OSError as error:
+            if error.errno not in {errno.ELOOP, errno.ENOTDIR}:
+                raise
+        return os.open(os.path.join(self._root, dir), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def _close(self) -> None:
         if self._fd >= 0:
