@@ -1,10 +1,10 @@
 """Compares what stands on the disk with the rows of dual and offline files. Used by audit; lstat and readlink only.
 
-Folders are opened one by one: no path is too long. What is reached through a link on the way (a folder that was moved to
-another disk, and a link left in its place) counts as standing, as the scan has it. Files that an operation is under way
-on are left out: the journal says how they stand. A file that changed since the
-last scan is a discrepancy until the next one has seen it. Where the ctime moved alone, a mode, owner or links that
-moved too explain it, which is a note; else bytes may have been written and the mtime set back.
+Folders are opened one by one: no path is too long. What is reached through a link on the way (a folder that was moved
+to another disk, and a link left in its place) counts as standing, as the scan has it. Files that an operation is under
+way on are left out: the journal says how they stand. A file that changed since the last scan is a discrepancy until the
+next one has seen it. Where the ctime moved alone, a mode, owner or links that moved too explain it, which is a note;
+else bytes may have been written and the mtime set back.
 """
 
 import errno
