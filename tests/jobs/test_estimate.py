@@ -196,6 +196,20 @@ def test_compression_measured_on_a_share_is_close_to_all() -> None:
     assert results[1] == pytest.approx(results[0], rel=0.05)
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_what_comes_first_does_not_speak_for_what_comes_later(turned: bool) -> None:
+    dense, sparse = [noise(i, 64_000) for i in range(400)], [noise(i, 3_000) + bytes(61_000) for i in range(100, 500)]
+    chunks = [*sparse, *dense] if turned else [*dense, *sparse]
+    results = []
+    for whole in (1 << 40, 2 << 20):
+        meter = ReductionMeter(effort="fast", coded_whole_bytes=whole)
+        for first in range(0, len(chunks), 16):
+            meter.take(pieces(chunks[first : first + 16]))
+        results.append(meter.result().stored_bytes)
+
+    assert results[1] == pytest.approx(results[0], rel=0.2)
+
+
 def test_classes_are_told_apart_and_add_up() -> None:
     meter = ReductionMeter(effort="fast")
     meter.take(pieces([b"some text, " * 9000, noise(1, 50_000)]))

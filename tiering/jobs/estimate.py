@@ -41,6 +41,7 @@ from tiering.jobs.outgoing import SMALL_BYTES
 from tiering.jobs.references import SourceBytes
 from tiering.jobs.reports import Skipped
 
+COMPRESSION_IS_TOLD_BELOW = 0.995  # else "tried on 100%"
 SAMPLE_ABOVE_BYTES = 256 << 30  # some minutes of reading from one fast disk
 BOOK = "aws-us-east-1"
 HOT_CLASS = "gp3"
@@ -290,6 +291,10 @@ class _Run:
             notes.append(f"a sample was read ({share:.1%} of the bytes); copies that differ in size may be missed")
         if reduction.sampled_share < 1:
             notes.append(f"one chunk in {round(1 / reduction.sampled_share)} was told apart, to bound memory")
+        if reduction.coded_share < COMPRESSION_IS_TOLD_BELOW:
+            notes.append(
+                f"compression was tried on {reduction.coded_share:.0%} of what is distinct, all through the trees"
+            )
         if self._stop.is_set():
             notes.append(f"stopped after {share:.1%} of the bytes")
         if looked.unknown_access_files:

@@ -3,7 +3,8 @@
 Used by estimate alone; fingerprints decide here (P2 allows it where nothing is stored). Memory is bounded: above
 MAX_DISTINCT chunks only those whose fingerprint ends in so many zero bits are remembered, a fair sample of all chunks
 whatever files they come from. What is new goes through the gatherer and the codecs that migrate uses, class by class:
-all of it at first, one stretch in CODED_EVERY later.
+all of it at first, then stretches further and further apart, each of which speaks for those around it: what comes first
+says nothing about what comes later, in another folder.
 """
 
 from collections import Counter
@@ -17,8 +18,9 @@ from dedup.values import ChunkPart
 
 MAX_DISTINCT = 1 << 20  # about 150 MB of Python integers; 64-100 GiB of data are still exact
 CODED_WHOLE_BYTES = 16 << 20  # of each class; at 100-300 MB/s and core a tenth of a second
-CODED_EVERY = 64  # then one stretch in so many: zstd takes 0.05-0.15 s of a core per GB
-STRETCH_BYTES = 4 << 20  # neighbours stay together, as in the longest block
+STRETCH_BYTES = 1 << 20  # neighbours stay together, as in a block
+A_DOUBLING = 4  # so many stretches are coded of as many bytes again, and of twice as many, and so on,
+LAST_EVERY = 64  # until it is one stretch in so many: zstd takes 0.05-0.15 s of a core per GB
 # Length in the block header (3), fingerprint, digest and length in the trailer (8 + 32 + 3): see docs/formats.md.
 BYTES_PER_CHUNK = 46
 _COUNT_BITS = 32
@@ -52,8 +54,19 @@ class Reduction:
     """Of distinct chunks, coded, with what a pack adds to each."""
     sampled_share: float
     """Share of chunks that were told apart: 1.0 is all."""
+    coded_share: float
+    """Share of the distinct bytes told apart that were coded, and speak for the others."""
     classes: tuple[ClassReduction, ...]
     """The largest first."""
+
+
+@dataclass(slots=True)
+class _Part:
+    """New chunks of one kind that came one after the other, of which equally many were coded."""
+
+    new_bytes: int = 0
+    coded_raw: int = 0
+    coded_stored: int = 0
 
 
 @dataclass(slots=True)
@@ -63,9 +76,27 @@ class _Class:
     number: int
     data_bytes: int = 0
     new_bytes: int = 0
-    coded_raw: int = 0
-    coded_stored: int = 0
+    parts: dict[int, _Part] = field(default_factory=dict)
+    """By the stretches of which one was coded, ascending: 1 is all of it."""
     codecs: Counter[str] = field(default_factory=Counter)
+
+    def part(self, every: int) -> _Part:
+        return self.parts.setdefault(every, _Part())
+
+    @property
+    def coded_raw(self) -> int:
+        return sum(part.coded_raw for part in self.parts.values())
+
+    def stored_share(self) -> float:
+        """Return coded over raw bytes: each part by its own, one of which nothing was coded by that of all."""
+        if not self.coded_raw:
+            return 1.0
+        of_all = sum(part.coded_stored for part in self.parts.values()) / self.coded_raw
+        stored = sum(
+            part.new_bytes * (part.coded_stored / part.coded_raw if part.coded_raw else of_all)
+            for part in self.parts.values()
+        )
+        return stored / self.new_bytes
 
 
 class ReductionMeter:
@@ -117,6 +148,7 @@ class ReductionMeter:
             sums[0] += length * (value & _COUNT_MASK)
             sums[1] += length
             sums[2] += 1
+        new_bytes = sum(found.new_bytes for found in self._classes.values())
         classes = [_reduced(name, found, *seen[found.number]) for name, found in self._classes.items()]
         if self._page_plain_bytes:
             share = self._page_file_bytes / self._page_plain_bytes
@@ -126,6 +158,7 @@ class ReductionMeter:
             unique_bytes=sum(found.unique_bytes for found in classes),
             stored_bytes=sum(found.stored_bytes for found in classes),
             sampled_share=2.0**-self._zero_bits,
+            coded_share=sum(found.coded_raw for found in self._classes.values()) / max(new_bytes, 1),
             classes=tuple(sorted(classes, key=lambda found: -found.data_bytes)),
         )
 
@@ -145,14 +178,17 @@ class ReductionMeter:
             return False
         self._seen[number] = found.number << _CLASS_BITS | length << _COUNT_BITS | 1
         at = found.new_bytes
+        every = _every(at, self._coded_whole_bytes)
         found.new_bytes += length
-        return at < self._coded_whole_bytes or at // STRETCH_BYTES % CODED_EVERY == 0
+        found.part(every).new_bytes += length
+        return at // STRETCH_BYTES % every == 0
 
     def _code(self, block: RawBlock) -> None:
         found = self._classes[block.kind, block.element]
         coded = encode(block.raw, kind=block.kind, element=block.element, effort=self._effort)
-        found.coded_raw += len(block.raw)
-        found.coded_stored += len(coded.payload)
+        part = found.part(next(reversed(found.parts)))
+        part.coded_raw += len(block.raw)
+        part.coded_stored += len(coded.payload)
         found.codecs[coded.codec] += len(block.raw)
 
     def _halve(self) -> None:
@@ -161,11 +197,21 @@ class ReductionMeter:
         self._seen = {name: value for name, value in self._seen.items() if not name & mask}
 
 
+def _every(at: int, whole_bytes: int) -> int:
+    """Return of how many stretches one is coded, *at* bytes into what is new of a class; its first *whole_bytes* all
+    are.
+    """
+    if at < whole_bytes:
+        return 1
+    doublings = (at // max(whole_bytes, STRETCH_BYTES)).bit_length() - 1
+    return max(1, min((whole_bytes // STRETCH_BYTES << max(doublings, 0)) // A_DOUBLING, LAST_EVERY))
+
+
 def _reduced(name: tuple[str, str], found: _Class, sampled: int, distinct: int, chunks: int) -> ClassReduction:
     """Return one class; *sampled* and *distinct* bytes are those of its remembered *chunks*, repeats counted or not."""
     unique = round(found.data_bytes * distinct / sampled) if sampled else 0
     count = chunks * unique // distinct if distinct else 0
-    coded = unique * found.coded_stored / found.coded_raw if found.coded_raw else unique
+    coded = unique * found.stored_share()
     return ClassReduction(
         kind=name[0],
         element=name[1],
