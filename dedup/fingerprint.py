@@ -61,6 +61,12 @@ def fingerprint_from_number(number: int) -> Fingerprint:
     return Fingerprint(number.to_bytes(FINGERPRINT_LEN, "big", signed=True))
 
 
+def fingerprints_from_numbers(numbers: Sequence[int]) -> list[Fingerprint]:
+    """Return fingerprint_from_number() of each: the inverse of fingerprint_numbers()."""
+    names = struct.pack(f">{len(numbers)}q", *numbers)
+    return cast(list[Fingerprint], [names[at : at + FINGERPRINT_LEN] for at in range(0, len(names), FINGERPRINT_LEN)])
+
+
 def digest(data: Buffer) -> Digest:
     """Return BLAKE3-256 of *data*."""
     return Digest(blake3(data).digest())

@@ -13,7 +13,9 @@ from dedup.fingerprint import (
     fingerprint,
     fingerprint_from_number,
     fingerprint_number,
+    fingerprint_numbers,
     fingerprints,
+    fingerprints_from_numbers,
     register_fingerprint,
     resolve_fingerprint,
 )
@@ -31,6 +33,14 @@ def test_a_fingerprint_is_a_signed_number_to_sql(name: Fingerprint) -> None:
 
     assert -(1 << 63) <= number < 1 << 63
     assert fingerprint_from_number(number) == name
+
+
+@given(names=st.lists(st.binary(min_size=8, max_size=8).map(Fingerprint)))
+def test_many_fingerprints_are_the_numbers_of_each_and_come_back(names: list[Fingerprint]) -> None:
+    numbers = fingerprint_numbers(names)
+
+    assert list(numbers) == [fingerprint_number(name) for name in names]
+    assert fingerprints_from_numbers(numbers) == names
 
 
 def weak(data: bytes | bytearray | memoryview) -> Fingerprint:

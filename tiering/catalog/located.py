@@ -5,10 +5,9 @@ give the lock away for every value of every row, while other threads decode and 
 """
 
 import json
-import struct
 from collections.abc import Collection, Mapping
 
-from dedup.fingerprint import DIGEST_LEN, FINGERPRINT_LEN
+from dedup.fingerprint import DIGEST_LEN, fingerprints_from_numbers
 from dedup.values import Digest, made_of
 from tiering.catalog import packs
 from tiering.catalog.transaction import Tx, fetch_raw
@@ -31,16 +30,12 @@ def locate_together(tx: Tx, recipe_nos: Collection[int]) -> Mapping[int, Mapping
         return packs.locate_all(tx, recipe_nos)
     *columns, text = fetch_raw(tx, _CHUNKS, [json.dumps(list(recipe_nos))])[0]
     block_nos, offsets, lengths, shares, names = map(json.loads, columns)
-    digests = _cut(bytes.fromhex(text or ""), DIGEST_LEN)
+    together = bytes.fromhex(text or "")
+    digests = [together[start : start + DIGEST_LEN] for start in range(0, len(together), DIGEST_LEN)]
     if len(set(digests)) < len(digests):
         return packs.locate_all(tx, recipe_nos)
-    fingerprints = _cut(struct.pack(f">{len(names)}q", *names), FINGERPRINT_LEN)
     places = packs.block_places(tx, set(block_nos))
     blocks = map(places.__getitem__, block_nos)
-    located = made_of(Location, (blocks, offsets, lengths, shares, fingerprints, digests))
+    located = made_of(Location, (blocks, offsets, lengths, shares, fingerprints_from_numbers(names), digests))
     shared: dict[Digest, Location] = dict(zip(digests, located, strict=True))  # type: ignore[arg-type]  # they are
     return {recipe_no: shared for recipe_no in recipe_nos}  # noqa: C420  # it is to be shared
-
-
-def _cut(data: bytes, length: int) -> list[bytes]:
-    return [data[start : start + length] for start in range(0, len(data), length)]
