@@ -63,11 +63,6 @@ def store(name: str, found: Object) -> None:
             return
 
 
-def is_any() -> bool:
-    """Return whether a kernel is kept in one of the folders, whatever it is worth."""
-    return any(_holds_one(folder) for folder in _folders())
-
-
 def can_be() -> bool:
     """Return whether there is a folder to keep one in, or to make."""
     return any(os.access(_nearest(folder), os.W_OK | os.X_OK) for folder in _folders())
@@ -75,11 +70,16 @@ def can_be() -> bool:
 
 def compiler_version() -> bytes:
     """Return what numba says of its own version, without importing it; b"" where it is not there."""
-    spec = importlib.util.find_spec("numba")
+    return source("numba", "_version.py")
+
+
+def source(module: str, beside: str = "") -> bytes:
+    """Return the text of a module, or of the file *beside* it, without importing it; b"" where there is none."""
+    spec = importlib.util.find_spec(module)
     if spec is None or not spec.origin:
         return b""
     try:
-        return (Path(spec.origin).parent / "_version.py").read_bytes()
+        return (Path(spec.origin).parent / beside if beside else Path(spec.origin)).read_bytes()
     except OSError:
         return b""
 
@@ -115,13 +115,6 @@ def _folders() -> list[Path]:
     caches = (os.environ.get("XDG_CACHE_HOME", ""), os.path.expanduser("~/.cache"))
     cache = next(filter(os.path.isabs, caches), None)
     return [Path(__file__).parent / "__pycache__", *([Path(cache) / "frostline"] if cache else ())]
-
-
-def _holds_one(folder: Path) -> bool:
-    try:
-        return any(name.endswith(_SUFFIX) for name in os.listdir(folder))
-    except OSError:
-        return False
 
 
 def _nearest(folder: Path) -> Path:

@@ -33,17 +33,19 @@ def test_what_is_named_is_compiled_and_kept(nothing_kept: Path, monkeypatch: pyt
     monkeypatch.setattr(beforehand, "_MODULES", ("bloom",))
     said: list[str] = []
     monkeypatch.setattr("tiering.app.kernels._ROOMS", ("dedup.kernels.planes",))
-    assert beforehand.is_missing()
     compile_once(said.append)
     assert len(said) == 1
     names = {path.name.partition("-")[0] for path in nothing_kept.iterdir()}
     assert names == {
+        "every",
         "bloom.add",
         "bloom.may_hold",
         *(f"planes.{way}{width}" for way in ("split", "join") for width in (2, 4, 8)),
     }
     compile_once(said.append)
     assert len(said) == 1
+    monkeypatch.setattr(beforehand, "_MODULES", ("gear",))  # as another version would
+    assert beforehand.is_missing(())
 
 
 def test_what_cannot_be_compiled_is_told_and_left(nothing_kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,9 +9,9 @@ _ROOMS = tuple(f"tiering.hot.{name}" for name in ("native_reads", "native_writes
 
 
 def compile_once(say: Callable[[str], None]) -> None:
-    """Compile every kernel unless some are kept. *say* is told before, and what failed, which is left for later."""
+    """Compile every kernel unless that was done. *say* is told before, and what failed, which is left for later."""
     beforehand = importlib.import_module("dedup.kernels.beforehand")
-    if not beforehand.is_missing():
+    if not beforehand.is_missing(_ROOMS):
         return
     say("compiling for this processor, once per installation: some 10 seconds")
     try:
