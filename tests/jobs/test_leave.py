@@ -9,12 +9,14 @@ from tests.jobs.lab import Lab
 from tests.jobs.test_apply import old_files, states
 from tiering.catalog import roots
 from tiering.catalog.values import FileState
-from tiering.errors import FrostlineError, RootMissing
+from tiering.errors import FrostlineError, RootMissing, UsageError
 from tiering.hot import names
+from tiering.jobs.context import OpenRoot
 from tiering.jobs.cycle import cycle
 from tiering.jobs.doctor import doctor
 from tiering.jobs.finding import Weight
 from tiering.jobs.leave import away, leave
+from tiering.jobs.scan import scan_root
 
 MARKER = os.fsdecode(names.ROOT_MARKER)
 
@@ -54,6 +56,47 @@ def test_a_copied_placeholder_is_seen_before_the_marker_goes(lab: Lab, offline: 
     with pytest.raises(FrostlineError, match=r"copy\.bin"):
         leave(lab.context)
     assert (lab.root / MARKER).exists()
+
+
+def looked_at(lab: Lab) -> OpenRoot:
+    """A second root that frostline only looks at, with the marker of another installation."""
+    path = lab.base / "look"
+    path.mkdir()
+    (path / "file").write_bytes(b"looked at")
+    (path / MARKER).write_bytes(b"frostline root of another installation\n")
+    with lab.catalog.write() as tx:
+        root_id = roots.add(tx, name="look", path=os.fsencode(path), marker="")
+    return OpenRoot(root_id, "look", os.fsencode(path), "")
+
+
+def test_p11_a_root_that_is_only_looked_at_keeps_nobody_from_leaving(lab: Lab, offline: dict[str, bytes]) -> None:
+    look = looked_at(lab)
+    ctx = replace(lab.context, roots=(*lab.context.roots, look))
+    report = leave(ctx)
+    assert report.left == (str(lab.root), os.fsdecode(look.path))
+    assert {path.name: path.read_bytes() for path in (lab.root / "old").iterdir()} == offline
+    assert not (lab.root / MARKER).exists()
+    assert sorted(os.listdir(look.path)) == [os.fsencode(MARKER), b"file"]
+
+
+def test_files_away_from_a_root_made_read_only_since_are_named_first(lab: Lab, offline: dict[str, bytes]) -> None:
+    ctx = replace(lab.context, roots=tuple(replace(root, marker="") for root in lab.context.roots))
+    with pytest.raises(UsageError, match=r"3 files of .* read_only"):
+        leave(ctx)
+    assert (lab.root / MARKER).exists()
+    assert away(ctx).files == 3
+
+
+def test_what_is_in_the_stores_alone_is_said_before(lab: Lab, offline: dict[str, bytes]) -> None:
+    assert away(lab.context).retained_bytes == 0
+    gone = len(offline["1.bin"])
+    (lab.root / "old" / "1.bin").unlink()
+    with pytest.raises(FrostlineError, match="not everything") as refused:
+        leave(lab.context)
+    assert "frostline scan" in refused.value.hint
+    scan_root(lab.context, lab.context.roots[0])
+    assert away(lab.context).retained_bytes == gone
+    assert leave(lab.context).left == (str(lab.root),)
 
 
 def test_leaving_elsewhere_keeps_the_placeholders_and_says_so(lab: Lab, offline: dict[str, bytes]) -> None:

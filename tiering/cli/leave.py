@@ -32,8 +32,13 @@ def run(
     if not yes:
         with session.looking() as context:
             rest = away(context)
-        session.out.json({"files": rest.files, "bytes": rest.size_bytes})
+        session.out.json({"files": rest.files, "bytes": rest.size_bytes, "retained_bytes": rest.retained_bytes})
         session.out.text(f"{rest.files:,} files, {say_bytes(rest.size_bytes)}, would come back")
+        if rest.retained_bytes:
+            session.out.text(
+                f"{say_bytes(rest.retained_bytes)} of missing files and earlier versions would not: they are in the "
+                "stores alone; frostline restore PATH --at TIME --to DIR takes them first"
+            )
         needs_yes(session, yes=yes, what="leave")
         return 0
     with acting(session) as context:

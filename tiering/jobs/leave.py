@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tiering.catalog import files, journal, roots
+from tiering.catalog import accounts, files, journal, ledger, roots
 from tiering.catalog.values import FileState
 from tiering.errors import FrostlineError, UsageError
 from tiering.hot.marker import check_marker, remove_marker
@@ -33,6 +33,8 @@ class Away:
 
     files: int
     size_bytes: int
+    retained_bytes: int
+    """Of missing files and of earlier versions: they do not come back, and are in the stores alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,23 +49,27 @@ class LeaveReport:
 
 
 def away(ctx: Context) -> Away:
-    """Return how many files are offline, and their bytes."""
+    """Return how many files are offline, and their bytes; and what no file on the disk stands for."""
     with ctx.catalog.read() as tx:
         totals = files.totals(tx)
+        retained_bytes = -ledger.balance(tx, accounts.HELD_RETAINED)
     found = [totals[state] for state in AWAY if state in totals]
-    return Away(sum(total.files for total in found), sum(total.size_bytes for total in found))
+    return Away(sum(total.files for total in found), sum(total.size_bytes for total in found), retained_bytes)
 
 
 def leave(ctx: Context, *, to: str = "") -> LeaveReport:
     """Recall every offline file of every root (or restore them below *to*), then remove markers and hidden names.
 
-    Running it again goes on. Raises WaitingOnRestore while archives warm, RootMissing, NoSpace, and FrostlineError when
-    a file could not be brought back: then no root has lost its marker, and everything works as before.
+    Running it again goes on. Nothing is done under a root that is only looked at. Raises WaitingOnRestore while
+    archives warm, RootMissing, NoSpace, and FrostlineError when a file could not be brought back: then no root has lost
+    its marker, and everything works as before.
     """
     for root in ctx.roots:
-        check_marker(root.path, root.marker)
+        if root.marker:
+            check_marker(root.path, root.marker)
     if not to:
         _refuse_objects(ctx)
+        _refuse_looked_at(ctx)
     ctx.clock.sleep(_park_left_s(ctx))
     job = finish_parked(ctx)
     if to:
@@ -91,6 +97,22 @@ def _refuse_objects(ctx: Context) -> None:
                 now="nothing was changed",
                 hint=f"frostline buckets restore {short(root).name} --yes puts them back; frostline leave --to DIR "
                 "writes them to a folder",
+            )
+
+
+def _refuse_looked_at(ctx: Context) -> None:
+    """Raise where files are away from a root that has been made read-only since."""
+    for root in ctx.roots:
+        if root.marker:
+            continue
+        with ctx.catalog.read() as tx:
+            totals = files.totals(tx, root_id=root.root_id)
+        count = sum(totals[state].files for state in AWAY if state in totals)
+        if count:
+            raise UsageError(
+                f"{count} files of {os.fsdecode(root.path)} are offline, and the configuration says read_only",
+                now="nothing was changed",
+                hint="set read_only = false, run frostline init, then leave again; or frostline leave --to DIR",
             )
 
 
@@ -123,7 +145,8 @@ def _refuse_rest(ctx: Context, job: JobReport, *, elsewhere: bool) -> None:
             f"not everything could be brought back: {max(rest, job.skipped_count, standing)} files"
             + (f" (first: {first})" if first else ""),
             now="markers and catalog are as they were; what came back is on the disk and stored as well",
-            hint="frostline ls --state offline lists them; mend that and run frostline leave --yes again",
+            hint="frostline scan takes up what was moved, copied, replaced or deleted; frostline ls --state offline "
+            "lists what is still away; then run frostline leave --yes again",
         )
 
 
@@ -139,7 +162,7 @@ def _placeholders(ctx: Context, root: OpenRoot) -> Iterator[str]:
 def _remove_traces(ctx: Context, root: OpenRoot) -> int:
     """Take the root out of care; return how many placeholders stay. Nothing is parked: the journal is empty."""
     kept = sum(1 for _ in _placeholders(ctx, root))
-    for directory, name in find_ours(root.path):
+    for directory, name in find_ours(root.path) if root.marker else ():
         raise FrostlineError(
             f"{os.fsdecode(os.path.join(root.path, directory, name))} is a hidden name that no operation explains",
             now="the markers still stand",
@@ -147,5 +170,6 @@ def _remove_traces(ctx: Context, root: OpenRoot) -> int:
         )
     with ctx.catalog.write() as tx:
         roots.leave(tx, root.root_id)
-    remove_marker(root.path)
+    if root.marker:  # else what stands there may be another installation's
+        remove_marker(root.path)
     return kept
