@@ -86,9 +86,10 @@ def test_p6_what_storing_a_file_cost_is_what_explain_says(lab: Lab) -> None:
         written = [pack for pack in packs.by_numbers(tx, range(1, 10)).values() if pack.kind == "data"]
     price = price_book(lab.context.config).price("STANDARD_IA")
     read_back = price.get_nano * len(written)  # this store proves no checksum: each pack is read once more
+    looked_at = price.get_nano * len(written)  # release asks whether each pack still stands
 
     assert total(lines(lab), ONCE, "rare") == price.put_nano * len(written)
-    assert booked[accounts.COST_REQUESTS, "rare"] == total(lines(lab), ONCE, "rare") + read_back
+    assert booked[accounts.COST_REQUESTS, "rare"] == total(lines(lab), ONCE, "rare") + read_back + looked_at
 
 
 def test_shared_bytes_are_told_once_and_the_parts_are_the_whole(lab: Lab) -> None:
