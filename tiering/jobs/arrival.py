@@ -7,7 +7,6 @@ the job leaves nothing claimed.
 import os
 import secrets
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -39,7 +38,6 @@ from tiering.jobs.reports import Skip
 from tiering.jobs.stored_recipes import read_recipes
 from tiering.jobs.tally import Tally
 
-PROVERS = 2  # files given their names and stamps side by side; a digest only where fetch has not proven the whole
 LEASE_NS = 6 * 3600 * NS_PER_S  # a single file may be terabytes; reconcile looks at the process as well
 
 
@@ -243,10 +241,9 @@ def _fetch(ctx: Context, arrivals: Sequence[_Arrival], tally: Tally, damaged: li
 def _complete(
     ctx: Context, arrivals: Sequence[_Arrival], tally: Tally, damaged: list[IntegrityError]
 ) -> list[_Arrival]:
-    """Prove each file and make it durable; return those that are whole."""
+    """Give each file that is whole its hidden names, and make it durable; return those."""
     begun = [arrival for arrival in arrivals if arrival.assembly is not None]
-    with ThreadPoolExecutor(PROVERS, thread_name_prefix="frostline-prove") as pool:
-        outcomes = list(pool.map(_proved, begun))
+    outcomes = [_named(arrival) for arrival in begun]
     _sync([arrival for arrival, trouble in zip(begun, outcomes, strict=True) if trouble is None])
     whole = []
     for arrival, trouble in zip(begun, outcomes, strict=True):
@@ -264,12 +261,12 @@ def _complete(
     return whole
 
 
-def _proved(arrival: _Arrival) -> Exception | None:
-    """Verify one file and give it its names; return what went wrong."""
+def _named(arrival: _Arrival) -> Exception | None:
+    """Give one file its names, if it is whole; return what went wrong."""
     if arrival.assembly is None:
         return None
     try:
-        arrival.assembly.complete()
+        arrival.assembly.check()
         _link_names(arrival)
         arrival.detail["stamp"] = stamp_of(arrival.assembly.fd)
         arrival.detail["identity"] = spots.identity_json(arrival.assembly.identity())

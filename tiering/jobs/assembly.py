@@ -10,7 +10,7 @@ from threading import Lock
 from blake3 import blake3
 
 from dedup.values import FileMeta, Recipe
-from tiering.errors import FrostlineError
+from tiering.errors import FrostlineError, IntegrityError
 from tiering.hot.identity import Identity
 from tiering.hot.kept_times import KeptTimes
 from tiering.hot.meta import apply_meta_exactly, read_xattrs
@@ -19,8 +19,6 @@ from tiering.jobs.fetch_sinks import Piece
 from tiering.jobs.hidden_files import (
     WHOLE_BYTES,
     created,
-    digest_of_file,
-    not_the_whole,
     reserve,
     trouble,
     write_pieces,
@@ -42,8 +40,7 @@ class Assembly:
         """The first thing that went wrong."""
         self.fd = -1
         self.is_complete = False
-        """Whether complete() has gone well."""
-        self._is_proven = False
+        """Whether its bytes are proven and it has its metadata."""
         self._lock = Lock()
 
     @property
@@ -88,11 +85,14 @@ class Assembly:
         self.finish()
 
     def finish(self) -> None:
-        """See fetch_sinks.Target."""
-        self._is_proven = True
+        """See fetch_sinks.Target: the file gets its metadata, all of it."""
+        self.open()
+        if self.error is not None:
+            return
         try:
-            self.complete()
-        except FrostlineError as error:
+            apply_meta_exactly(self.fd, self.meta, self.shown)
+            self.is_complete = True
+        except (FrostlineError, OSError) as error:
             self.fail(error)
 
     def fail(self, error: Exception) -> None:
@@ -100,28 +100,16 @@ class Assembly:
         with self._lock:
             self._fail(error)
 
-    def complete(self) -> None:
-        """Prove the whole file by its digest, unless finish() said it is, and give it its metadata; once. Sync it
-        before it is shown to anybody.
-
-        Raises what is in `error`, IntegrityError, and SourceRefused where it must get all of its metadata.
-        """
-        if self.is_complete:
-            return
-        self.open()
-        try:
-            if self.error is None:
-                self._prove()
-        except OSError as error:
-            self.fail(error)
+    def check(self) -> None:
+        """Raise what went wrong, unless the file is complete. Sync it before it is shown to anybody."""
         if self.error is not None:
             raise self.error
-        self.is_complete = True
-
-    def _prove(self) -> None:
-        if not self._is_proven and digest_of_file(self.fd) != self.recipe.digest:
-            raise not_the_whole(self.shown, self.recipe.recipe_id)
-        apply_meta_exactly(self.fd, self.meta, self.shown)
+        if not self.is_complete:
+            raise IntegrityError(
+                f"{self.shown}: not all of it was brought",
+                now="nothing at its path was changed",
+                hint="run it again; this should not happen: please report it",
+            )
 
     def identity(self) -> Identity:
         """Return the identity of the finished file."""

@@ -1,5 +1,5 @@
-"""What making a file under a hidden name takes, whoever makes it: creating, reserving, writing, reading back, and what
-its trouble is called.
+"""What making a file under a hidden name takes, whoever makes it: creating, reserving, writing, and what its trouble is
+called.
 
 Used by tiering.jobs.assembly (recall) and tiering.jobs.landing (restore).
 """
@@ -8,10 +8,7 @@ import errno
 import os
 from collections.abc import Sequence
 
-from dedup.fingerprint import FileDigest
-from dedup.values import Digest, RecipeId
-from tiering import direct
-from tiering.errors import FrostlineError, IntegrityError, NoSpace, SourceError
+from tiering.errors import FrostlineError, NoSpace, SourceError
 from tiering.hot.new_files import write_all
 from tiering.hot.swap import unlink_if_there
 from tiering.jobs.fetch_sinks import Piece
@@ -19,7 +16,6 @@ from tiering.jobs.fetch_sinks import Piece
 WHOLE_BYTES = 4 << 20
 """Up to this size a file may be taken in one piece; a larger one is written as its pieces come."""
 READ_WRITE = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
-_READ_BYTES = 256 << 10  # what stays in a core's own cache from the copy to the digest
 _WRITE_BYTES = 64 << 10  # as tiering.hot.native_writes, for its reasons
 _NO_RESERVING = frozenset({errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -62,27 +58,6 @@ def write_pieces(fd: int, pieces: Sequence[Piece]) -> None:
         while view:
             count = os.pwrite(fd, view[:_WRITE_BYTES], at)
             view, at = view[count:], at + count
-
-
-def digest_of_file(fd: int) -> Digest:
-    """Return the digest of an open file's bytes, all of them."""
-    digest = FileDigest()
-    position = 0
-    with direct.borrowed() as whole:
-        buffer = whole[:_READ_BYTES]
-        while count := os.preadv(fd, [buffer], position):
-            digest.update(buffer[:count])
-            position += count
-    return digest.digest()
-
-
-def not_the_whole(shown: str, recipe_id: RecipeId) -> IntegrityError:
-    """Return the error for a file whose chunks are right and whose digest is not."""
-    return IntegrityError(
-        f"{shown}: every chunk of recipe {recipe_id} verifies, the whole does not",
-        now="nothing at its path was changed",
-        hint="run it again: the disk may have failed; then docs/runbook.md#corrupt-pack",
-    )
 
 
 def trouble(error: Exception, shown: str) -> FrostlineError:
