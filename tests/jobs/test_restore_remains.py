@@ -71,9 +71,7 @@ def test_what_a_dead_restore_left_is_removed_and_then_its_marker(out: Path, to_f
     assert not any(path.exists() for path in left)
     assert not (out / os.fsdecode(marker)).exists()
     assert tree(out) == before
-    assert list(remains.in_words("/out")) == [
-        "removed 12 hidden files that a restore had left in /out when it was killed"
-    ]
+    assert list(remains.in_words("/out")) == ["hidden files left in /out by a restore that was killed: 12 removed"]
 
 
 def test_a_living_restore_keeps_what_it_has(out: Path, to_fd: int) -> None:
@@ -244,7 +242,7 @@ def test_the_next_restore_says_what_it_removed_and_has_the_room(lab: Lab, tmp_pa
     _, left = leave(fd, [out, out / "root"], lab.context.owner)
     os.close(fd)
     report = restore(lab.context, [str(lab.root)], str(out))
-    assert report.notes == (f"removed 6 hidden files that a restore had left in {out} when it was killed",)
+    assert report.notes == (f"hidden files left in {out} by a restore that was killed: 6 removed",)
     assert not any(path.exists() for path in left)
     assert tree(out / "root") == SMALL
     assert [path.name for path in out.iterdir()] == ["root"]

@@ -36,7 +36,7 @@ class Remains:
     def in_words(self, to: str) -> Iterator[str]:
         """Yield what a user is told; *to* is the target folder."""
         if self.removed:
-            yield f"removed {self.removed:,} hidden files that a restore had left in {to} when it was killed"
+            yield f"hidden files left in {to} by a restore that was killed: {self.removed:,} removed"
         if self.kept:
             more = f", and {len(self.kept) - 1:,} more" if len(self.kept) > 1 else ""
             yield f"what a killed restore left cannot be removed: {os.path.join(to, self.kept[0])}{more}"
