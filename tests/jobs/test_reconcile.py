@@ -17,7 +17,7 @@ from tiering.jobs.audit import audit
 from tiering.jobs.context import Context
 from tiering.jobs.gc import collect
 from tiering.jobs.migrate import migrate
-from tiering.jobs.processes import is_dead, start_time
+from tiering.jobs.processes import is_alive, is_dead, start_time
 from tiering.jobs.recall import recall
 from tiering.jobs.reconcile import reconcile
 from tiering.jobs.release import release
@@ -222,6 +222,16 @@ def test_a_living_uploads_pack_is_in_flight(lab: Lab) -> None:
     assert (seen.in_flight_bytes, seen.discrepancies) == (500, ())
 
 
+@pytest.mark.parametrize("host", ["test", "elsewhere"])
+def test_packs_of_a_process_that_lives_here_wait_for_days(lab: Lab, host: str) -> None:
+    """A file of many terabytes is committed when its last pack is stored; who is on another host cannot be asked."""
+    other = os.getppid()
+    pending(lab, "packs/aa/theirs-0123456789abcdef", 500, owner=f"{host}:{other}:boot:{start_time(other)}")
+    put(lab, "packs/aa/theirs-0123456789abcdef", b"x" * 500)
+    lab.clock.advance(3 * 86_400)
+    assert reconcile(lab.context).packs_doomed == (1 if host == "elsewhere" else 0)
+
+
 def test_the_dead_are_told_from_the_living() -> None:
     mine = f"host:{os.getpid()}:boot"
     assert not is_dead(mine, mine=mine)
@@ -233,6 +243,12 @@ def test_the_dead_are_told_from_the_living() -> None:
     started = start_time(os.getppid())
     assert not is_dead(f"host:{os.getppid()}:boot:{started}", mine=mine)
     assert is_dead(f"host:{os.getppid()}:boot:{int(started) - 1}", mine=mine)
+    assert is_alive(mine, mine=mine)
+    assert is_alive(f"host:{os.getppid()}:boot:{started}", mine=mine)
+    for unknown in (f"boot:{int(started) - 1}", "boot", f"earlier-boot:{started}"):
+        assert not is_alive(f"host:{os.getppid()}:{unknown}", mine=mine)
+    assert not is_alive(f"elsewhere:{os.getppid()}:boot:{started}", mine=mine)
+    assert not is_alive("nonsense", mine=mine)
 
 
 def test_runs_of_dead_processes_are_closed_and_those_of_living_ones_are_not(lab: Lab) -> None:

@@ -26,6 +26,13 @@ def is_dead(owner: str, *, mine: str) -> bool:
     return found == "" or bool(start and start != found)
 
 
+def is_alive(owner: str, *, mine: str) -> bool:
+    """Return whether *owner* is known to run: it has our host and boot, and its pid is still its own."""
+    theirs, ours = _parts(owner), _parts(mine)
+    is_here = (theirs[0], theirs[2]) == (ours[0], ours[2]) and theirs[1].isdigit() and theirs[3] != ""
+    return owner == mine or (is_here and start_time(int(theirs[1])) == theirs[3])
+
+
 def is_of_this_machine(owner: str, *, mine: str) -> bool:
     """Return whether *owner* runs or ran on this machine: in any container of it, or before it was started again."""
     theirs, ours = _parts(owner), _parts(mine)

@@ -22,7 +22,7 @@ from tiering.hot.marker import check_marker
 from tiering.jobs import segments as segment_job
 from tiering.jobs.context import Context, OpenTier
 from tiering.jobs.devices import follow_device
-from tiering.jobs.processes import is_dead
+from tiering.jobs.processes import is_alive, is_dead
 from tiering.jobs.reports import Skip, Skipped
 from tiering.stores import ownership
 
@@ -88,8 +88,10 @@ def reconcile(ctx: Context) -> ReconcileReport:
 
 
 def is_abandoned(ctx: Context, pack: PackRow, *, now_ns: int) -> bool:
-    """Return whether nobody will commit this pending pack any more."""
-    if pack.owner == ctx.owner:
+    """Return whether nobody will commit this pending pack any more. A file of many terabytes may let its packs wait for
+    days.
+    """
+    if is_alive(pack.owner, mine=ctx.owner):
         return False
     return is_dead(pack.owner, mine=ctx.owner) or pack.created_ns < now_ns - FOREIGN_PENDING_NS
 
