@@ -5,6 +5,7 @@ Event names are constant, facts are fields. Commands do not log; they print and 
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Mapping
 from typing import TextIO
@@ -39,15 +40,47 @@ class Log:
 
 
 def open_log(*, level: str = "info", format: str = "text", stream: TextIO | None = None) -> Log:
-    """Return a log on *stream* (stderr), replacing what an earlier call set up."""
+    """Return a log on *stream* (stderr), replacing what an earlier call set up.
+
+    Warnings of libraries go the same way, as events named `library`. Lines of text begin with their priority where
+    nobody sits at a terminal, JSON where the journal reads it, which takes it off.
+    """
     out = stream if stream is not None else sys.stderr
     handler = logging.StreamHandler(out)
-    handler.setFormatter(_Json() if format == "json" else _Text(with_priority=not out.isatty()))
+    prefix = _is_journal(out) or (format != "json" and not out.isatty())
+    handler.setFormatter((_Json if format == "json" else _Text)(with_priority=prefix))
     logger = logging.getLogger(LOGGER)
     logger.handlers = [handler]
     logger.setLevel(level.upper())
     logger.propagate = False
+    others = logging.getLogger()
+    others.handlers = [known for known in others.handlers if not isinstance(known, _OfLibraries)]
+    others.addHandler(_OfLibraries(logger))
+    # Of the scheduler the service hears by its events.
+    logging.getLogger("apscheduler").setLevel(logging.CRITICAL)
     return Log(logger)
+
+
+class _OfLibraries(logging.Handler):
+    """Turns what a library says into one of our events."""
+
+    def __init__(self, to: logging.Logger) -> None:
+        super().__init__(logging.WARNING)
+        self._to = to
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See logging.Handler."""
+        fields = {"logger": record.name, "what": record.getMessage()}
+        self._to.log(record.levelno, "library", exc_info=record.exc_info, extra={"fields": fields})
+
+
+def _is_journal(out: TextIO) -> bool:
+    """Return whether systemd connected *out* to the journal: it says so by device and inode (systemd.exec(5))."""
+    try:
+        status = os.fstat(out.fileno())
+    except (OSError, ValueError):  # closed, or no file at all
+        return False
+    return os.environ.get("JOURNAL_STREAM", "") == f"{status.st_dev}:{status.st_ino}"
 
 
 def _fields(record: logging.LogRecord) -> Mapping[str, object]:
@@ -67,19 +100,26 @@ class _Text(logging.Formatter):
         parts = [record.getMessage(), *(f"{key}={_plain(value)}" for key, value in _fields(record).items())]
         if record.exc_info:
             parts.append(f"traceback={_plain(self.formatException(record.exc_info))}")
-        prefix = f"<{_PRIORITY.get(record.levelno, 6)}>" if self._with_priority else ""
-        return prefix + " ".join(parts)
+        return _prefix(record, self._with_priority) + " ".join(parts)
 
 
 class _Json(logging.Formatter):
     """One JSON object a line."""
+
+    def __init__(self, *, with_priority: bool) -> None:
+        super().__init__()
+        self._with_priority = with_priority
 
     def format(self, record: logging.LogRecord) -> str:
         """See logging.Formatter."""
         line = {"event": record.getMessage(), "level": record.levelname.lower(), **_fields(record)}
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
+        return _prefix(record, self._with_priority) + json.dumps(line, default=str)
+
+
+def _prefix(record: logging.LogRecord, wanted: bool) -> str:
+    return f"<{_PRIORITY.get(record.levelno, 6)}>" if wanted else ""
 
 
 def _plain(value: object) -> str:

@@ -2,8 +2,12 @@
 
 import io
 import json
+import logging
+import os
 import sys
 from pathlib import Path
+
+import pytest
 
 from tiering.logs import Log, open_log
 from tiering.notify import CommandNotifier
@@ -31,6 +35,28 @@ def test_less_than_the_level_is_not_written() -> None:
     out = io.StringIO()
     open_log(level="warning", stream=out).info("quiet")
     assert out.getvalue() == ""
+
+
+def test_what_libraries_say_is_an_event_like_any_other() -> None:
+    out = io.StringIO()
+    open_log(stream=io.StringIO())
+    open_log(format="json", stream=out)
+    logging.getLogger("botocore.somewhere").warning("it is %s\nin the %s", "late", "evening")
+    logging.getLogger("botocore.somewhere").info("never mind")
+    assert json.loads(out.getvalue()) == {
+        "event": "library", "level": "warning", "logger": "botocore.somewhere", "what": "it is late\nin the evening",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("is_journal", "first"), [(True, "<4>{"), (False, '{"')])
+def test_json_tells_the_journal_its_priority(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_journal: bool, first: str
+) -> None:
+    with (tmp_path / "log").open("w") as out:
+        status = os.fstat(out.fileno())
+        monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino if is_journal else 1}")
+        open_log(format="json", stream=out).warning("odd")
+    assert (tmp_path / "log").read_text().startswith(first)
 
 
 def record(to: Path) -> tuple[str, ...]:

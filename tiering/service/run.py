@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from enum import Enum
 from threading import Event
 
+from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, JobEvent, JobExecutionEvent
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
@@ -33,7 +34,7 @@ from tiering.report.summary import summary
 from tiering.service import duties
 from tiering.service.counting import POLL_S, OpenCounting
 from tiering.service.sd_notify import Supervisor
-from tiering.service.timetable import first_run, triggers, upkeep_s
+from tiering.service.timetable import ClockSteps, first_run, triggers, upkeep_s
 
 HEARTBEAT_S = 5.0
 TICK_S = 1.0  # how late a signal may be noticed
@@ -90,6 +91,7 @@ class Service:
             self._check(context)
             stack.enter_context(acting(context))
             self._context = context
+            self._scheduler.add_listener(self._told, EVENT_JOB_MAX_INSTANCES | EVENT_JOB_ERROR)
             self._schedule()
             self._log.info("ready", config=self._path, act=self._config.act)
             self._with.supervisor.ready(summary(context))
@@ -140,11 +142,23 @@ class Service:
 
         return perform
 
+    def _told(self, event: JobEvent) -> None:
+        """Log what the scheduler has to say, which its own logger would write past ours."""
+        if isinstance(event, JobExecutionEvent):
+            self._log.bug("duty_broke", event.exception, duty=event.job_id)
+        else:
+            self._log.info("duty_still_running", duty=event.job_id)
+
     def _heartbeat(self) -> None:
         self._beat_s = self._with.clock.monotonic_s()
 
     def _loop(self) -> None:
+        clock = self._with.clock
+        steps = ClockSteps(now_ns=clock.now_ns(), monotonic_s=clock.monotonic_s())
         while True:
+            if back_s := steps.back_s(now_ns=clock.now_ns(), monotonic_s=clock.monotonic_s()):
+                self._log.warning("clock_put_back", seconds=round(back_s), now="every duty is placed anew")
+                self._schedule()
             self._feed_watchdog()
             try:
                 ask = self._with.asks.get(timeout=TICK_S)

@@ -16,6 +16,7 @@ from tiering.config.quantities import parse_duration_ns
 from tiering.config.sections import ScheduleConfig
 
 DUTIES = ("scan", "cycle", "tickets", "accrue", "gc")
+STEP_S = 5.0  # what an NTP client adjusts without stepping stays below it
 UPKEEP_S = 60  # parked files are due a minute after their release, unless told otherwise
 
 
@@ -40,13 +41,31 @@ def upkeep_s(config: Config) -> float:
     return max(1.0, min(UPKEEP_S, config.segments.max_age_ns / NS_PER_S))
 
 
+class ClockSteps:
+    """Tells when the wall clock was put back: what is due by it would wait until it has caught up."""
+
+    def __init__(self, *, now_ns: int, monotonic_s: float) -> None:
+        """Begin with what both clocks say now."""
+        self._ahead_s = now_ns / NS_PER_S - monotonic_s
+
+    def back_s(self, *, now_ns: int, monotonic_s: float) -> float:
+        """Return by how many seconds the wall clock was put back since this was last said; 0 for STEP_S and less."""
+        ahead_s = now_ns / NS_PER_S - monotonic_s
+        back_s = self._ahead_s - ahead_s
+        if 0 <= back_s <= STEP_S:
+            return 0.0
+        self._ahead_s = ahead_s
+        return max(0.0, back_s)
+
+
 def first_run(trigger: BaseTrigger, *, last_started_ns: int | None, now_ns: int) -> datetime:
     """Return when a duty is due first after start-up: at once if it was missed (or never ran), else when it would be.
 
-    A cron duty that never ran waits for its hour: the operator chose the hour.
+    A cron duty that never ran waits for its hour: the operator chose the hour. A run that began later than now says
+    that the clock was wrong then, and nothing more.
     """
     now = datetime.fromtimestamp(now_ns / NS_PER_S, UTC)
-    if last_started_ns is None:
+    if last_started_ns is None or last_started_ns > now_ns:
         return now if isinstance(trigger, IntervalTrigger) else _next(trigger, now)
     last = datetime.fromtimestamp(last_started_ns / NS_PER_S, UTC)
     due = (
