@@ -23,6 +23,7 @@ from tiering.errors import ConfigError, IntegrityError
 
 PAGE_ROWS = 20_000  # about 8 MB of tuples
 ARCHIVE_ACCESS = frozenset({"ARCHIVE", "DEEP_ARCHIVE", "ARCHIVE_ACCESS", "DEEP_ARCHIVE_ACCESS"})
+_GZIP = b"\x1f\x8b"  # RFC 1952, 2.3.1
 _NEEDED = ("Key", "Size", "LastModifiedDate", "StorageClass")
 _PARQUET_NAMES = {
     "key": "Key", "size": "Size", "last_modified_date": "LastModifiedDate", "e_tag": "ETag",
@@ -134,7 +135,9 @@ def _csv(path: Path, columns: Sequence[str]) -> Iterator[Sequence[Any]]:
 
 @contextmanager
 def _text(path: Path) -> Iterator[TextIO]:
-    if path.name.endswith(".gz"):
+    with path.open("rb") as data:
+        is_packed = data.read(len(_GZIP)) == _GZIP  # what was fetched has no name to tell by
+    if is_packed:
         with gzip.open(path, "rt", encoding="utf-8", newline="") as packed:
             yield packed
     else:

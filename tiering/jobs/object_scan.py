@@ -4,7 +4,6 @@ Reads only. Each page is a transaction of its own; a scan that breaks off is beg
 nothing. What the requests cost is booked.
 """
 
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ from tiering.jobs.object_access import read_access_logs
 from tiering.jobs.object_recovery import recover_moves
 from tiering.jobs.object_savings import accrue_savings
 from tiering.stores.base import ObjectInfo
+from tiering.stores.nameless import Nameless, open_nameless
 from tiering.stores.s3_bucket import ForeignBucket
 
 _PAGES = 20  # of a listing, 1,000 objects each, in one transaction
@@ -144,17 +144,18 @@ def _inventory_pages(ctx: Context, care: Care, manifest: Manifest, passed: Passe
             yield from read_file(path, manifest, care.config.prefix, passed)
             continue
         holder = care.bucket(manifest.holder, bucket_options(care.config), ctx)
-        with tempfile.TemporaryDirectory(dir=ctx.config.spool_dir, prefix="inventory-") as folder:
-            path = Path(folder) / file.key.rpartition("/")[2]
-            _fetch(holder, file.key, file.size_bytes, path)
+        with open_nameless(Path(ctx.config.spool_dir)) as fetched:
+            _fetch(holder, file.key, file.size_bytes, fetched)
+            path = Path(f"/proc/self/fd/{fetched.fileno()}")
             check_file(path, file)
             yield from read_file(path, manifest, care.config.prefix, passed)
 
 
-def _fetch(holder: ForeignBucket, key: str, size_bytes: int, path: Path) -> None:
-    with path.open("wb") as file:
-        for start in range(0, size_bytes, _FETCH_BYTES):
-            file.write(holder.read(key, Span(start, min(_FETCH_BYTES, size_bytes - start))))
+def _fetch(holder: ForeignBucket, key: str, size_bytes: int, file: Nameless) -> None:
+    for start in range(0, size_bytes, _FETCH_BYTES):
+        data = memoryview(holder.read(key, Span(start, min(_FETCH_BYTES, size_bytes - start))))
+        while data:
+            data = data[file.write(data) :]
 
 
 def _say_passed(report: BucketScanReport, passed: Passed) -> None:
