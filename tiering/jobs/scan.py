@@ -80,12 +80,14 @@ class _Tally:
     problem_count: int = 0
     problems: list[Skipped] = field(default_factory=list)
     batches: int = 0
+    left_devices: set[int] = field(default_factory=set)
 
     def add(self, outcome: BatchOutcome) -> None:
         self.new += outcome.new
         self.changed += outcome.changed
         self.moved += outcome.moved
         self.adopted += outcome.adopted
+        self.left_devices |= outcome.left_devices
         for problem in outcome.problems:
             self.problem(problem)
 
@@ -168,7 +170,8 @@ class _Scan:
             self._check_marker()
             if not is_whole:
                 return self._finish("refused", note="stopped before the end: nothing was marked missing")
-            missing.settle()
+            missing.settle(left_devices=self._tally.left_devices, confirmed=confirm_missing)
+            self._note_unmounted(missing)
             if missing.is_mass() and not confirm_missing:
                 note = (
                     f"{missing.count:,} of {self._known_files:,} files were not seen: none was marked missing; "
@@ -264,6 +267,15 @@ class _Scan:
         if not problem.is_mount:
             path = os.fsdecode(os.path.join(self._root.path, problem.dir + problem.name))
             self._tally.problem(Skipped(path, f"{problem.reason}; what is there counts as it was", Skip.UNREADABLE))
+
+    def _note_unmounted(self, missing: MissingFiles) -> None:
+        for folder, count in sorted(missing.unmounted.items()):
+            path = os.fsdecode(os.path.join(self._root.path, folder))
+            what = (
+                f"{count:,} files were on a file system that is not mounted here now; they count as they were. If they "
+                "are gone for good: frostline scan --confirm-missing"
+            )
+            self._tally.problem(Skipped(path, what, Skip.UNREADABLE))
 
     def _renew(self) -> None:
         now_s = self._ctx.clock.monotonic_s()

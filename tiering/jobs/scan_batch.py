@@ -38,6 +38,8 @@ class BatchOutcome:
     problems: tuple[Skipped, ...] = ()
     displaced: tuple[FileRow, ...] = ()
     """Rows in whose place a placeholder stands that was refused: their files are gone."""
+    left_devices: frozenset[int] = frozenset()
+    """Devices that were numbered anew: their files stand at their paths, the same inodes."""
 
 
 @dataclass(slots=True)
@@ -52,6 +54,7 @@ class _Work:
     displaced: list[FileRow] = field(default_factory=list)
     named: set[int] = field(default_factory=set)
     """Live recipes that a refused placeholder names: it stands, so they are kept."""
+    left_devices: set[int] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,7 @@ def apply_batch(
         adopted=len(work.adopted),
         problems=tuple(work.problems),
         displaced=tuple(work.displaced),
+        left_devices=frozenset(work.left_devices),
     )
 
 
@@ -260,6 +264,8 @@ class _Sorter:
         same_inode = (signed64(status.st_dev), signed64(status.st_ino)) == (row.dev, row.ino)
         keeps_evidence = is_placeholder or (same_inode and row.state is not FileState.OFFLINE)
         identity = Identity.of(status)
+        if (identity.ino, identity.mtime_ns) == (row.ino, row.mtime_ns) and identity.dev != row.dev:
+            self.work.left_devices.add(row.dev)
         return ScannedFile(
             file_id=row.file_id,
             size=identity.size,

@@ -1,11 +1,16 @@
-"""Files that a scan did not see: counted, doubted, and marked missing at the very end. Absence is not deletion (P5)."""
+"""Files that a scan did not see: counted, doubted, and marked missing at the very end. Absence is not deletion (P5).
+
+Under a root that spans mounts a folder may be empty because what was mounted there is not: the root's marker stands,
+and the files are few enough to be believed. Their device tells: a row whose file was on another device than the root,
+and whose folder is not on that device now, is not gone.
+"""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 
 from tiering.catalog import files, journal
 from tiering.catalog.transaction import Tx, batches
-from tiering.catalog.values import FileRow, FileState
+from tiering.catalog.values import FileRow, FileState, signed64
 from tiering.catalog.walked import KnownFile
 from tiering.config import PlaceholderKind, RootConfig
 from tiering.hot.placeholder import parse_target
@@ -27,6 +32,8 @@ class MissingFiles:
         self._known_files = known_files
         self._seeming = GoneSpool(ctx.config.spool_dir)
         self._gone = GoneSpool(ctx.config.spool_dir)
+        self._unmounted: dict[bytes, int] = {}
+        self._device = signed64(os.stat(root.path).st_dev)
 
     @property
     def count(self) -> int:
@@ -41,14 +48,23 @@ class MissingFiles:
             return  # nothing stands at the path of an offline file here
         self._seeming.add(row.file_id, row.dir, row.name, replaced=replaced)
 
-    def settle(self) -> None:
-        """Look again, after the walk: what came back, has moved, or is being worked on is not gone."""
+    @property
+    def unmounted(self) -> dict[bytes, int]:
+        """Folder relative to the root -> how many files below it were on a file system that is not mounted now."""
+        return self._unmounted
+
+    def settle(self, *, left_devices: Set[int], confirmed: bool) -> None:
+        """Look again, after the walk: what came back, has moved, or is being worked on is not gone; nor is, unless that
+        is *confirmed*, what was on a device that is not mounted. *left_devices* have another number now.
+        """
         for batch in batches(self._seeming.read(), ROWS):
             absent = [item for item in batch if item[3] or not self._stands(item[1] + item[2])]
             with self._ctx.catalog.read() as tx:
                 for item, row in _still_at_their_paths(tx, absent):
                     if row.recipe_no is not None and self._settings.read_only:
                         continue  # without a marker nobody knows whether the right tree is mounted
+                    if not confirmed and row.dev not in left_devices and self._is_unmounted(row):
+                        continue
                     self._gone.add(item[0], item[1], item[2], replaced=item[3])
 
     def is_mass(self) -> bool:
@@ -73,6 +89,25 @@ class MissingFiles:
         """Free the room on disk."""
         self._seeming.close()
         self._gone.close()
+
+    def _is_unmounted(self, row: FileRow) -> bool:
+        """Return whether the file was on a mount below the root that is not there, and count it if so."""
+        if row.dev == self._device:
+            return False
+        folder, device = self._nearest(row.dir)
+        if device == row.dev:
+            return False
+        self._unmounted[folder] = self._unmounted.get(folder, 0) + 1
+        return True
+
+    def _nearest(self, folder: bytes) -> tuple[bytes, int]:
+        """Return the nearest folder above, or *folder* itself, that is there, and its device."""
+        while folder:
+            try:
+                return folder, signed64(os.stat(os.path.join(self._root.path, folder)).st_dev)
+            except OSError:
+                folder = folder[: folder.rfind(b"/", 0, -1) + 1]
+        return b"", self._device
 
     def _stands(self, path: bytes) -> bool:
         """Return whether a file or placeholder is there after all, created or replaced during the walk."""
