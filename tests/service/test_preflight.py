@@ -51,7 +51,7 @@ def test_missing_capabilities_are_named_with_their_purpose(site: Site, tmp_path:
     for path in (*ours, site.state, site.store_dir):
         os.chown(path, int(NOBODY), int(NOBODY))
     said = doctor(site, "setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--bounding-set=-all")
-    assert "CAP_LEASE is missing: leases on other users' files" in said
+    assert "CAP_LEASE is missing; with it other users' files are released" in said
     assert "AmbientCapabilities=CAP_CHOWN" in said
 
 

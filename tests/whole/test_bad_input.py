@@ -1,6 +1,7 @@
 """P8: bad input gets a sentence and the documented exit code; never a traceback, nothing half done."""
 
 import os
+import shutil
 import sqlite3
 import stat
 from contextlib import closing
@@ -97,6 +98,31 @@ def test_a_tier_keeps_its_name_once_something_is_stored_in_it(small: Site) -> No
     small.config.write_text(written)
     small.json("recall", str(small.root))
     small.audit()
+
+
+def test_a_tier_with_packs_is_not_given_an_empty_store(small: Site) -> None:
+    small.json("migrate", str(small.root), "--to", "standard", "--release", "--yes")
+    moved = small.base / "moved"
+    small.set("store", f'"file://{moved}"')
+    assert "is empty" in says(small, "init", code=2)
+    shutil.rmtree(moved, ignore_errors=True)
+    shutil.copytree(small.store_dir, moved)
+    small.run("init")
+    small.json("recall", str(small.root))
+    small.audit()
+
+
+def test_doctor_names_a_hint_that_keeps_every_plan_from_being_made(small: Site) -> None:
+    hints = small.state / "hints.d"
+    hints.mkdir()
+    (hints / "odd.toml").write_text("x = [")
+    (found,) = [it for it in small.json("doctor", expect=1)["findings"] if "odd.toml" in it["what"]]
+    assert "no plan can be made" in found["what"]
+
+
+def test_a_catalog_is_one_file_from_wherever_it_is_asked(small: Site) -> None:
+    small.set("url", '"sqlite:///catalog.db"')
+    assert "absolute path" in says(small, "status", code=2)
 
 
 def test_a_root_keeps_its_name(small: Site) -> None:

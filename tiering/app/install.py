@@ -15,9 +15,11 @@ from functools import partial
 
 from tiering.app.placement import check_placement, refuse_new_name
 from tiering.app.stores import open_tier_store
+from tiering.catalog import packs
 from tiering.catalog import roots as root_rows
 from tiering.catalog import stores as store_rows
 from tiering.catalog.open import Catalog, open_catalog
+from tiering.catalog.values import PackState
 from tiering.clock import Clock
 from tiering.config import Config, RootConfig
 from tiering.errors import ConfigError, NotOwner, ObjectMissing, RootMissing
@@ -102,9 +104,26 @@ def _claim_all(
     claimed: dict[str, tuple[Store, Ownership]] = {}
     for name, meter in meters:
         store = open_tier_store(config.tiers[name], clock=clock, meter=meter, create=True)
+        _refuse_empty(name, store, catalog)
         claimed[name] = (store, _claim(store, catalog, store_id, epoch=epoch, clock=clock, undo=undo))
         store_id = claimed[name][1].store_id  # an interrupted init may have claimed it under an id of its own
     return claimed
+
+
+def _refuse_empty(tier: str, store: Store, catalog: Catalog) -> None:
+    """Raise ConfigError where packs stand in *tier* and *store* is empty: they would be looked for there."""
+    with catalog.read() as tx:
+        if not any(packs.in_state(tx, state, tier=tier, limit=1) for state in (PackState.LIVE, PackState.DOOMED)):
+            return
+    try:
+        ownership.read(store)
+    except ObjectMissing:
+        if next(iter(store.list("packs/")), None) is None:
+            raise ConfigError(
+                f"packs stand in tier {tier}, and its store {store.url} is empty",
+                now="nothing was written to it",
+                hint="mount it, or copy the old store there first, all of it; a new one gets a [tiers.NAME] of its own",
+            ) from None
 
 
 def _claim(store: Store, catalog: Catalog, store_id: str, *, epoch: int, clock: Clock, undo: ExitStack) -> Ownership:

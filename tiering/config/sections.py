@@ -45,6 +45,13 @@ class CatalogConfig(Section):
     def _absolute(cls, value: str) -> str:
         return absolute_path(value)
 
+    @field_validator("url")
+    @classmethod
+    def _same_file_for_all(cls, value: str) -> str:
+        if re.match(r"sqlite(\+\w+)?:///[^/:]", value):
+            raise ValueError('must name an absolute path, like "sqlite:////var/lib/frostline/catalog.db"')
+        return value
+
 
 class PlaceholderKind(StrEnum):
     """What stands at the path of an offline file."""

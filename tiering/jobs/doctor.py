@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from policies.amounts import say_bytes, say_time
 from policies.values import NS_PER_DAY
 from tiering.catalog import journal, ledger, runs, scans, segments
-from tiering.errors import FrostlineError
+from tiering.config.hints import read_hints
+from tiering.errors import ConfigError, FrostlineError
 from tiering.hot import names
 from tiering.hot.evidence import is_network, mount_quality
 from tiering.hot.marker import check_marker
@@ -38,6 +39,7 @@ LEFT_SHOWN = 5
 def doctor(ctx: Context, *, probes: bool = False) -> Iterator[Finding]:
     """Yield findings, as they are made. Never raises for what it finds."""
     yield from _catalog(ctx)
+    yield from _hints(ctx)
     yield from _places(ctx)
     for root in ctx.roots:
         yield from _root(ctx, root)
@@ -63,6 +65,13 @@ def _catalog(ctx: Context) -> Iterator[Finding]:
             f"{waiting:,} records wait for a segment: losing the catalog now would lose them",
             "see whether the store can be written; frostline reconcile writes them",
         )
+
+
+def _hints(ctx: Context) -> Iterator[Finding]:
+    try:
+        read_hints(ctx.config, ctx.clock.now_ns())
+    except ConfigError as error:
+        yield Finding(Weight.BAD, f"no plan can be made: {error.what}", error.hint)
 
 
 def _places(ctx: Context) -> Iterator[Finding]:

@@ -20,7 +20,7 @@ CAPABILITIES = {
     "CAP_DAC_READ_SEARCH": (2, "other users' files are read"),
     "CAP_FOWNER": (3, "modes and times of other users' files are put back"),
     "CAP_FSETID": (4, "setgid modes survive the write"),
-    "CAP_LEASE": (28, "leases on other users' files: without it they are stored and never released"),
+    "CAP_LEASE": (28, "other users' files are released, under a lease; without, they are stored and stay"),
 }
 DROP_IN_HINT = "systemctl edit frostlined, or run frostline init again; then systemctl daemon-reload and restart"
 
@@ -48,7 +48,7 @@ def _capabilities() -> Iterator[Missing]:
     effective = effective_capabilities()
     for name, (bit, purpose) in CAPABILITIES.items():
         if not effective >> bit & 1:
-            yield Missing(f"{name} is missing: {purpose}", f"AmbientCapabilities={name}")
+            yield Missing(f"{name} is missing; with it {purpose}", f"AmbientCapabilities={name}")
 
 
 def effective_capabilities() -> int:
