@@ -39,6 +39,14 @@ from tiering.cli.commands import COMMANDS, Command
 COMMANDS["crash"] = Command("tests.cli.crash", "for this test")
 main(["crash", "--how", *sys.argv[1:]])
 """
+# The same before it gives a file its name.
+_AT_RENAME = """
+import os, signal, sys
+from tiering.cli import main
+
+sys.addaudithook(lambda event, args: os.kill(os.getpid(), signal.SIGINT) if event == "os.rename" else None)
+main(sys.argv[1:])
+"""
 WORDS = ["--help", "status", "plan", "migrate", "restore"]
 
 
@@ -75,6 +83,12 @@ def test_while_modules_are_loaded(site: Site, tmp_path: Path, word: str) -> None
         assert done.returncode == INTERRUPTED, (at, done.stderr)
         assert "Traceback" not in done.stderr
         assert "goes on where it stopped" in done.stderr, at
+
+
+def test_no_half_of_a_plan_is_left_beside_it(site: Site, tmp_path: Path) -> None:
+    done = run(_AT_RENAME, "--config", str(site.config), "plan", "--save", str(tmp_path / "plan.json"))
+    assert done.returncode == INTERRUPTED, done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("how", ["swallow", "lose", "unraisable", "interrupt"])

@@ -66,8 +66,10 @@ def save_plan(plan: Plan, path: str) -> None:
             out.flush()
             os.fsync(out.fileno())
         os.replace(temporary, path)
-    except OSError as error:
+    except BaseException as error:
         _unlink(temporary)
+        if not isinstance(error, OSError):
+            raise
         raise UsageError(f"the plan cannot be written to {asked}: {error.strerror}", now="no plan was saved") from error
 
 
