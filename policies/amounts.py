@@ -41,3 +41,8 @@ def say_usd(nano: int) -> str:
     if abs(dollars) >= 1:
         return f"${dollars:,.2f}"
     return f"${Decimal(f'{dollars:.3g}'):f}"
+
+
+def say_dollars(usd: float) -> str:
+    """Return an amount in dollars as say_usd() does."""
+    return say_usd(round(usd * NANO))

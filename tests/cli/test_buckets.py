@@ -8,7 +8,7 @@ import pytest
 
 from tests.cli.recorded import Recorded
 from tests.jobs.test_object_scan import row, write_inventory
-from tiering import cli
+from tiering.cli import dispatch as cli
 
 MIB = 1 << 20
 TABLE = """

@@ -7,8 +7,9 @@ from xml.etree import ElementTree
 
 import pytest
 
+from policies.amounts import say_dollars
 from tests.cli.recorded import Recorded
-from tiering import cli
+from tiering.cli import dispatch as cli
 from tiering.report.charts import Bar, stacked_bars
 
 ROWS = """time,object,bytes,op,size
@@ -125,7 +126,7 @@ def test_pages_hold_charts_and_the_same_numbers(trace: Path, tmp_path: Path) -> 
 
     for row in document["results"]:
         assert row["policy"] in page
-        assert f"{row['usd_total']:,.2f}" in page
+        assert say_dollars(row["usd_total"]) in page
     assert page.count("<svg") == 2
     assert "retrieval price" in other
     for text in (page, other):

@@ -13,6 +13,7 @@ from typing import Any
 from policies.amounts import say_bytes
 
 Cell = str | int | float | None
+_POINTS = str.maketrans("", "", ",.")
 
 
 class Output:
@@ -54,7 +55,8 @@ class Output:
             return
         shown = [[self.safe("" if cell is None else str(cell)) for cell in row] for row in rows]
         numeric = [
-            bool(shown) and all(cell.replace(",", "").replace(".", "").isdigit() or not cell for cell in column)
+            bool(shown)
+            and all(cell.lstrip("$").replace(",", "").replace(".", "").isdigit() or not cell for cell in column)
             for column in zip(*shown, strict=True)
         ] or [False] * len(head)
         widths = [max(map(len, column)) for column in zip(head, *shown, strict=True)]

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from policies.amounts import say_dollars
 from policies.offers import Terms
 from tiering.cli.histories import chosen_history, days_of, said_of, write_page
 from tiering.cli.output import Cell, Output
@@ -72,12 +73,12 @@ def run(
 
 def _show(out: Output, seen: Simulation) -> None:
     out.text(f"{said_of(seen.trace)}; prices {seen.book_id}")
-    rows: list[list[Cell]] = [["(optimum)", f"{seen.optimum_usd:,.2f}", "1.000", "", "", "", "", "", ""]]
+    rows: list[list[Cell]] = [["(optimum)", say_dollars(seen.optimum_usd), "1.000", "", "", "", "", "", ""]]
     for outcome in sorted(seen.outcomes, key=lambda outcome: outcome.usd_total):
         usd = outcome.usd()
-        parts = [f"{usd[name]:,.2f}" for name in ("storage", "requests", "retrieval", "early_delete", "stall")]
+        parts = [say_dollars(usd[name]) for name in ("storage", "requests", "retrieval", "early_delete", "stall")]
         rows.append(
-            [outcome.policy, f"{outcome.usd_total:,.2f}", f"{seen.ratio(outcome):.3f}", *parts, outcome.recalls]
+            [outcome.policy, say_dollars(outcome.usd_total), f"{seen.ratio(outcome):.3f}", *parts, outcome.recalls]
         )
-    head = ("policy", "usd", "/optimum", "storage", "requests", "retrieval", "early", "stall", "recalls")
+    head = ("policy", "total", "/optimum", "storage", "requests", "retrieval", "early", "stall", "recalls")
     out.table(head, rows)

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from policies.amounts import say_dollars
 from policies.offers import MONTH_DAYS, Terms
 from policies.tuning import HELD_OUT, Candidate, Tuned
 from tiering.cli.histories import chosen_history, said_of
@@ -84,9 +85,9 @@ def _show(out: Output, found: Tuned) -> None:
     out.text(f"chosen on the first {found.split_day:,.0f} days, judged on the last {judged:,.0f}")
     shown = list(dict.fromkeys([*found.candidates[:SHOWN], found.hindsight, found.now]))
     rows: list[list[Cell]] = [
-        [it.policy, f"{it.chosen_by_usd:,.2f}", f"{it.held_out_usd:,.2f}", _mark(found, it)] for it in shown
+        [it.policy, say_dollars(it.chosen_by_usd), say_dollars(it.held_out_usd), _mark(found, it)] for it in shown
     ]
-    out.table(("policy", "earlier, usd", "later, usd", ""), rows)
+    out.table(("policy", "earlier", "later", ""), rows)
     out.text(_verdict(found))
     if judged < FEW_DAYS:
         out.text(f"{judged:,.0f} days judge little: minimum stays alone are 30 to 180 days. Ask again later.")
@@ -99,7 +100,7 @@ def _mark(found: Tuned, candidate: Candidate) -> str:
 
 def _verdict(found: Tuned) -> str:
     month = found.saved_usd / (found.days - found.split_day) * MONTH_DAYS
-    amount = f"${abs(found.saved_usd):,.2f} ({abs(found.saved_part):.1%}), ${abs(month):,.2f} a month"
+    amount = f"{say_dollars(abs(found.saved_usd))} ({abs(found.saved_part):.1%}), {say_dollars(abs(month))} a month"
     if found.best == found.now:
         return f"{found.now.policy} is what the earlier part would have chosen: nothing to change."
     if found.is_worth_it:

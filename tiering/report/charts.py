@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from policies.amounts import say_dollars
+
 WIDTH, LEFT, RIGHT = 920, 230, 150
 ROW, BAR, HEAD = 30, 18, 34
 COLOURS = ("#2c5f8a", "#d08a2e", "#5c9a6b", "#a03028", "#7d6aa8", "#8895a7")
@@ -47,7 +49,7 @@ def stacked_bars(bars: Sequence[Bar], legend: Sequence[str], *, title: str, mark
         shapes.append(_label(bar.label, y))
         for name, colour, part in zip(legend, COLOURS, bar.parts, strict=False):
             if part * scale >= NARROW:
-                said = f"{bar.label}: {name} {part:,.2f}"
+                said = f"{bar.label}: {name} {say_dollars(part)}"
                 shapes.append(_rect(x, y, part * scale, colour, said))
                 x += part * scale
         shapes.append(_text(x + 6, y + 14, bar.note))

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from policies.amounts import say_bytes
+from policies.amounts import say_bytes, say_dollars
 from policies.sensitivity import Swing
 from policies.simulator import Dollar, Outcome
 from tiering.jobs.simulate import Simulation
@@ -20,19 +20,19 @@ def simulation_html(seen: Simulation) -> str:
     facts = (
         f"{trace.objects:,} objects, {say_bytes(int(trace.sizes.sum()))}, {int(trace.counts.sum()):,} reads in "
         f"{trace.days:,.0f} days. Prices {seen.book_id}; classes {', '.join(offer.name for offer in seen.offers)}. "
-        f"The optimum knew the future: ${seen.optimum_usd:,.2f}."
+        f"The optimum knew the future: {say_dollars(seen.optimum_usd)}."
     )
     by_dollar = [
         Bar(it.policy, [float(it.usd_by_kind[dollar].sum()) for dollar in Dollar], _note(seen, it)) for it in ranked
     ]
     largest, names = _largest_kinds(seen)
-    by_file = [Bar(it.policy, _by_file(it, largest), f"${it.usd_total:,.2f}") for it in ranked]
+    by_file = [Bar(it.policy, _by_file(it, largest), say_dollars(it.usd_total)) for it in ranked]
     rows = [
-        [it.policy, *(f"{float(it.usd_by_kind[dollar].sum()):,.2f}" for dollar in Dollar), f"{it.usd_total:,.2f}",
+        [it.policy, *(say_dollars(float(it.usd_by_kind[dollar].sum())) for dollar in Dollar), say_dollars(it.usd_total),
          f"{seen.ratio(it):.3f}", f"{it.recalls:,}", f"{it.waited_h:,.0f}", f"{it.moved_gib:,.0f}"]
         for it in ranked
     ]  # fmt: skip
-    head = ["policy", *KINDS, "total, $", "/ optimum", "recalls", "waited, h", "moved, GiB"]
+    head = ["policy", *KINDS, "total", "/ optimum", "recalls", "waited, h", "moved, GiB"]
     return _page(
         "frostline simulate",
         f"<p>{escape(facts)}</p><h2>By what it was paid for</h2>"
@@ -63,7 +63,7 @@ def sensitivity_html(swings: Sequence[Swing], *, policy: str, history: str) -> s
 
 
 def _note(seen: Simulation, outcome: Outcome) -> str:
-    return f"${outcome.usd_total:,.2f}  x{seen.ratio(outcome):.2f}"
+    return f"{say_dollars(outcome.usd_total)}  x{seen.ratio(outcome):.2f}"
 
 
 def _largest_kinds(seen: Simulation) -> tuple[list[int], list[str]]:
