@@ -50,13 +50,15 @@ def test_p6_every_subtotal_is_the_sum_of_the_steps_before_it(books: Totals) -> N
 def test_the_page_escapes_what_it_shows_and_needs_no_network() -> None:
     page = audit_html(
         title="<audit>",
-        ok=False,
+        agreed="",
         steps=waterfall(Totals(4, 3, 0, 2, 1, 1, 5, 0, 1, 6)),
         facts=[("a & b", "<1>")],
         discrepancies=["pack <x> is gone"],
+        notes=["<unseen>"],
     )
     assert "&lt;audit&gt;" in page
     assert "a &amp; b" in page
     assert "pack &lt;x&gt; is gone" in page
+    assert "<li>&lt;unseen&gt;</li>" in page
     assert "http" not in page
     assert "<script" not in page

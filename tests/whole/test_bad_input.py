@@ -153,6 +153,19 @@ def test_names_and_times_that_mean_nothing_are_refused(small: Site) -> None:
         assert wanted in says(small, *words, code=2)
 
 
+def test_an_audit_claims_nothing_of_what_it_did_not_look_at(small: Site) -> None:
+    page = small.base / "audit.html"
+    small.run("scan")
+    said = small.run("audit", "--no-store", "--html", str(page)).stdout
+    assert "ok: ledger, catalog and disk agree" in said
+    assert "note: the stores were not listed" in said
+    head = small.json("ledger", "verify")["head"]
+    for wanted in ("ledger, catalog and disk agree", "the stores were not listed", "bytes as of", head):
+        assert wanted in page.read_text()
+    assert "ok: ledger, catalog, store and disk agree" in small.run("audit").stdout
+    assert small.json("audit", "--no-disk")["notes"] == ["the trees were not looked at: --no-disk"]
+
+
 def test_copies_are_not_put_into_the_store_or_the_state(small: Site) -> None:
     small.json("migrate", str(small.root), "--to", "standard", "--yes")
     link = small.base / "link"

@@ -1,6 +1,7 @@
 """`frostline audit`: reconcile ledger, catalog, store and disk; show what was saved."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -12,6 +13,7 @@ from tiering.catalog import ledger
 from tiering.cli.arguments import parse_moment
 from tiering.cli.output import Output
 from tiering.cli.session import session_of
+from tiering.clock import NS_PER_S
 from tiering.errors import ConfigError, UsageError
 from tiering.jobs.audit import AuditReport, audit
 from tiering.jobs.context import Context
@@ -69,6 +71,9 @@ def run(
             check_disk=not no_disk,
             inventory=inventory,
         )
+        looked_at = _looked_at(no_store=no_store, no_disk=no_disk)
+        report = replace(report, notes=(*report.notes, *_not_looked_at(no_store=no_store, no_disk=no_disk)))
+        evidence = _evidence(context, since=since, until=until)
         energy = _energy(context, report)
         if csv:
             _write_csv(context, csv, since_ns=since_ns, until_ns=until_ns)
@@ -76,18 +81,51 @@ def run(
             _write_focus(context, focus, since_ns=since_ns, until_ns=until_ns)
     steps = waterfall(report)
     if html:
-        facts, faults = _facts(report), report.discrepancies
-        page = audit_html(title="frostline audit", ok=report.ok, steps=steps, facts=facts, discrepancies=faults)
+        page = audit_html(
+            title="frostline audit",
+            agreed=looked_at if report.ok else "",
+            steps=steps,
+            facts=[*_facts(report), *evidence],
+            discrepancies=report.discrepancies,
+            notes=report.notes,
+        )
         _write(html, page)
     answer = {**report.as_json(), "energy": None if energy is None else asdict(energy)}
     session.out.json(answer if held is None else {**answer, "bill": held.as_json()})
-    _show(session.out, report, steps)
+    _show(session.out, report, steps, agreed=looked_at)
     if energy is not None:
         session.out.text(f"energy, an estimate: {say_energy(energy)} (sources: frostline prices show)")
     if held is None:
         return report.exit_code
     held.show(session.out)
     return report.exit_code if held.agrees else DISCREPANCY
+
+
+def _looked_at(*, no_store: bool, no_disk: bool) -> str:
+    """Return what was compared, in words."""
+    sides = ["ledger", "catalog", *([] if no_store else ["store"]), *([] if no_disk else ["disk"])]
+    return f"{', '.join(sides[:-1])} and {sides[-1]}"
+
+
+def _not_looked_at(*, no_store: bool, no_disk: bool) -> list[str]:
+    return [
+        *(["the stores were not listed: --no-store"] if no_store else []),
+        *(["the trees were not looked at: --no-disk"] if no_disk else []),
+    ]
+
+
+def _evidence(context: Context, *, since: str, until: str) -> list[tuple[str, str]]:
+    """Return what a page must say that is to be shown to others: of when it is, of what, and how far the books went."""
+    with context.catalog.read() as tx:
+        entries, head = ledger.last(tx)
+    as_of = datetime.fromtimestamp(context.clock.now_ns() // NS_PER_S, UTC)
+    return [
+        ("bytes as of", f"{as_of:%Y-%m-%dT%H:%M:%SZ}"),
+        ("dollars", f"from {since or 'the beginning'} until {until or 'then'}"),
+        ("catalog", context.catalog_id),
+        ("ledger entries", f"{entries:,}"),
+        ("hash of the last one", head),
+    ]
 
 
 def _energy(context: Context, report: AuditReport) -> EnergyReport | None:
@@ -192,7 +230,7 @@ def _facts(report: AuditReport) -> list[tuple[str, str]]:
     return [*counts, *((label, say_usd(round(amount * NANO))) for label, amount in dollars)]
 
 
-def _show(out: Output, report: AuditReport, steps: list[Step]) -> None:
+def _show(out: Output, report: AuditReport, steps: list[Step], *, agreed: str) -> None:
     top = max((abs(step.change_bytes) for step in steps), default=0) or 1
     for step in steps:
         bar = ("=" if step.is_total else "-" if step.change_bytes < 0 else "+") * round(
@@ -208,4 +246,4 @@ def _show(out: Output, report: AuditReport, steps: list[Step]) -> None:
         out.text(f"discrepancy: {said}")
     if report.discrepancy_count > len(report.discrepancies):
         out.text(f"... {report.discrepancy_count:,} in all")
-    out.text("ok: ledger, catalog, store and disk agree" if report.ok else "the books do not balance")
+    out.text(f"ok: {agreed} agree" if report.ok else "the books do not balance")

@@ -18,18 +18,33 @@ tr.total td { font-weight: 600; border-top: 1px solid #8895a7 }
 
 
 def audit_html(
-    *, title: str, ok: bool, steps: Sequence[Step], facts: Iterable[tuple[str, str]], discrepancies: Sequence[str]
+    *,
+    title: str,
+    agreed: str,
+    steps: Sequence[Step],
+    facts: Iterable[tuple[str, str]],
+    discrepancies: Sequence[str],
+    notes: Sequence[str] = (),
 ) -> str:
-    """Return the page. *facts* are (label, value) for people; every text is escaped."""
-    verdict = '<p class="ok">The books balance.</p>' if ok else '<p class="bad">The books do not balance.</p>'
-    listed = "".join(f"<li>{escape(said)}</li>" for said in discrepancies)
-    faults = f"<h2>Discrepancies</h2><ul>{listed}</ul>" if discrepancies else ""
+    """Return the page. *agreed* names what was compared and agrees, "" where something does not; *facts* are (label,
+    value) for people; every text is escaped.
+    """
+    verdict = (
+        f'<p class="ok">The books balance: {escape(agreed)} agree.</p>'
+        if agreed
+        else '<p class="bad">The books do not balance.</p>'
+    )
+    faults = _list("Discrepancies", discrepancies) + _list("Notes", notes)
     rows = "".join(f'<tr><td>{escape(label)}</td><td class="n">{escape(value)}</td></tr>' for label, value in facts)
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>'
         f"<h1>{escape(title)}</h1>{verdict}<h2>From files to bucket</h2>{_waterfall(steps)}"
         f"<h2>In numbers</h2><table>{rows}</table>{faults}</html>\n"
     )
+
+
+def _list(head: str, said: Sequence[str]) -> str:
+    return f"<h2>{head}</h2><ul>{''.join(f'<li>{escape(line)}</li>' for line in said)}</ul>" if said else ""
 
 
 def _waterfall(steps: Sequence[Step]) -> str:
