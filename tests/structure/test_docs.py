@@ -13,6 +13,9 @@ from tiering.cli.dispatch import command_app, parse
 
 ANCHOR = re.compile(r"docs/(\w+)\.md#([a-z0-9-]+)")
 DOCUMENTS = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("docs/**/*.md")])
+BLOCK = re.compile(r"```\w*\n(.*?)```", re.DOTALL)
+INLINE = re.compile(r"`(frostline [^`]+)`")
+HINT = re.compile(r"(?:next: |hint=f?\"|run: |or: |: |; )frostline (?!never )([a-z][^\"#;,:()]*)")
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 
 
@@ -55,15 +58,50 @@ def test_relative_links_lead_to_files(path: Path) -> None:
     assert [link for link in links if not (path.parent / link).exists()] == []
 
 
-def test_hints_name_commands_that_exist() -> None:
-    known = {name.split()[0] for name in COMMANDS}
-    hints = [
-        word
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(PROJECT)))
+def test_commands_on_a_page_are_known_with_their_options(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    shown = [line.removeprefix("$ ") for block in BLOCK.findall(text) for line in block.splitlines()]
+    mentions = [words for line in [*shown, *INLINE.findall(BLOCK.sub("", text))] for words in _of_frostline(line)]
+    assert [found for words in mentions if (found := _unknown_in(words))] == []
+
+
+def test_hints_name_commands_that_exist_with_their_options() -> None:
+    mentions = [
+        words
         for path in modules_under("tiering")
-        for word in re.findall(r"run: frostline ([a-z]+)", (PROJECT / path).read_text(encoding="utf-8"))
+        for said in HINT.findall((PROJECT / path).read_text(encoding="utf-8"))
+        for words in _of_frostline(f"frostline {said}")
     ]
-    assert hints
-    assert set(hints) <= known
+    assert len(mentions) > 100
+    assert [found for words in mentions if (found := _unknown_in(words))] == []
+
+
+def _of_frostline(line: str) -> list[list[str]]:
+    """Return the words behind each `frostline` that begins a command of *line*."""
+    try:
+        commands = _simple_commands(line)
+    except ValueError:  # a line of output, with an apostrophe
+        return []
+    return [words[1:] for words in commands if len(words) > 1 and words[0] == "frostline"]
+
+
+def _unknown_in(words: list[str]) -> str:
+    """Return what of a command line the program does not know; "" where it knows all."""
+    while words and words[0].startswith("--"):
+        words = words[2:] if words[0] == "--config" else words[1:]
+    name = next((" ".join(words[:length]) for length in (2, 1) if " ".join(words[:length]) in COMMANDS), None)
+    if name is None:
+        is_family = len(words) == 1 and any(known.startswith(f"{words[0]} ") for known in COMMANDS)
+        return "" if is_family or not words else " ".join(words)
+    parameters = typer.main.get_command(command_app(name)).params
+    known = {option for it in parameters for option in (*it.opts, *it.secondary_opts)} | {
+        "--json",
+        "--config",
+        "--help",
+    }
+    given = {word.strip("[]().,").partition("=")[0] for word in words if word.strip("[(").startswith("--")} - {"--"}
+    return " ".join([name, *sorted(given - known)]) if given - known else ""
 
 
 def _simple_commands(line: str) -> list[list[str]]:

@@ -129,7 +129,7 @@ def _said() -> Iterator[None]:
     except TraceError as error:
         raise UsageError(str(error), now="nothing was reckoned") from None
     except PriceBookError as error:
-        raise UsageError(str(error), hint="frostline prices show lists what --class and --hot may name") from None
+        raise UsageError(str(error), hint="frostline prices show: what --class and --hot may name") from None
     except StrategyError as error:
         raise UsageError(f"--policy: {error}") from None
 
