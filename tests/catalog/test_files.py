@@ -3,6 +3,7 @@
 from tests.catalog.rows import Seen, Storage, add_file, add_root, new_file, recipe_of
 from tiering.catalog import commit, files, sums
 from tiering.catalog.open import Catalog
+from tiering.catalog.totals import StateTotal, totals_of
 from tiering.catalog.transaction import Tx
 from tiering.catalog.values import FileRow, FileState, PlacedFile, ScannedFile
 
@@ -130,7 +131,7 @@ def test_hard_links_are_counted_once_and_stored_together(catalog: Catalog) -> No
         names = [new_file(root_id, name, Seen(1, 17), nlink=3) for name in (b"a", b"b", b"c")]
         one, two, three = files.add_new(tx, names, op_id="scan:1:1")
         assert [get(tx, n).leader_id for n in (one, two, three)] == [None, one, one]
-        assert files.totals(tx)[FileState.REGULAR] == files.StateTotal(1, 17)
+        assert totals_of(tx)[FileState.REGULAR] == StateTotal(1, 17)
 
         Storage(tx).store([(one, recipe_of(1, ["x"]))], ["x"])
         assert {row.state for row in files.links_of(tx, one)} == {FileState.DUAL}

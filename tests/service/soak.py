@@ -15,6 +15,7 @@ from pathlib import Path
 from tests.jobs.lab import Lab, open_lab
 from tiering.app.memory import give_back, keep_memory_small
 from tiering.catalog import files
+from tiering.catalog.totals import totals_of
 from tiering.catalog.values import FileState
 from tiering.hot.lease import ignore_sigio
 from tiering.jobs.items import MigrateItem
@@ -110,7 +111,7 @@ def held(lab: Lab) -> dict[str, int]:
     with open("/proc/self/status") as status:
         anonymous = next(int(line.split()[1]) for line in status if line.startswith("RssAnon"))
     with lab.catalog.read() as tx:
-        totals = files.totals(tx)
+        totals = totals_of(tx)
     return {
         "anonymous_kib": anonymous,
         "objects": len(gc.get_objects()),

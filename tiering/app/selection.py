@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from tiering.app.targets import Target
-from tiering.catalog.files import EVERY, Alike, Only, StateTotal
+from tiering.catalog.files import EVERY, Only
+from tiering.catalog.totals import Alike, StateTotal
 from tiering.catalog.values import FileRow, FileState
 from tiering.errors import UsageError
 from tiering.jobs.context import Context

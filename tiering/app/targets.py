@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tiering.catalog import files
-from tiering.catalog.files import EVERY, Alike, Only
+from tiering.catalog.files import EVERY, Only
+from tiering.catalog.totals import Alike, alike
 from tiering.catalog.transaction import Tx
 from tiering.catalog.values import FileRow
 from tiering.errors import UsageError
@@ -49,7 +50,7 @@ class Target:
     def alike(self, tx: Tx) -> list[Alike]:
         """Return the names at or below the target in groups."""
         if self.is_folder:
-            return files.alike(tx, self.root.root_id, under=self.dir)
+            return alike(tx, self.root.root_id, under=self.dir)
         row = self._file(tx)
         return [] if row is None else [Alike(row, 1, row.size)]
 

@@ -31,14 +31,6 @@ _IS_SPECIAL = files.c.state != literal_column("'regular'")
 
 
 @dataclass(frozen=True, slots=True)
-class StateTotal:
-    """How many leaders are in a state, and their apparent bytes."""
-
-    files: int
-    size_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
 class Only:
     """Which rows are asked for; all of them where nothing is said."""
 
@@ -57,16 +49,6 @@ class Only:
 
 
 EVERY = Only()
-
-
-@dataclass(frozen=True, slots=True)
-class Alike:
-    """Names of a root that agree in state, tier, pin, in leading or following, and in having a stored version."""
-
-    example: FileRow
-    """One of them."""
-    files: int
-    size_bytes: int
 
 
 def page(
@@ -108,26 +90,6 @@ def every(tx: Tx, root_id: int, *, under: bytes = b"", page_rows: int = 2000) ->
     while rows := page(tx, root_id, after=after, limit=page_rows, under=under):
         yield from rows
         after = (rows[-1].dir, rows[-1].name)
-
-
-def alike(tx: Tx, root_id: int, *, under: bytes = b"") -> list[Alike]:
-    """Return the names of a root in groups; only below the folder *under*."""
-    text = "SELECT min(file_id), count(*), sum(size) FROM files WHERE root_id = ?"
-    values: list[object] = [root_id]
-    if under:
-        text, values = f"{text} AND {_BELOW}", [*values, *_bounds(under)]
-    groups = fetch_raw(tx, f"{text} GROUP BY state, tier, pinned, leader_id IS NULL, recipe_no IS NULL", values)
-    rows = load_files(tx, [file_id for file_id, _, _ in groups])
-    return [Alike(rows[file_id], int(count), int(size)) for file_id, count, size in groups]
-
-
-def count_unstored(tx: Tx, root_id: int, *, under: bytes = b"") -> int:
-    """Return how many names of a root have no stored copy, missing ones aside; only below the folder *under*."""
-    text = "SELECT count(*) FROM files WHERE root_id = ? AND recipe_no IS NULL AND state <> 'missing'"
-    values: list[object] = [root_id]
-    if under:
-        text, values = f"{text} AND {_BELOW}", [*values, *_bounds(under)]
-    return int(fetch_raw(tx, text, values)[0][0])
 
 
 def stored_among(tx: Tx, root_id: int, *, under: bytes, limit: int, larger: int) -> list[FileRow]:
@@ -197,17 +159,6 @@ def by_recipe(tx: Tx, recipe_no: int) -> list[FileRow]:
 def links_of(tx: Tx, file_id: int) -> list[FileRow]:
     """Return the followers of a leader, by id: the other names of its inode."""
     return _rows(tx, select(files).where(files.c.leader_id == file_id).order_by(files.c.file_id))
-
-
-def totals(tx: Tx, *, root_id: int | None = None) -> dict[FileState, StateTotal]:
-    """Return files and bytes per state, leaders only (an inode counts once)."""
-    query = select(files.c.state, func.count(), func.sum(files.c.size)).where(files.c.leader_id.is_(None))
-    if root_id is not None:
-        query = query.where(files.c.root_id == root_id)
-    return {
-        FileState(state): StateTotal(int(count), int(size))
-        for state, count, size in tx.conn.execute(query.group_by(files.c.state))
-    }
 
 
 def count(tx: Tx, *, root_id: int | None = None) -> int:

@@ -5,15 +5,16 @@ docs/ledger.md has the formulas in prose.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from sqlalchemy import func, select, union_all
+from sqlalchemy import Column, ColumnElement, Select, func, literal, select
 
 from tiering.catalog import accounts, ledger
 from tiering.catalog.accounts import BYTE, UNIT_OF
 from tiering.catalog.booking import bucket_names
 from tiering.catalog.tables import blocks, chunks, files, packs, recipes, refs, segments, stores, versions
-from tiering.catalog.transaction import Tx
+from tiering.catalog.transaction import Tx, stretches
 from tiering.catalog.values import FileState, PackState
 
 Balances = Mapping[tuple[str, str], int]
@@ -76,7 +77,8 @@ def _files(tx: Tx, sums: Counter[tuple[str, str]]) -> None:
         files.c.leader_id.is_(None), files.c.state != FileState.MISSING
     )
     of_bucket = bucket_names(tx)
-    for root_id, state, has_copy, size in tx.conn.execute(query.group_by(files.c.root_id, files.c.state, stored)):
+    query = query.group_by(files.c.root_id, files.c.state, stored)
+    for root_id, state, has_copy, size in _by_stretches(tx, query, files.c.file_id):
         bucket = of_bucket.get(root_id, "")
         if state in {FileState.OFFLINE, FileState.RECALLING}:
             account = accounts.FILES_OFFLINE
@@ -89,26 +91,31 @@ def _files(tx: Tx, sums: Counter[tuple[str, str]]) -> None:
 
 
 def _holders(tx: Tx, sums: Counter[tuple[str, str]]) -> None:
-    is_missing = (files.c.state == FileState.MISSING).label("retained")
-    current = select(files.c.recipe_no.label("recipe_no"), is_missing).where(
-        files.c.leader_id.is_(None), files.c.recipe_no.is_not(None)
-    )
-    retained = select(versions.c.recipe_no, (versions.c.version_no == versions.c.version_no).label("retained"))
-    holders = union_all(current, retained).subquery()
-    query = (
-        select(recipes.c.tier, holders.c.retained, func.sum(recipes.c.size), func.sum(recipes.c.plain_bytes))
-        .join(recipes, recipes.c.recipe_no == holders.c.recipe_no)
-        .group_by(recipes.c.tier, holders.c.retained)
-    )
-    for tier, is_retained, size, plain in tx.conn.execute(query):
-        account = accounts.HELD_RETAINED if is_retained else accounts.HELD_CURRENT
-        sums[account, tier] -= int(size)
-        sums[accounts.STORE_DEDUP_SAVED, tier] += int(plain)
-        sums[accounts.STORE_COMPRESSION_SAVED, tier] += int(size) - int(plain)
+    is_missing = files.c.state == FileState.MISSING
+    current = _held(is_missing, files.c.recipe_no).where(files.c.leader_id.is_(None)).group_by(is_missing)
+    retained = _held(literal(True), versions.c.recipe_no)
+    for query, number in ((current, files.c.file_id), (retained, versions.c.version_no)):
+        for tier, size, plain, is_retained in _by_stretches(tx, query.group_by(recipes.c.tier), number):
+            account = accounts.HELD_RETAINED if is_retained else accounts.HELD_CURRENT
+            sums[account, tier] -= int(size)
+            sums[accounts.STORE_DEDUP_SAVED, tier] += int(plain)
+            sums[accounts.STORE_COMPRESSION_SAVED, tier] += int(size) - int(plain)
+
+
+def _held(is_retained: ColumnElement[bool], holder: Column[int]) -> Select[Any]:
+    """Return the query for the bytes of recipes that *holder* names."""
+    wanted = select(recipes.c.tier, func.sum(recipes.c.size), func.sum(recipes.c.plain_bytes), is_retained)
+    return wanted.join_from(holder.table, recipes, recipes.c.recipe_no == holder)
 
 
 def _chunks(tx: Tx, sums: Counter[tuple[str, str]]) -> None:
-    named = select(refs.c.chunk_no, (func.max(refs.c.times) > 0).label("is_used")).group_by(refs.c.chunk_no).subquery()
+    for part in stretches(tx, chunks.c.chunk_no):
+        _chunks_of(tx, sums, part(refs.c.chunk_no))
+
+
+def _chunks_of(tx: Tx, sums: Counter[tuple[str, str]], part: ColumnElement[bool]) -> None:
+    is_used = (func.max(refs.c.times) > 0).label("is_used")
+    named = select(refs.c.chunk_no, is_used).where(part).group_by(refs.c.chunk_no).subquery()
     query = (
         select(packs.c.tier, named.c.is_used, func.sum(chunks.c.raw_len), func.sum(chunks.c.stored_len))
         .select_from(named.join(chunks, chunks.c.chunk_no == named.c.chunk_no))
@@ -125,6 +132,12 @@ def _chunks(tx: Tx, sums: Counter[tuple[str, str]]) -> None:
             sums[accounts.STORE_DEDUP_SAVED, tier] -= int(raw)
         else:
             sums[accounts.STORE_OVERHEAD, tier] -= int(stored)
+
+
+def _by_stretches(tx: Tx, query: Select[Any], number: Column[int]) -> Iterator[Any]:
+    """Yield the rows of a query that groups, for one stretch of the table that *number* numbers after the other."""
+    for part in stretches(tx, number):
+        yield from tx.conn.execute(query.where(part(number)))
 
 
 def _packs(tx: Tx, sums: Counter[tuple[str, str]]) -> None:

@@ -1,19 +1,22 @@
 """What every query is handed: an open connection and the transaction's time; and how long lists are cut for it."""
 
 import importlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import Column, ColumnElement, Connection, Table, func, select
 from sqlalchemy.dialects.sqlite import Insert
 from sqlalchemy.exc import DBAPIError
 
 T = TypeVar("T")
 
 IN_LIST = 500  # SQLite's default limit on bound parameters was 999 until 3.32; two lists fit in one statement
+
+STRETCH_NUMBERS = 100_000  # some megabytes of them sorted
 
 INSERT_ROWS = 5000  # per call of the driver: a megabyte of rows
 
@@ -153,6 +156,23 @@ def _insert_postgres(
 
 def _literal(value: int | str) -> str:
     return f"{value:d}" if isinstance(value, int) else "'" + value.replace("'", "''") + "'"
+
+
+def stretches(tx: Tx, number: Column[int]) -> Iterator[Callable[[ColumnElement[int]], ColumnElement[bool]]]:
+    """Yield conditions that take the rows of a whole table in turn, STRETCH_NUMBERS of its *number* each; to be said of
+    that column or of one that refers to it.
+
+    SQLite holds all that it sorts or groups in memory: of a stretch, not of the table.
+    """
+    first, last = (tx.conn.execute(select(find(number))).scalar() for find in (func.min, func.max))
+    if first is None or last is None:
+        return
+    for start in range(int(first), int(last) + 1, STRETCH_NUMBERS):
+        yield partial(_is_between, start, start + STRETCH_NUMBERS - 1)
+
+
+def _is_between(first: int, last: int, column: ColumnElement[int]) -> ColumnElement[bool]:
+    return column.between(first, last)
 
 
 def batches(items: Iterable[T], size: int = IN_LIST) -> Iterator[list[T]]:

@@ -14,7 +14,7 @@ from policies.cost import month_nano, packed_put_usd
 from policies.plan import Action, ActionKind, HotReport
 from policies.room import Candidate
 from policies.values import HOT, FileFacts, Residency
-from tiering.catalog import files
+from tiering.catalog.totals import totals_of
 from tiering.catalog.values import FileState
 from tiering.config import RootConfig
 from tiering.jobs.context import Context, OpenRoot
@@ -199,5 +199,5 @@ def _room(ctx: Context, members: Sequence[RootConfig], capacity: int, used: int)
 
 def _hot_bytes(ctx: Context, root: OpenRoot) -> int:
     with ctx.catalog.read() as tx:
-        totals = files.totals(tx, root_id=root.root_id)
+        totals = totals_of(tx, root_id=root.root_id)
     return sum(totals[state].size_bytes for state in HOT_STATES if state in totals)

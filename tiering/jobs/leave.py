@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tiering.catalog import accounts, files, journal, ledger, roots
+from tiering.catalog.totals import totals_of
 from tiering.catalog.values import FileState
 from tiering.errors import FrostlineError, UsageError
 from tiering.hot.marker import check_marker, remove_marker
@@ -51,7 +52,7 @@ class LeaveReport:
 def away(ctx: Context) -> Away:
     """Return how many files are offline, and their bytes; and what no file on the disk stands for."""
     with ctx.catalog.read() as tx:
-        totals = files.totals(tx)
+        totals = totals_of(tx)
         retained_bytes = -ledger.balance(tx, accounts.HELD_RETAINED)
     found = [totals[state] for state in AWAY if state in totals]
     return Away(sum(total.files for total in found), sum(total.size_bytes for total in found), retained_bytes)
@@ -90,7 +91,7 @@ def _refuse_objects(ctx: Context) -> None:
     """Raise where objects of a bucket are stored here alone: they go back by a command of their own."""
     for root in ctx.buckets:
         with ctx.catalog.read() as tx:
-            found = files.totals(tx, root_id=root.root_id).get(FileState.OFFLINE)
+            found = totals_of(tx, root_id=root.root_id).get(FileState.OFFLINE)
         if found is not None:
             raise UsageError(
                 f"{found.files} objects of {os.fsdecode(root.path)} are stored in packs alone",
@@ -106,7 +107,7 @@ def _refuse_looked_at(ctx: Context) -> None:
         if root.marker:
             continue
         with ctx.catalog.read() as tx:
-            totals = files.totals(tx, root_id=root.root_id)
+            totals = totals_of(tx, root_id=root.root_id)
         count = sum(totals[state].files for state in AWAY if state in totals)
         if count:
             raise UsageError(

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from tiering.catalog import accounts, bucket_roots, files, ledger, object_moves, objects
+from tiering.catalog import accounts, bucket_roots, ledger, object_moves, objects
+from tiering.catalog.totals import totals_of
 from tiering.catalog.values import FileState
 from tiering.jobs.bucket_choice import bucket_config
 from tiering.jobs.context import Context
@@ -45,7 +46,7 @@ def bucket_status(ctx: Context, name: str) -> BucketStatus:
         if row is None:
             return BucketStatus(name, config.url, config.mode)
         root = bucket_roots.find(tx, config.url)
-        stored = {} if root is None else files.totals(tx, root_id=root.root_id)
+        stored = {} if root is None else totals_of(tx, root_id=root.root_id)
         return BucketStatus(
             name=name,
             url=config.url,

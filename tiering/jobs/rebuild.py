@@ -13,12 +13,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from threading import Event
 
-from tiering.catalog import files, recovery, replay, segments
+from tiering.catalog import recovery, replay, segments
 from tiering.catalog import roots as root_rows
 from tiering.catalog import stores as store_rows
 from tiering.catalog.open import Catalog
 from tiering.catalog.replayed import Replayed, split
 from tiering.catalog.segments import SegmentRow
+from tiering.catalog.totals import totals_of
 from tiering.catalog.transaction import Tx
 from tiering.catalog.values import FileState
 from tiering.clock import Clock
@@ -282,7 +283,7 @@ def _index(ctx: Context, packed: RecipePacks, done: Replayed, report: RebuildRep
 
 def _offline(catalog: Catalog) -> int:
     with catalog.read() as tx:
-        found = files.totals(tx).get(FileState.OFFLINE)
+        found = totals_of(tx).get(FileState.OFFLINE)
     return found.files if found else 0
 
 

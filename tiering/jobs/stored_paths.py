@@ -11,6 +11,7 @@ from typing import NamedTuple
 from tiering.catalog import files, versions
 from tiering.catalog.files import EVERY, Only
 from tiering.catalog.stored_rows import inode_of, stored_page
+from tiering.catalog.totals import unstored_below
 from tiering.catalog.transaction import Tx
 from tiering.catalog.values import FileRow
 from tiering.errors import UsageError
@@ -157,7 +158,7 @@ def _page(
 def count_unstored(tx: Tx, place: Place) -> int:
     """Return how many files below the folder have no stored copy: they are on the disk only."""
     folder = place.path + b"/" if place.path else b""
-    return files.count_unstored(tx, place.root.root_id, under=folder)
+    return unstored_below(tx, place.root.root_id, under=folder)
 
 
 def _current(row: FileRow, at_ns: int | None) -> StoredVersion | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from policies.cost import month_nano, packed_put_usd
 from policies.moving import MoveQuote
 from policies.values import HOT
-from tiering.catalog.files import StateTotal
+from tiering.catalog.totals import StateTotal
 from tiering.catalog.values import FileRow
 from tiering.config.policy import price_book, tier_facts
 from tiering.jobs.context import Context

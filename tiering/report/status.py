@@ -5,7 +5,8 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from tiering.catalog import accounts, files, journal, ledger, objects, runs, scans, segments, tickets
+from tiering.catalog import accounts, journal, ledger, objects, runs, scans, segments, tickets
+from tiering.catalog.totals import totals_of
 from tiering.catalog.transaction import Tx
 from tiering.catalog.values import FileState
 from tiering.config.bucket import BucketConfig
@@ -157,7 +158,7 @@ def _root(context: Context, tx: Tx, root_id: int) -> RootStatus:
 
 
 def _states(tx: Tx, root_id: int | None) -> tuple[StateCount, ...]:
-    totals = files.totals(tx, root_id=root_id)
+    totals = totals_of(tx, root_id=root_id)
     return tuple(
         StateCount(str(state), totals[state].files, totals[state].size_bytes) for state in FileState if state in totals
     )

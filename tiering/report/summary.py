@@ -1,7 +1,8 @@
 """The state of an installation in one line, for `systemctl status` and the daemon's log."""
 
 from policies.amounts import say_bytes
-from tiering.catalog import files, tickets
+from tiering.catalog import tickets
+from tiering.catalog.totals import totals_of
 from tiering.catalog.values import FileState
 from tiering.jobs.context import Context
 
@@ -9,7 +10,7 @@ from tiering.jobs.context import Context
 def summary(context: Context) -> str:
     """Return e.g. "armed; hot 1.20 TiB, offline 3.40 TiB; 2 tickets open"."""
     with context.catalog.read() as tx:
-        totals = files.totals(tx)
+        totals = totals_of(tx)
         waiting = len(tickets.in_state(tx))
     offline = sum(totals[state].size_bytes for state in (FileState.OFFLINE, FileState.RECALLING) if state in totals)
     hot = sum(
