@@ -17,7 +17,9 @@ class _Ends:
         _ctrl_c()
 
 
-def run(how: Annotated[str, typer.Option("--how", help="see the cases")] = "bug") -> int:
+def run(  # noqa: C901  # as many ways as there are
+    how: Annotated[str, typer.Option("--how", help="see the cases")] = "bug",
+) -> int:
     """Fail."""
     match how:
         case "interrupt":
@@ -44,6 +46,9 @@ def run(how: Annotated[str, typer.Option("--how", help="see the cases")] = "bug"
             finally:
                 _ctrl_c()
                 print("went on")
+        case "output":
+            print("much\n" * 10_000)
+            return 0
         case "ending":
             atexit.register(_ctrl_c)
             print("done")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.test_dispatch import CRASH
 from tests.whole.site import Site
 from tests.whole.tree import write
 from tiering.cli import INTERRUPTED
@@ -30,14 +31,6 @@ try:
     main(sys.argv[2:])
 finally:
     print("imports:", next(numbers) - 1, file=sys.stderr)
-"""
-_CRASH = """
-import sys
-from tiering.cli import main
-from tiering.cli.commands import COMMANDS, Command
-
-COMMANDS["crash"] = Command("tests.cli.crash", "for this test")
-main(["crash", "--how", *sys.argv[1:]])
 """
 # The same before it gives a file its name.
 _AT_RENAME = """
@@ -93,20 +86,20 @@ def test_no_half_of_a_plan_is_left_beside_it(site: Site, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("how", ["swallow", "lose", "unraisable", "interrupt"])
 def test_where_a_library_does_not_pass_it_on(how: str) -> None:
-    done = run(_CRASH, how)
+    done = run(CRASH, "crash", "--how", how)
     assert done.returncode == INTERRUPTED, done.stderr
     assert done.stderr.startswith("interrupted")
     assert "Traceback" not in done.stderr
 
 
 def test_once_more_ends_it_at_once() -> None:
-    done = run(_CRASH, "twice")
+    done = run(CRASH, "crash", "--how", "twice")
     assert (done.returncode, done.stdout) == (INTERRUPTED, "")
     assert done.stderr.startswith("interrupted")
 
 
 def test_what_is_done_keeps_its_code_and_what_it_said() -> None:
-    done = run(_CRASH, "ending")
+    done = run(CRASH, "crash", "--how", "ending")
     assert (done.returncode, done.stdout, done.stderr) == (3, "done\n", "")
 
 
@@ -114,7 +107,7 @@ def test_who_starts_it_with_ctrl_c_ignored_is_heeded() -> None:
     """As a shell does for what it starts in the background."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        done = run(_CRASH, "unraisable")
+        done = run(CRASH, "crash", "--how", "unraisable")
     finally:
         signal.signal(signal.SIGINT, before)
     assert (done.returncode, done.stderr) == (0, "")

@@ -15,6 +15,15 @@ from tiering.errors import UsageError
 # Loading these costs a third of a second and more; commands that only look must not.
 SLOW = {"boto3", "botocore", "numba", "llvmlite", "apscheduler.schedulers", "alembic", "tiering.jobs.reconcile"}
 
+CRASH = """
+import sys
+from tiering.cli import main
+from tiering.cli.commands import COMMANDS, Command
+
+COMMANDS["crash"] = Command("tests.cli.crash", "for this test")
+main(sys.argv[1:])
+"""
+
 
 def run(*args: str) -> "subprocess.CompletedProcess[str]":
     """Run the command line in a child process."""
@@ -141,3 +150,38 @@ def test_json_stays_one_document_for_names_that_are_not_text(tmp_path: Path) -> 
     assert sorted(row["path"].encode("utf-8", "surrogateescape") for row in rows) == sorted(
         [bytes(root) + b"/plain", bytes(root) + b"/\xff\xfe\n"]
     )
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_trouble_and_no_file_takes_their_place(tmp_path: Path, closed: str) -> None:
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root/file").write_bytes(b"x")
+    frostline = f"{sys.executable} -m tiering.cli --config {tmp_path}/f.toml"
+    places = f"--root {tmp_path}/root --store file://{tmp_path}/s --state {tmp_path}/st"
+    line = f"{frostline} init {places} {closed} && {frostline} migrate {tmp_path}/root --to standard --yes {closed}"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert run("--config", f"{tmp_path}/f.toml", "audit").returncode == 0
+
+
+def test_an_error_goes_not_to_standard_output_where_the_other_is_closed() -> None:
+    line = f"{sys.executable} -m tiering.cli migrat 2>&-"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (UsageError.exit_code, "")
+
+
+@pytest.mark.parametrize("words", [["--help"], ["crash", "--how", "output"]])
+def test_an_answer_that_cannot_be_written_is_told(words: list[str]) -> None:
+    with open("/dev/full", "w", encoding="ascii") as full:
+        argv = [sys.executable, "-c", CRASH, *words]
+        done = subprocess.run(argv, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("the answer cannot be written to standard output: No space left on device\n  now:")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("words", [["--json", "restore"], ["buckets", "apply", "--frob"]])
+def test_a_usage_error_names_the_command(words: list[str]) -> None:
+    command = " ".join(word for word in words if not word.startswith("-"))
+    assert run(*words).stderr.endswith(f"  next: frostline {command} --help\n")

@@ -19,6 +19,7 @@ _interrupts: list[int] = []
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run one command and exit with its code."""
+    _open_streams()
     is_asked = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # else whoever started this ignores it
     if is_asked:
         signal.signal(signal.SIGINT, leave)
@@ -50,6 +51,19 @@ def interrupt(number: int, frame: FrameType | None) -> None:
 def was_interrupted() -> bool:
     """Return whether interrupt() was called, whatever became of what it raised."""
     return bool(_interrupts)
+
+
+def _open_streams() -> None:
+    """Open what was closed of the three: or the next file that is opened would be taken for standard output."""
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest that is free
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(1, "w")
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w")
 
 
 def _not_told(unraisable: "sys.UnraisableHookArgs") -> None:

@@ -6,6 +6,7 @@ Used by tiering.cli.main(). Modules of commands are loaded when called (tiering.
 
 import gc as collector  # tiering.cli.gc is a command
 import importlib
+import io
 import os
 import signal
 import sys
@@ -55,17 +56,48 @@ class Invocation:
 
 def said(arguments: Sequence[str]) -> int:
     """Run one command, with its output written out, and return its exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        # Paths are bytes: those that are not UTF-8 go out as they came in.
-        stream.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]  # both are TextIOWrappers here
+    # Paths are bytes: those that are not UTF-8 go out as they came in.
+    sys.stderr.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]  # both are TextIOWrappers here
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout = _Answer.instead_of(sys.stdout)
     try:
         code = run(arguments)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read our output has seen enough. Python would complain again when it closes stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _mute()  # whoever read our output has seen enough
         code = 1
+    except FrostlineError as error:  # of the last words
+        code = _say(error.sentence(), error.exit_code)
     return code
+
+
+class _Answer(io.TextIOWrapper):
+    """Standard output, of whose own trouble the sentence says what it is. Raises FrostlineError, BrokenPipeError."""
+
+    @classmethod
+    def instead_of(cls, stream: io.TextIOWrapper) -> "_Answer":
+        """Take over what *stream* writes to."""
+        encoding, buffering, through = stream.encoding, stream.line_buffering, stream.write_through
+        buffer = stream.detach()
+        return cls(buffer, encoding, "surrogateescape", line_buffering=buffering, write_through=through)
+
+    def write(self, text: str, /) -> int:
+        """See TextIOBase."""
+        try:
+            return super().write(text)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise _unheard(error) from error
+
+    def flush(self) -> None:
+        """See IOBase."""
+        try:
+            super().flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise _unheard(error) from error
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -97,9 +129,8 @@ def _failed(error: Exception, arguments: Sequence[str]) -> int:
     if isinstance(error, FrostlineError):
         return _say(error.sentence(), error.exit_code)
     if isinstance(error, typer.exceptions.TyperException):
-        return _say(
-            f"{error.format_message()}\n  next: frostline {' '.join(arguments[:1])} --help", UsageError.exit_code
-        )
+        command = parse(arguments).command
+        return _say(f"{error.format_message()}\n  next: frostline {command} --help", UsageError.exit_code)
     if isinstance(error, OSError):
         where = f": {error.filename!s}" if error.filename else ""
         return _say(f"{error.strerror or error}{where}", FrostlineError.exit_code)
@@ -220,6 +251,20 @@ def _undoing() -> Iterator[None]:
 def _say(sentence: str, code: int) -> int:
     print(sentence, file=sys.stderr)
     return code
+
+
+def _unheard(error: OSError) -> FrostlineError:
+    _mute()
+    return FrostlineError(
+        f"the answer cannot be written to standard output: {error.strerror}",
+        now="what it tells of may be done all the same; frostline status shows how things stand",
+        hint="run it again with its output somewhere else",
+    )
+
+
+def _mute() -> None:
+    """Let Python not complain as well when it closes standard output."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _not_whole(error: ImportError) -> int:
