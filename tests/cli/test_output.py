@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.cli.recorded import Recorded
-from tiering.cli.arguments import parse_deadline
+from tiering.cli.arguments import parse_deadline, parse_moment
 from tiering.cli.job_output import SKIPS_SHOWN, report_json, show_report
 from tiering.cli.output import Output
 from tiering.cli.progress import LineProgress
@@ -95,6 +95,11 @@ def test_progress_without_a_terminal_is_a_line_now_and_then(capsys: pytest.Captu
 )
 def test_a_deadline_is_a_duration_or_a_time(text: str, expected: int) -> None:
     assert parse_deadline(text, 0) == expected
+
+
+def test_a_moment_keeps_its_fraction_of_a_second_and_may_be_long_ago() -> None:
+    assert parse_moment("1970-01-01T00:00:01.900001Z") == 1_900_001_000
+    assert parse_moment("1969-12-31") == -24 * HOUR_NS
 
 
 def test_a_deadline_that_is_neither_is_refused() -> None:

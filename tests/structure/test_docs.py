@@ -93,7 +93,7 @@ def _unknown_in(words: list[str]) -> str:
     name = next((" ".join(words[:length]) for length in (2, 1) if " ".join(words[:length]) in COMMANDS), None)
     if name is None:
         is_family = len(words) == 1 and any(known.startswith(f"{words[0]} ") for known in COMMANDS)
-        return "" if is_family or not words else " ".join(words)
+        return "" if is_family or not words or words[0].isupper() else " ".join(words)  # COMMAND: any
     parameters = typer.main.get_command(command_app(name)).params
     known = {option for it in parameters for option in (*it.opts, *it.secondary_opts)} | {
         "--json",

@@ -4,12 +4,14 @@ Apart from those commands: one that only copies or shows must not load what the 
 """
 
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from dedup.values import Span
 from tiering.clock import NS_PER_S
 from tiering.config.quantities import parse_duration_ns, parse_size
 from tiering.errors import UsageError
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def parse_deadline(text: str, now_ns: int) -> int:
@@ -50,4 +52,5 @@ def parse_moment(text: str) -> int:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise UsageError(f'"{text}" is no time', hint="write 2026-01-31 or 2026-01-31T08:00 (UTC)") from None
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()) * NS_PER_S
+    since_epoch = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - EPOCH
+    return since_epoch // timedelta(microseconds=1) * (NS_PER_S // 10**6)

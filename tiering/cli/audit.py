@@ -54,12 +54,7 @@ def run(
     bill, avoided cost did not.
     """
     session = session_of(ctx)
-    since_ns = parse_moment(since) if since else 0
-    until_ns = parse_moment(until) if until else None
-    if until_ns is not None and until_ns <= since_ns:
-        raise UsageError(
-            f"--until {until} is not after --since {since}: no time lies between", now="nothing was audited"
-        )
+    since_ns, until_ns = _period(since, until)
     held: _Held | None = None
     with session.reading() as context:
         held = _held_against(context, bill) if bill else None
@@ -92,13 +87,21 @@ def run(
         _write(html, page)
     answer = {**report.as_json(), "energy": None if energy is None else asdict(energy)}
     session.out.json(answer if held is None else {**answer, "bill": held.as_json()})
-    _show(session.out, report, steps, agreed=looked_at)
-    if energy is not None:
-        session.out.text(f"energy, an estimate: {say_energy(energy)} (sources: frostline prices show)")
+    _show(session.out, report, steps, agreed=looked_at, energy=energy)
     if held is None:
         return report.exit_code
     held.show(session.out)
     return report.exit_code if held.agrees else DISCREPANCY
+
+
+def _period(since: str, until: str) -> tuple[int, int | None]:
+    since_ns = parse_moment(since) if since else 0
+    until_ns = parse_moment(until) if until else None
+    if until_ns is not None and until_ns <= since_ns:
+        raise UsageError(
+            f"--until {until} is not after --since {since}: no time lies between", now="nothing was audited"
+        )
+    return since_ns, until_ns
 
 
 def _looked_at(*, no_store: bool, no_disk: bool) -> str:
@@ -230,7 +233,7 @@ def _facts(report: AuditReport) -> list[tuple[str, str]]:
     return [*counts, *((label, say_usd(round(amount * NANO))) for label, amount in dollars)]
 
 
-def _show(out: Output, report: AuditReport, steps: list[Step], *, agreed: str) -> None:
+def _show(out: Output, report: AuditReport, steps: list[Step], *, agreed: str, energy: EnergyReport | None) -> None:
     top = max((abs(step.change_bytes) for step in steps), default=0) or 1
     for step in steps:
         bar = ("=" if step.is_total else "-" if step.change_bytes < 0 else "+") * round(
@@ -247,3 +250,5 @@ def _show(out: Output, report: AuditReport, steps: list[Step], *, agreed: str) -
     if report.discrepancy_count > len(report.discrepancies):
         out.text(f"... {report.discrepancy_count:,} in all")
     out.text(f"ok: {agreed} agree" if report.ok else "the books do not balance")
+    if energy is not None:
+        out.text(f"energy, an estimate: {say_energy(energy)} (sources: frostline prices show)")

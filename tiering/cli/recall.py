@@ -79,9 +79,7 @@ def run(
     check_speed(speed)
     if part and len(paths) != 1:
         raise UsageError("--range is of one file", hint="frostline recall PATH --range 0+64MiB")
-    span = parse_range(part) if part else None
-    if span is not None:
-        refuse_folder(paths[0], "recall --range")
+    span = _range_of(part, paths[0])
     deadline_ns = parse_deadline(within, session.clock.now_ns()) if within else None
     if quote:
         return _quote(session, paths, span, speed=speed, deadline_ns=deadline_ns)
@@ -99,6 +97,13 @@ def run(
     session.out.json(report_json(report))
     show_report(session.out, "recalled", report)
     return report.exit_code
+
+
+def _range_of(part: str, path: str) -> Span | None:
+    if not part:
+        return None
+    refuse_folder(path, "recall --range")
+    return parse_range(part)
 
 
 def _targets(context: Context, paths: list[str]) -> list[Target]:
