@@ -12,6 +12,7 @@ from dedup.segment import encode_segment, segment_hash
 from tests.jobs.debris import keys, put
 from tests.jobs.lab import Lab
 from tests.jobs.outbound import Killed, StopAt, books_balance, items, learn, rows, stored_bytes
+from tests.jobs.rebuilding import lose_catalog, rebuilt
 from tiering.catalog import segments
 from tiering.catalog.open import open_catalog
 from tiering.errors import NotOwner
@@ -134,6 +135,47 @@ def test_p5_over_an_old_copy_of_the_store_nothing_is_deleted_or_recorded(lab: La
     assert set(stands) <= set(keys(lab, ""))
     assert not (lab.root / "c.bin").is_symlink()
     assert stored_bytes(lab, b"b.bin") == data  # what it holds can be had
+
+
+def test_p5_of_two_copies_that_write_at_the_same_time_one_relies_on_nothing(lab: Lab) -> None:
+    """A machine was cloned with its daemon, and both wake at the same minute."""
+    send(lab, "a.bin")
+    copy = backup(lab)
+    before = set(keys(lab, "segments/"))
+    mine = lab.write("mine.bin", os.urandom(50_000))
+    theirs = lab.write("theirs.bin", os.urandom(60_000))
+    store = lab.context.metadata.store
+    with put_back(lab, copy) as ctx:
+        other = replace(lab, context=ctx)
+        scan_root(ctx, ctx.roots[0])
+        migrate(ctx, items(other, paths=[b"theirs.bin"]))
+        assert release(ctx, items(other, paths=[b"theirs.bin"]), wait_parked=True).files_skipped == ()
+    late = {key: store.get(key) for key in keys(lab, "segments/") if key not in before}
+    for key in late:
+        store.delete(key)
+
+    def meanwhile(step: str) -> None:
+        """Let the other's segments stand only after this copy has looked, and before it uploads its own."""
+        while step == "segments.pending" and late:
+            put(lab, *late.popitem())
+
+    learn(lab)
+    with pytest.raises(NotOwner, match="two copies of one catalog"):
+        migrate(lab.with_steps(meanwhile), items(lab, paths=[b"mine.bin"]))
+    stands = keys(lab, "")
+    with pytest.raises(NotOwner):
+        release(lab.context, items(lab), wait_parked=True)
+    with pytest.raises(NotOwner):
+        collect(lab.context)
+    assert keys(lab, "") == stands
+    assert theirs.is_symlink()
+    assert not mine.is_symlink()
+    with lose_catalog(lab) as (again, catalog):
+        rebuilt(again, catalog)
+        assert rows(again)[b"theirs.bin"].state == "offline"
+        assert len(stored_bytes(again, b"theirs.bin")) == 60_000
+        collect(again.context)
+        assert len(stored_bytes(again, b"theirs.bin")) == 60_000
 
 
 def test_segments_in_the_store_of_another_tier_are_not_looked_for_here(lab: Lab) -> None:

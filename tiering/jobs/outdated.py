@@ -1,7 +1,8 @@
 """Tells an old copy, put back from a backup, from the real thing: of the catalog (the store then holds segments that it
-never wrote) and of the store (the catalog's last segment is then not there).
+never wrote) and of the store (the catalog's last segment is then not there). And tells that two copies of one catalog,
+of a machine that was cloned, wrote a segment at the same time.
 
-Used before segments are written and before gc; the former also when an installation is opened. An old catalog has the
+Used before segments are written and before gc; the first also when an installation is opened. An old catalog has the
 right id and epoch, but to it everything stored since is debris, and gc would delete it. An old store has packs again
 that were rewritten since, and not those that took their place: gc would delete the only copy.
 """
@@ -50,6 +51,23 @@ def refuse_outdated(ctx: Context, *, may_read: bool = False) -> None:
                 now="nothing was deleted or released; files stored since then are safe in the store",
                 hint="an old copy of the catalog was put back: bring the newest one, or move this one away and run "
                 "frostline rebuild; see docs/runbook.md#catalog-outdated",
+            )
+
+
+def refuse_twin(ctx: Context, key: str, batch: segments.SegmentBatch) -> None:
+    """Raise NotOwner if another segment of the number of *batch*, which stands as *key*, says something else.
+
+    Asked after the upload: of two copies of a catalog that looked at the same time, and saw nothing, at least the one
+    that comes second sees the other now, and what its segment says is not relied on.
+    """
+    store = ctx.metadata.store
+    for info in store.list(f"{_PREFIX}{batch.number:012d}-"):
+        if info.key != key and _is_foreign(ctx, info, waiting=batch):
+            raise NotOwner(
+                f"two copies of one catalog write to {store.url}: {key} is ours, and {info.key} is another's",
+                now="what this one recorded since is not relied on: nothing was released or deleted for it",
+                hint="stop frostline on the machine that was cloned; then move this catalog away and run frostline "
+                "rebuild, which takes in what both stored; see docs/runbook.md#catalog-outdated",
             )
 
 

@@ -13,7 +13,7 @@ from tiering.catalog import leases, segments
 from tiering.catalog.segments import SegmentBatch
 from tiering.errors import ObjectExists
 from tiering.jobs.context import Context, OpenTier
-from tiering.jobs.outdated import refuse_outdated
+from tiering.jobs.outdated import refuse_outdated, refuse_twin
 from tiering.stores import ownership
 from tiering.stores.checksum import checksum_of
 from tiering.stores.verified import put_verified
@@ -65,6 +65,7 @@ def _write_one(ctx: Context, batch: SegmentBatch) -> None:
         segments.mark_pending(tx, batch, key=key, size=len(data), hash=digest)
     ctx.step("segments.pending")
     _upload(ctx.metadata, key, data)
+    refuse_twin(ctx, key, batch)
     ctx.step("segments.uploaded")
     with ctx.catalog.write() as tx:
         segments.mark_durable(tx, batch.number, tier=ctx.metadata.name)
