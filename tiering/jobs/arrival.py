@@ -7,7 +7,7 @@ the job leaves nothing claimed.
 import os
 import secrets
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,15 +60,22 @@ class _Arrival:
             for index, (fd, row, target) in enumerate(zip(self.dir_fds, self.item.rows, self.targets, strict=True))
         ]
 
-    def discard(self) -> None:
-        """Remove everything hidden that was made for it."""
+    def is_discarded(self) -> bool:
+        """Remove everything hidden that was made for it; return whether it is gone. If not, its journal row is to stay:
+        reconcile removes it when it can.
+        """
         if self.assembly is not None:
             self.assembly.close()
-        for place in self.places:
-            times = KeptTimes(place.dir_fd)
-            unlink_if_there(place.dir_fd, place.temp)
-            times.after()
-            times.put_back()
+            self.assembly = None
+        try:
+            for place in self.places:
+                times = KeptTimes(place.dir_fd)
+                unlink_if_there(place.dir_fd, place.temp)
+                times.after()
+                times.put_back()
+        except OSError:
+            return False
+        return True
 
 
 def bring_in(ctx: Context, batch: Sequence[Incoming], tally: Tally, reason: str) -> list[IntegrityError]:
@@ -310,12 +317,14 @@ def _place(ctx: Context, whole: Sequence[_Arrival], tally: Tally, reason: str) -
                 error.what if isinstance(error, SourceError) else paths.as_source_error(error, arrival.item.shown).what
             )
             tally.skip(arrival.item.shown, what, Skip.CHANGED)
-            arrival.discard()
+            if arrival.is_discarded():
+                done.append(arrival)
             continue
         ctx.step("recall.swapped")
         for index, (place, row) in enumerate(zip(arrival.places, arrival.item.rows, strict=True)):
             if index in swapped.refused:
-                unlink_if_there(place.dir_fd, place.temp)
+                with suppress(OSError):  # then doctor finds it
+                    unlink_if_there(place.dir_fd, place.temp)
                 shown = paths.display(ctx.root(row.root_id).path, row.dir, row.name)
                 tally.skip(shown, "something else stands where its placeholder was", Skip.CHANGED)
             else:
@@ -325,17 +334,16 @@ def _place(ctx: Context, whole: Sequence[_Arrival], tally: Tally, reason: str) -
     with ctx.catalog.write() as tx:
         if placed:
             commit.set_dual(tx, placed, op_id=f"recall:{secrets.token_hex(8)}", reason=reason)
-        journal.finish(tx, [arrival.op_id for arrival in whole])
+        journal.finish(tx, [arrival.op_id for arrival in done])
     tally.done += len(placed)
     ctx.step("recall.committed")
 
 
 def _fail(ctx: Context, arrival: _Arrival, error: Exception, tally: Tally, damaged: list[IntegrityError]) -> None:
     """Leave one file as it was."""
-    arrival.discard()
-    arrival.assembly = None
-    with ctx.catalog.write() as tx:
-        journal.finish(tx, [arrival.op_id])
+    if arrival.is_discarded():
+        with ctx.catalog.write() as tx:
+            journal.finish(tx, [arrival.op_id])
     if isinstance(error, IntegrityError):
         damaged.append(error)
     what = error.what if isinstance(error, FrostlineError) else str(error)
@@ -349,8 +357,7 @@ def _give_back(ctx: Context, arrivals: Sequence[_Arrival]) -> None:
         steps = {arrival.op_id: journal.get(tx, arrival.op_id) for arrival in arrivals}
     for arrival in arrivals:
         row = steps[arrival.op_id]
-        if row is not None and row.step == "claimed":
-            arrival.discard()
+        if row is not None and row.step == "claimed" and arrival.is_discarded():
             undone.append(arrival.op_id)
     with ctx.catalog.write() as tx:
         journal.finish(tx, undone)
