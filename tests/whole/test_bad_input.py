@@ -120,6 +120,20 @@ def test_doctor_names_a_hint_that_keeps_every_plan_from_being_made(small: Site) 
     assert "no plan can be made" in found["what"]
 
 
+def test_doctor_names_a_root_that_left_the_configuration_with_files_in_the_store(small: Site) -> None:
+    other = small.base / "other"
+    other.mkdir()
+    small.run("init", "--root", str(other))
+    small.json("migrate", str(small.root), "--to", "standard", "--release", "--yes")
+    written = small.config.read_text()
+    first = written.index("[[roots]]")
+    small.config.write_text(written[:first] + written[written.index("\n[", first) + 1 :])
+    (found,) = [it for it in small.json("doctor", expect=1)["findings"] if it["weight"] == "bad"]
+    assert "3 files of it" in found["what"]
+    small.config.write_text(written)
+    small.json("doctor")
+
+
 def test_a_catalog_is_one_file_from_wherever_it_is_asked(small: Site) -> None:
     small.set("url", '"sqlite:///catalog.db"')
     assert "absolute path" in says(small, "status", code=2)

@@ -11,7 +11,9 @@ from collections.abc import Iterator
 
 from policies.amounts import say_bytes, say_time
 from policies.values import NS_PER_DAY
-from tiering.catalog import journal, ledger, runs, scans, segments
+from tiering.catalog import journal, ledger, roots, runs, scans, segments
+from tiering.catalog.totals import totals_of
+from tiering.catalog.values import FileState
 from tiering.config.hints import read_hints
 from tiering.errors import ConfigError, FrostlineError
 from tiering.hot import names
@@ -43,6 +45,7 @@ def doctor(ctx: Context, *, probes: bool = False) -> Iterator[Finding]:
     yield from _places(ctx)
     for root in ctx.roots:
         yield from _root(ctx, root)
+    yield from _lost_roots(ctx)
     asked: set[str] = set()
     for tier in ctx.tiers.values():
         if tier.store.url not in asked:
@@ -126,6 +129,24 @@ def _root(ctx: Context, root: OpenRoot) -> Iterator[Finding]:
     yield from _leftovers(ctx, root)
 
 
+def _lost_roots(ctx: Context) -> Iterator[Finding]:
+    """Roots that the catalog has and the configuration no more: nobody looks at them, or brings their files back."""
+    opened = {root.root_id for root in (*ctx.roots, *ctx.buckets)}
+    with ctx.catalog.read() as tx:
+        for row in roots.all_roots(tx):
+            if row.root_id in opened or row.state != "active":
+                continue
+            away = totals_of(tx, root_id=row.root_id).get(FileState.OFFLINE)
+            shown = f"root {row.name} ({os.fsdecode(row.path)}) is in the catalog and not in the configuration"
+            if away is not None:
+                said = f"{shown}: {away.files:,} files of it, {say_bytes(away.size_bytes)}, are in the store alone"
+                yield Finding(Weight.BAD, said, "put its [[roots]] back under that name, or they cannot be recalled")
+            else:
+                yield Finding(
+                    Weight.NOTE, f"{shown}: it is not scanned", "put its [[roots]] back if it is still in use"
+                )
+
+
 def _scan_of(ctx: Context, root: OpenRoot) -> Iterator[Finding]:
     with ctx.catalog.read() as tx:
         last = scans.last(tx, root.root_id, state="complete")
@@ -144,10 +165,17 @@ def _scan_of(ctx: Context, root: OpenRoot) -> Iterator[Finding]:
 def _leftovers(ctx: Context, root: OpenRoot) -> Iterator[Finding]:
     """Look for hidden names that no operation under way explains."""
     with ctx.catalog.read() as tx:
-        known = {row.op_id for row in journal.every(tx)}
+        known: set[str | None] = {row.op_id for row in journal.every(tx)}
+    found = list(find_ours(root.path))
+    for folder, name in found:
+        if (restored := names.restore_of(name)) is not None:
+            known |= {restored, None}
+            shown = os.fsdecode(os.path.join(root.path, folder))
+            hint = "if it was killed: the next restore into the same folder, or leave, removes what it left hidden"
+            yield Finding(Weight.NOTE, f"a restore writes to {shown}, or was killed there", hint)
     left = [
         os.fsdecode(os.path.join(root.path, folder, name))
-        for folder, name in find_ours(root.path)
+        for folder, name in found
         if names.operation_of(name) not in known
     ]
     for path in left[:LEFT_SHOWN]:
