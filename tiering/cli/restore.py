@@ -39,4 +39,6 @@ def run(
         report = restore(context, wanted, os.path.abspath(to), at_ns)
     session.out.json(report_json(report))
     show_report(session.out, "restored", report)
+    if not report.files_done and not report.files_skipped:
+        session.out.note(f"nothing is stored there {'as of then' if at else 'now; --at brings what was deleted since'}")
     return report.exit_code
