@@ -2,13 +2,15 @@
 
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from tests.jobs.lab import Lab
+from tests.jobs.outbound import rows
 from tests.jobs.test_apply import old_files, states
-from tiering.catalog import roots
-from tiering.catalog.values import FileState
+from tiering.catalog import journal, roots
+from tiering.catalog.values import FileState, JournalKind
 from tiering.errors import FrostlineError, RootMissing, UsageError
 from tiering.hot import names
 from tiering.jobs.context import OpenRoot
@@ -16,6 +18,7 @@ from tiering.jobs.cycle import cycle
 from tiering.jobs.doctor import doctor
 from tiering.jobs.finding import Weight
 from tiering.jobs.leave import away, leave
+from tiering.jobs.restore_mark import marked
 from tiering.jobs.scan import scan_root
 
 MARKER = os.fsdecode(names.ROOT_MARKER)
@@ -131,3 +134,52 @@ def test_doctor_names_what_is_wrong_and_what_mends_it(lab: Lab) -> None:
     other = replace(lab.context, epoch=7)
     assert any("belongs to catalog" in finding.what for finding in doctor(other))
     assert states(lab) == {} or set(states(lab).values()) <= {FileState.REGULAR}
+
+
+def plant_restore(lab: Lab) -> list[Path]:
+    """Be a restore into a folder of the root that is killed; return all that it left."""
+    out = lab.root / "out"
+    (out / "root").mkdir(parents=True)
+    fd = os.open(out, os.O_RDONLY | os.O_DIRECTORY)
+    with marked(fd, [b"root"], lab.context.owner) as mark:
+        left = [out / "root" / os.fsdecode(mark.name()), out / os.fsdecode(mark.name())]
+        left[0].write_bytes(b"half")
+        left[1].mkdir()
+        (left[1] / "file").write_bytes(b"whole")
+    os.close(fd)
+    return [*left, *out.glob(".frostline-restore-*")]
+
+
+def test_what_a_killed_restore_left_in_a_root_goes_with_leaving(lab: Lab, offline: dict[str, bytes]) -> None:
+    left = plant_restore(lab)
+    assert len(left) == 3
+    leave(lab.context)
+    assert not any(path.exists() for path in left)
+    assert {path.name: path.read_bytes() for path in (lab.root / "old").iterdir()} == offline
+    assert not (lab.root / MARKER).exists()
+
+
+def test_a_restore_that_writes_into_a_root_is_waited_for(lab: Lab, offline: dict[str, bytes]) -> None:
+    fd = os.open(lab.root / "old", os.O_RDONLY | os.O_DIRECTORY)
+    with marked(fd, [b"root"], lab.context.owner) as mark:
+        with pytest.raises(FrostlineError, match="hidden name") as caught:
+            leave(lab.context)
+        mark.remove()
+    os.close(fd)
+    assert "wait for a restore" in caught.value.hint
+    assert (lab.root / MARKER).exists()
+    leave(lab.context)
+    assert not (lab.root / MARKER).exists()
+
+
+@pytest.mark.usefixtures("offline")
+def test_doctor_explains_what_restores_and_operations_have_hidden(lab: Lab) -> None:
+    plant_restore(lab)
+    one = next(row for row in rows(lab).values() if row.state is FileState.OFFLINE)
+    claim = journal.Claim("recall:0123456789abcdef-0", JournalKind.RECALL, one.file_id, "claimed", "{}")
+    with lab.catalog.write() as tx:
+        assert journal.claim(tx, [claim], owner=lab.context.owner, until_ns=tx.now_ns + 10**15)
+    (lab.root / os.fsdecode(names.new(claim.op_id))).write_bytes(b"under way")
+    found = [(finding.weight, finding.what) for finding in doctor(lab.context)]
+    assert (Weight.NOTE, f"a restore writes to {lab.root}/out/, or was killed there") in found
+    assert [what for _, what in found if what.endswith("explains it")] == []

@@ -165,18 +165,20 @@ def _scan_of(ctx: Context, root: OpenRoot) -> Iterator[Finding]:
 def _leftovers(ctx: Context, root: OpenRoot) -> Iterator[Finding]:
     """Look for hidden names that no operation under way explains."""
     with ctx.catalog.read() as tx:
-        known: set[str | None] = {row.op_id for row in journal.every(tx)}
+        known = {row.op_id.rpartition(":")[2] for row in journal.every(tx)}
     found = list(find_ours(root.path))
-    for folder, name in found:
-        if (restored := names.restore_of(name)) is not None:
-            known |= {restored, None}
-            shown = os.fsdecode(os.path.join(root.path, folder))
-            hint = "if it was killed: the next restore into the same folder, or leave, removes what it left hidden"
-            yield Finding(Weight.NOTE, f"a restore writes to {shown}, or was killed there", hint)
+    restores = {name: folder for folder, name in found if names.restore_of(name) is not None}
+    for folder in sorted(restores.values()):
+        yield Finding(
+            Weight.NOTE,
+            f"a restore writes to {os.fsdecode(os.path.join(root.path, folder))}, or was killed there",
+            "if it was killed: the next restore into the same folder removes what it left hidden, and so does leave",
+        )
+    known |= {op for op in map(names.restore_of, restores) if op is not None}
     left = [
         os.fsdecode(os.path.join(root.path, folder, name))
         for folder, name in found
-        if names.operation_of(name) not in known
+        if name not in restores and names.operation_of(name) not in known
     ]
     for path in left[:LEFT_SHOWN]:
         yield Finding(

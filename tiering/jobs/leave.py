@@ -23,6 +23,7 @@ from tiering.jobs.recall import recall
 from tiering.jobs.release import finish_parked
 from tiering.jobs.reports import JobReport
 from tiering.jobs.restore import restore
+from tiering.jobs.restore_remains import clear_below
 from tiering.jobs.stored_paths import rows_below
 
 AWAY = (FileState.OFFLINE, FileState.RECALLING)
@@ -163,11 +164,14 @@ def _placeholders(ctx: Context, root: OpenRoot) -> Iterator[str]:
 def _remove_traces(ctx: Context, root: OpenRoot) -> int:
     """Take the root out of care; return how many placeholders stay. Nothing is parked: the journal is empty."""
     kept = sum(1 for _ in _placeholders(ctx, root))
+    if root.marker:
+        clear_below(root.path, mine=ctx.owner)
     for directory, name in find_ours(root.path) if root.marker else ():
         raise FrostlineError(
             f"{os.fsdecode(os.path.join(root.path, directory, name))} is a hidden name that no operation explains",
             now="the markers still stand",
-            hint="frostline reconcile, then frostline leave --yes again",
+            hint="wait for a restore that writes there, or run it again if it was killed; frostline reconcile; "
+            "then frostline leave --yes again",
         )
     with ctx.catalog.write() as tx:
         roots.leave(tx, root.root_id)

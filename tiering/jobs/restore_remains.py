@@ -1,17 +1,19 @@
 """What restores that were killed left in a target folder under hidden names, and removes it.
 
-Used by tiering.jobs.restore before it begins. Only where a dead restore's marker stands is anything looked for, and
-only under the names that it answers for (tiering.jobs.restore_mark): no link is followed, and nothing else is touched.
+Used by tiering.jobs.restore before it begins, and by leave. Only where a dead restore's marker stands is anything
+looked for, and only under the names that it answers for (tiering.jobs.restore_mark): no link is followed, and nothing
+else is touched.
 """
 
 import errno
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from tiering.hot import names, paths
 from tiering.hot.swap import unlink_if_there
+from tiering.hot.walk import find_ours
 from tiering.jobs.restore_folders import DIRECTORY
 from tiering.jobs.restore_mark import Dead, dead
 
@@ -54,6 +56,14 @@ def clear(to_fd: int, *, mine: str, is_stopped: Callable[[], bool]) -> Remains:
                     with _told(remains, marker):
                         unlink_if_there(to_fd, marker)
     return remains
+
+
+def clear_below(root: bytes, *, mine: str) -> None:
+    """Do what clear() does in every folder below the absolute path *root*: for who leaves it."""
+    marked = [directory for directory, name in find_ours(root) if names.restore_of(name) is not None]
+    for directory in marked:
+        with suppress(OSError), paths.opened_dir(root, directory) as folder:
+            clear(folder, mine=mine, is_stopped=lambda: False)
 
 
 def _is_swept(to_fd: int, left: Dead, remains: Remains, is_stopped: Callable[[], bool]) -> bool:
