@@ -8,7 +8,7 @@ import pytest
 from policies.rules import Choice
 from tests.structure.sources import PROJECT
 from tiering.config import Config, parse_config
-from tiering.config.hints import read_hints
+from tiering.config.hints import EXAMPLE, read_hints
 from tiering.config.policy import policy_rules, price_book, root_limits, tier_facts
 from tiering.config.price_books import load_book, shipped_books
 from tiering.errors import ConfigError
@@ -166,6 +166,16 @@ def test_a_hint_that_cannot_be_understood_names_its_file(tmp_path: Path, text: s
     (tmp_path / "bad.toml").write_text(text)
     with pytest.raises(ConfigError, match=r"bad\.toml"):
         read_hints(config(TIERS + f'[planning]\nhints_dir = "{tmp_path}"\n'), 0)
+
+
+def test_the_example_of_a_hint_on_the_page_is_one_and_other_keys_are_named(tmp_path: Path) -> None:
+    settings = config(TIERS + f'[planning]\nhints_dir = "{tmp_path}"\n')
+    (tmp_path / "a.toml").write_text(EXAMPLE)
+    (hint,) = read_hints(settings, 0)
+    assert hint.reason == "exp7 resumes on Monday"
+    (tmp_path / "a.toml").write_text('[[pins]]\npath = "x"\n')
+    with pytest.raises(ConfigError, match="pins: unknown key"):
+        read_hints(settings, 0)
 
 
 def test_without_a_hints_folder_there_are_none(tmp_path: Path) -> None:

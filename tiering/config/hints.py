@@ -1,12 +1,6 @@
 """Hints from people and schedulers: files that are needed soon, or must stay, until a moment.
 
-Any *.toml in the drop-in folder, read at every plan:
-
-    [[hints]]
-    match = ["runs/exp7/**"]
-    root = ["data"]                # without it: all roots
-    until = 2026-03-01T08:00:00Z   # without it: as long as the file is there
-    reason = "exp7 resumes on Monday"
+Any *.toml in the drop-in folder is read at every plan; EXAMPLE is one.
 """
 
 import os
@@ -17,12 +11,20 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, ValidationError, field_validator
 
 from tiering.clock import NS_PER_S
+from tiering.config.load import explain
 from tiering.config.models import Config
 from tiering.config.policy import Hint
 from tiering.config.section import Section, as_list, known_globs
 from tiering.errors import ConfigError
 
 MAX_BYTES = 1 << 20
+EXAMPLE = """\
+[[hints]]
+match = ["runs/exp7/**"]       # globs on the path below the root, as in a rule
+root = ["data"]                # names of roots; without it: all
+until = 2026-03-01T08:00:00Z   # without it: as long as the file is there
+reason = "exp7 resumes on Monday"
+"""
 
 
 class _HintEntry(Section):
@@ -63,9 +65,7 @@ def _of_file(path: str, now_ns: int) -> list[Hint]:
     except OSError as error:
         raise ConfigError(f"the hints {path} cannot be read: {error.strerror}") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"{path}: {place}: {first['msg']}", hint="mend or remove the file") from None
+        raise ConfigError(explain(error, path), hint="mend or remove the file; docs/config.md#hints") from None
     except ValueError as error:
         raise ConfigError(f"{path} is not TOML: {error}", hint="mend or remove the file") from None
     name = os.path.basename(path)

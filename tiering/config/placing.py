@@ -53,7 +53,8 @@ class PlanningConfig(Section):
     )
     hints_dir: str = Field(
         "",
-        description='Folder of *.toml files with pins and "resume imminent" hints; "" is hints.d in the state folder.',
+        description="Folder of *.toml files with [[hints]]: what is needed soon, or must stay (docs/config.md#hints); "
+        '"" is hints.d in the state folder.',
     )
 
     @field_validator("windows")

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic.fields import FieldInfo
 
 from tiering.config.bucket import BucketConfig, BucketRuleConfig
+from tiering.config.hints import EXAMPLE
 from tiering.config.models import Config
 from tiering.config.quantities import say_duration, say_size
 from tiering.config.rule import RuleConfig
@@ -86,8 +87,14 @@ def reference() -> str:
             if info.description and not _is_section(info):
                 default = "required" if info.is_required() else f"`{spelled(name, info.default)}`"
                 lines.append(f"| `{info.alias or name}` | {default} | {info.description.replace('|', '/')} |")
+    lines += ["", "## Hints", "", HINTS_HEAD, "", "```toml", EXAMPLE.rstrip(), "```"]
     return "\n".join(lines) + "\n"
 
+
+HINTS_HEAD = """\
+Whoever starts jobs (a person, a scheduler) says what is needed soon by dropping files `*.toml` into
+`planning.hints_dir`. They are read at every plan; what they match stays hot, before any rule. A file that cannot be
+understood keeps every plan from being made: what somebody wanted kept is not guessed."""
 
 REFERENCE_HEAD = """\
 # Configuration
