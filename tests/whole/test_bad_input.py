@@ -134,6 +134,14 @@ def test_doctor_names_a_root_that_left_the_configuration_with_files_in_the_store
     small.json("doctor")
 
 
+def test_a_root_that_was_left_is_called_so_and_can_be_taken_up_again(small: Site) -> None:
+    small.run("scan")
+    small.run("leave", "--yes")
+    assert "was left" in says(small, "status", code=2)
+    small.run("init", "--root", str(small.root))
+    small.run("scan")
+
+
 def test_a_catalog_is_one_file_from_wherever_it_is_asked(small: Site) -> None:
     small.set("url", '"sqlite:///catalog.db"')
     assert "absolute path" in says(small, "status", code=2)

@@ -118,12 +118,20 @@ def _refuse_lost_tier(config: Config, catalog: Catalog) -> None:
 def open_roots(config: Config, catalog: Catalog) -> tuple[OpenRoot, ...]:
     """Return the configured roots with their ids and markers; raises ConfigError for one that init does not know."""
     with catalog.read() as tx:
-        known = {row.name: row for row in root_rows.all_roots(tx) if row.state == "active"}
+        rows = root_rows.all_roots(tx)
+    known = {row.name: row for row in rows if row.state == "active"}
+    left = {row.path for row in rows if row.state != "active"}
     opened: list[OpenRoot] = []
     for root in config.roots:
         row = known.get(root.name)
         if row is None or row.path != root.path_bytes:
             refuse_new_name(root, known.values())
+            if row is None and root.path_bytes in left:
+                raise ConfigError(
+                    f"root {root.name} ({root.path}) was left: frostline leave took its marker away",
+                    now="its files are as they were then; nothing was read or written there",
+                    hint=f"take its [[roots]] out of the configuration, or run: frostline init --root {root.path}",
+                )
             was = "is not known to the catalog" if row is None else "stands elsewhere in the catalog"
             raise ConfigError(
                 f"root {root.name} ({root.path}) {was}",
