@@ -195,7 +195,12 @@ def test_copies_are_not_put_into_the_store_or_the_state(small: Site) -> None:
     for folder in (small.store_dir / "x", link / "deep" / "x", small.state, small.config):
         assert "nothing was copied" in says(small, "restore", str(small.root), "--to", str(folder), code=2)
     assert not (small.store_dir / "x").exists()
-    assert "discrepancies" in small.json("audit")
+    for number in range(30):
+        (small.store_dir / f"somebody-{number}").write_text("")
+    assert len(small.json("audit")["notes"]) == 30
+    said = small.run("audit").stdout
+    assert said.count("is not frostline's") == 20
+    assert "and 10 more" in said
 
 
 def test_a_plan_takes_no_device_away_and_follows_a_link(small: Site) -> None:

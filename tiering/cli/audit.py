@@ -30,6 +30,7 @@ EXAMPLES = (
     "frostline audit --bill cost-and-usage-2026-03.csv.gz --focus march.csv",
 )
 DISCREPANCY = 10
+NOTES_SHOWN = 20  # a folder of somebody's in a store makes one for each file
 BAR = 30  # characters of the longest bar
 
 
@@ -67,7 +68,7 @@ def run(
             inventory=inventory,
         )
         looked_at = _looked_at(no_store=no_store, no_disk=no_disk)
-        report = replace(report, notes=(*report.notes, *_not_looked_at(no_store=no_store, no_disk=no_disk)))
+        report = replace(report, notes=(*_not_looked_at(no_store=no_store, no_disk=no_disk), *report.notes))
         evidence = _evidence(context, since=since, until=until)
         energy = _energy(context, report)
         if csv:
@@ -243,8 +244,10 @@ def _show(out: Output, report: AuditReport, steps: list[Step], *, agreed: str, e
     out.text()
     for label, value in _facts(report):
         out.text(f"{label:<43}{value:>22}")
-    for note in report.notes:
+    for note in report.notes[:NOTES_SHOWN]:
         out.text(f"note: {note}")
+    if len(report.notes) > NOTES_SHOWN:
+        out.text(f"note: ... and {len(report.notes) - NOTES_SHOWN:,} more, in --json")
     for said in report.discrepancies:
         out.text(f"discrepancy: {said}")
     if report.discrepancy_count > len(report.discrepancies):
