@@ -21,8 +21,10 @@ from tiering.jobs.apply import apply_plan
 from tiering.jobs.charges import charge
 from tiering.jobs.explaining import explain_file
 from tiering.jobs.gc import collect
+from tiering.jobs.migrate import migrate
 from tiering.jobs.plan import make_plan
 from tiering.jobs.recall import recall
+from tiering.jobs.release import release
 from tiering.report.dollars import MONTH, ONCE, Line, lines_of
 from tiering.report.events import COPY, DELETE, RECALL, event_lines
 
@@ -63,24 +65,32 @@ def total(lines: list[Line], when: str, tier: str) -> int:
     return sum(line.nano for line in lines if (line.when, line.tier) == (when, tier))
 
 
-def three_files(lab: Lab, tier: str) -> None:
-    """Store and free three files; two have a chunk in common with another, one of them is in two packs."""
+def three_files(lab: Lab, tier: str, *, stay: bool = False) -> None:
+    """Store and free three files, or let them *stay*; two have a chunk in common with another, one is in two packs."""
     put(lab, "a", seed=1, size=SIZE)
     put(lab, "b", seed=2, size=SIZE)
     lab.write("c", noise(1, SIZE)[: SIZE // 2] + noise(3, SIZE))
     scan(lab)
-    away(lab, tier=tier)
+    if stay:
+        migrate(lab.context, items(lab, tier))
+    else:
+        away(lab, tier=tier)
 
 
 def test_p6_storing_and_holding_cost_what_explain_says(site: Site) -> None:
     with site.lab(CLASSES) as lab:
         charge(lab.context, reason="opening")
         before = booked(lab, tier="rare")
-        three_files(lab, "rare")
+        three_files(lab, "rare", stay=True)
         said = explained(lab)
-        spent = delta(booked(lab, tier="rare"), before)
+        stored = booked(lab, tier="rare")
+        spent = delta(stored, before)
         assert abs(spent.pop(accounts.COST_REQUESTS) - total(said, ONCE, "rare")) <= len(said)
         assert spent == {}
+
+        assert release(lab.context, items(lab, "rare"), wait_parked=True).files_skipped == ()
+        heads = len(live(lab))  # whether they still stand; the most that a release costs
+        assert delta(booked(lab, tier="rare"), stored) == {accounts.COST_REQUESTS: 1000 * heads}
 
         accrue(lab.context)
         held = storage(lab, "rare")
