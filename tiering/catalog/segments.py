@@ -119,6 +119,16 @@ def durable_keys(tx: Tx) -> dict[str, SegmentRow]:
     return {row.key: SegmentRow(*row) for row in tx.conn.execute(query)}
 
 
+def times(tx: Tx, *, before_no: int | None = None, limit: int) -> list[tuple[int, int]]:
+    """Return (number, when it was written by our clock) of up to *limit* segments, the newest first, below
+    *before_no*.
+    """
+    query = select(segments.c.segment_no, segments.c.created_ns).order_by(segments.c.segment_no.desc())
+    if before_no is not None:
+        query = query.where(segments.c.segment_no < before_no)
+    return [(row.segment_no, row.created_ns) for row in tx.conn.execute(query.limit(limit))]
+
+
 def restore(tx: Tx, row: SegmentRow) -> None:
     """Insert a durable segment found in the store (rebuild)."""
     tx.conn.execute(insert(segments), {name: getattr(row, name) for name in SegmentRow.__dataclass_fields__})

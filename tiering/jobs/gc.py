@@ -1,12 +1,12 @@
 """gc: end retentions, doom what nothing refers to, and delete what was doomed long enough ago.
 
 Deletion is slow and doubted (P5). An object goes only when it was doomed in one run, that doom is in a durable
-segment, the grace period is over, nothing refers to it still, and the store is still this catalog's at this
-epoch; the row is claimed (doomed -> deleting) in one transaction, then the object is deleted, then booked. Each
-step may run again: a row that a dead process left deleting is deleted by the next run. Objects that no row
-names are doomed first, like any other, and never deleted on the word of one listing. An object is looked at before it
-is deleted: what goes is the version that was seen, for good also where the bucket keeps old versions. What Object Lock
-keeps stays doomed, and on the books, until it may go (tiering.jobs.locks).
+segment, the grace period is over (not by a leap of the clock: tiering.jobs.counted_time), nothing refers to it still,
+and the store is still this catalog's at this epoch; the row is claimed (doomed -> deleting) in one transaction, then
+the object is deleted, then booked. Each step may run again: a row that a dead process left deleting is deleted by the
+next run. Objects that no row names are doomed first, like any other, and never deleted on the word of one listing. An
+object is looked at before it is deleted: what goes is the version that was seen, for good also where the bucket keeps
+old versions. What Object Lock keeps stays doomed, and on the books, until it may go (tiering.jobs.locks).
 
 A minimum stay is not waited for: what is left of it is billed at once on deletion, or day by day on waiting, at the
 same price, and waiting pays the part of an archive's overhead that is STANDARD on top. gc books it (early_delete).
@@ -16,6 +16,7 @@ import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from policies.amounts import say_time
 from tiering.catalog import commit, files, leases, outbox, pack_notes, packs, segments, versions
 from tiering.catalog.transaction import batches
 from tiering.catalog.values import FileRow, FileState, PackRow, PackState
@@ -27,6 +28,7 @@ from tiering.jobs import segments as segment_job
 from tiering.jobs.accrue import accrue
 from tiering.jobs.charges import charge
 from tiering.jobs.context import Context, OpenTier
+from tiering.jobs.counted_time import LEAP_NS, counted_ns
 from tiering.jobs.early_delete import charge_early_deletion
 from tiering.jobs.outdated import refuse_outdated
 from tiering.stores import ownership
@@ -86,13 +88,15 @@ def collect(ctx: Context) -> GcReport:
     with leases.held(ctx.catalog, LEASE_NAME, owner=ctx.owner, seconds=LEASE_S):
         _check_owner(ctx)
         run = f"gc:{secrets.token_hex(8)}"
-        _end_versions(ctx, run, report)
-        _forget_missing(ctx, run, report)
+        counted = counted_ns(ctx)
+        _note_leap(ctx, counted, report)
+        _end_versions(ctx, run, report, counted)
+        _forget_missing(ctx, run, report, counted)
         _doom_unreferenced(ctx, run, report)
         store_debris.doom_orphans(ctx, run, report)
         store_debris.abort_uploads(ctx, report)
         if _make_durable(ctx, report):
-            _delete_doomed(ctx, run, report)
+            _delete_doomed(ctx, run, report, counted)
             kept = locks.locked(ctx)
             report.packs_locked = kept.packs if kept else 0
             report.locked = kept.sentence() if kept else ""
@@ -105,13 +109,13 @@ def collect(ctx: Context) -> GcReport:
 def preview(ctx: Context) -> GcPreview:
     """Return what collect() would do as things stand, but for what its own first steps set free."""
     grace_ns = ctx.config.gc.grace_ns
-    now_ns = ctx.clock.now_ns()
+    now_ns = counted_ns(ctx)
     missing = sum(_is_forgettable(ctx, row.missing_since_ns, now_ns) for row in _missing(ctx))
     with ctx.catalog.read() as tx:
-        ended = versions.count_expired(tx, before_ns=tx.now_ns)
+        ended = versions.count_expired(tx, before_ns=now_ns)
         doomable = packs.unreferenced(tx, created_before_ns=tx.now_ns + 1, limit=1_000_000)
         doomed = packs.in_state(tx, PackState.DOOMED, limit=1_000_000)
-        due = [row for row in doomed if (row.doomed_ns or 0) <= tx.now_ns - grace_ns]
+        due = [row for row in doomed if (row.doomed_ns or 0) <= now_ns - grace_ns]
     return GcPreview(ended, missing, len(doomable), len(due), sum(row.size for row in due))
 
 
@@ -130,12 +134,21 @@ def stores_once(ctx: Context) -> Iterator[OpenTier]:
             yield tier
 
 
-def _end_versions(ctx: Context, run: str, report: GcReport) -> None:
+def _note_leap(ctx: Context, counted: int, report: GcReport) -> None:
+    leapt_ns = ctx.clock.now_ns() - counted
+    if leapt_ns > LEAP_NS:
+        report.notes.append(
+            f"nothing was recorded for {say_time(leapt_ns)}: the machine was off, or its clock is wrong. What time "
+            f"ends waits for another {say_time(ctx.config.gc.grace_ns)}"
+        )
+
+
+def _end_versions(ctx: Context, run: str, report: GcReport, now_ns: int) -> None:
     number = 0
     while not ctx.stop.is_set():
         ctx.step("gc.versions")
         with ctx.catalog.write() as tx:
-            ended = versions.expired(tx, before_ns=tx.now_ns, limit=BATCH)
+            ended = versions.expired(tx, before_ns=now_ns, limit=BATCH)
             if not ended:
                 return
             commit.drop_versions(tx, ended, op_id=f"{run}:versions:{number}", reason="retention over")
@@ -167,8 +180,7 @@ def _is_forgettable(ctx: Context, since_ns: int | None, now_ns: int) -> bool:
     return since_ns is not None and since_ns <= now_ns - ctx.config.versions.missing_days * NS_PER_DAY
 
 
-def _forget_missing(ctx: Context, run: str, report: GcReport) -> None:
-    now_ns = ctx.clock.now_ns()
+def _forget_missing(ctx: Context, run: str, report: GcReport, now_ns: int) -> None:
     due = (row.file_id for row in _missing(ctx) if _is_forgettable(ctx, row.missing_since_ns, now_ns))
     for number, batch in enumerate(batches(due)):
         if ctx.stop.is_set():
@@ -214,8 +226,7 @@ def _flush(ctx: Context, report: GcReport) -> None:
         report.notes.append(error.what)
 
 
-def _delete_doomed(ctx: Context, run: str, report: GcReport) -> None:
-    now_ns = ctx.clock.now_ns()
+def _delete_doomed(ctx: Context, run: str, report: GcReport, now_ns: int) -> None:
     before_ns = now_ns - ctx.config.gc.grace_ns
     for number, batch in enumerate(batches(_due(ctx, before_ns, report), DELETE_BATCH)):
         if ctx.stop.is_set():
