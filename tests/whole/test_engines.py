@@ -66,6 +66,25 @@ def test_the_walk_on_seaweedfs(tmp_path: Path, seaweed: S3Server, aws_credential
 
 
 @pytest.mark.postgres
+def test_init_takes_the_catalog_from_the_environment_and_keeps_its_password_out_of_the_file(
+    tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = Site(tmp_path / "site")
+    write(os.fsencode(site.root) + b"/a.txt", text(1, 50_000))
+    monkeypatch.setenv("FROSTLINE_CATALOG_URL", postgres_url.replace("@", ":secret@", 1))
+    places = ("--root", str(site.root), "--store", site.store_url, "--state", str(site.state))
+    assert "secret" not in site.run("init", *places).stdout
+    assert f'url = "{postgres_url}"' in site.config.read_text()
+    assert not (site.state / "catalog.db").exists()
+    monkeypatch.delenv("FROSTLINE_CATALOG_URL")  # this server asks for no password
+    site.json("migrate", str(site.root), "--to", "standard", "--yes")
+    site.audit()
+    assert "another catalog" in site.run("init", "--catalog", "postgresql://x@y/z", expect=2).stderr
+    given = ("init", *places, "--catalog", "postgresql://x:secret@y/z")
+    assert "never stands in the file" in Site(tmp_path / "two").run(*given, expect=2).stderr
+
+
+@pytest.mark.postgres
 def test_the_walk_on_postgresql(tmp_path: Path, postgres_url: str) -> None:
     site = Site(tmp_path / "site")
     odd_tree(site.root, as_root=AS_ROOT)

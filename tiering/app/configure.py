@@ -43,6 +43,8 @@ class InitRequest:
     path_style: bool = False
     archive_class: str = ""
     """Class of an archive tier on the same store; "" for none."""
+    catalog_url: str = ""
+    """Database of the catalog, without a password; "" is SQLite in the state folder."""
 
 
 def new_config(request: InitRequest) -> Config:
@@ -57,17 +59,22 @@ def new_config(request: InitRequest) -> Config:
     tiers = {STANDARD: tier}
     if request.archive_class:
         tiers[ARCHIVE] = {**tier, "storage_class": request.archive_class}
-    catalog = os.path.join(request.state_dir, "catalog.db")
+    catalog = request.catalog_url or f"sqlite:///{os.path.join(request.state_dir, 'catalog.db')}"
     try:
         return Config.model_validate(
             {
-                "catalog": {"url": f"sqlite:///{catalog}", "state_dir": request.state_dir},
+                "catalog": {"url": catalog, "state_dir": request.state_dir},
                 "roots": [root.model_dump() for root in new_roots(request, ())],
                 "tiers": tiers,
             }
         )
     except ValidationError as error:
         raise ConfigError(explain(error, "init"), now="nothing was created or changed") from None
+
+
+def without_password(url: str) -> str:
+    """Return the URL of a database as it may stand in a file."""
+    return re.sub(r"^([\w+]+://[^:@/]*):[^@/]*@", r"\1@", url)
 
 
 def new_roots(request: InitRequest, known: Sequence[RootConfig]) -> list[RootConfig]:

@@ -14,6 +14,7 @@ from tiering.app.configure import (
     default_state_dir,
     extend,
     new_config,
+    without_password,
     write_config,
 )
 from tiering.app.dropin import SYSTEMD_DIR, drop_in, write_drop_in
@@ -21,7 +22,7 @@ from tiering.app.install import Installed, install
 from tiering.app.kernels import compile_once
 from tiering.app.placement import check_placement
 from tiering.cli.session import Session, session_of
-from tiering.config import Config
+from tiering.config import Config, parse_config
 from tiering.config.load import SYSTEM_CONFIG
 from tiering.errors import UsageError
 
@@ -37,6 +38,9 @@ def run(
     root: Annotated[list[str] | None, typer.Option("--root", help="Directory to take under care. Repeatable.")] = None,
     store: Annotated[str, typer.Option("--store", help="file:///dir or s3://bucket/prefix")] = "",
     state: Annotated[str, typer.Option("--state", help="Folder of the catalog and the spool.")] = "",
+    catalog: Annotated[
+        str, typer.Option("--catalog", help="postgresql://user@host/name; default: SQLite in the state folder.")
+    ] = "",
     read_only: Annotated[bool, typer.Option("--read-only", help="Only look at these roots, never act.")] = False,
     archive: Annotated[
         str, typer.Option("--archive", help="Class of an archive tier on that store; auto: GLACIER where it works.")
@@ -66,6 +70,7 @@ def run(
         profile=profile,
         path_style=path_style or bool(endpoint_url),
         archive_class="" if archive in {"auto", "none"} else archive,
+        catalog_url=_catalog_url(catalog),
     )
     path = session.config_path
     if os.path.exists(path):
@@ -82,6 +87,17 @@ def run(
     return 0
 
 
+def _catalog_url(given: str) -> str:
+    """Return the catalog's URL for the file: as *given*, or what the environment says, whose password stays there."""
+    if given != without_password(given):
+        raise UsageError(
+            "--catalog holds a password, which never stands in the file",
+            now="nothing was created or changed",
+            hint="leave it out and set FROSTLINE_CATALOG_URL to the whole URL, for this command and the service",
+        )
+    return given or without_password(os.environ.get("FROSTLINE_CATALOG_URL", ""))
+
+
 def _first(session: Session, request: InitRequest, *, probes_archive: bool) -> tuple[str, Config]:
     if not request.roots or not request.store:
         raise UsageError(
@@ -92,11 +108,18 @@ def _first(session: Session, request: InitRequest, *, probes_archive: bool) -> t
     check_placement(config)
     if probes_archive and (storage_class := archive_class_of(config, clock=session.clock)):
         config = new_config(replace(request, archive_class=storage_class))
-    return config_text(config), config
+    text = config_text(config)
+    return text, parse_config(text, path=session.config_path).config  # what the environment says counts here too
 
 
 def _completed(session: Session, request: InitRequest) -> tuple[str, Config]:
     loaded = session.load()
+    if request.catalog_url not in {"", without_password(loaded.config.catalog.url)}:
+        raise UsageError(
+            f"{loaded.path} exists and has another catalog than {request.catalog_url}",
+            now="nothing was changed",
+            hint="name another file with --config; another catalog for the same stores is made by: frostline rebuild",
+        )
     if request.store and request.store.rstrip("/") not in {tier.store for tier in loaded.config.tiers.values()}:
         raise UsageError(
             f"{loaded.path} exists and has other stores than {request.store}",
@@ -127,7 +150,7 @@ def _report(session: Session, config: Config, installed: Installed, *, drop_in_p
         }
     )
     out.text(f"configuration  {session.config_path}")
-    out.text(f"catalog        {config.catalog.url}")
+    out.text(f"catalog        {without_password(config.catalog.url)}")
     for root in config.roots:
         out.text(f"root           {root.path}" + ("  (read-only)" if root.read_only else ""))
     for store in installed.stores:
