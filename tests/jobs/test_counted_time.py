@@ -91,3 +91,20 @@ def test_a_clock_that_was_ahead_and_is_right_again_counts(kept: Lab) -> None:
     flush(kept.context)
     kept.clock._now_ns = right.now_ns() + NS_PER_DAY  # set back by hand: a fake clock only goes on
     assert counted_ns(kept.context) == kept.clock.now_ns()
+
+
+def test_where_nothing_else_is_recorded_gc_says_that_it_was_there(kept: Lab) -> None:
+    flush(kept.context)
+    ended = []
+    for _ in range(16):
+        kept.clock.advance(7 * DAY_S)
+        ended.append(collect(kept.context).versions_ended)
+    assert ended == [0, 0, 0, 0, 1] + [0] * 11
+
+
+def test_a_gc_after_months_ends_what_is_due_when_it_is_run_again(kept: Lab) -> None:
+    flush(kept.context)
+    kept.clock.advance(100 * DAY_S)
+    assert ends(kept) == (0, 0)
+    kept.clock.advance(4 * DAY_S)
+    assert ends(kept) == (1, 1)

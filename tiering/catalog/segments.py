@@ -119,14 +119,12 @@ def durable_keys(tx: Tx) -> dict[str, SegmentRow]:
     return {row.key: SegmentRow(*row) for row in tx.conn.execute(query)}
 
 
-def times(tx: Tx, *, before_no: int | None = None, limit: int) -> list[tuple[int, int]]:
-    """Return (number, when it was written by our clock) of up to *limit* segments, the newest first, below
-    *before_no*.
-    """
-    query = select(segments.c.segment_no, segments.c.created_ns).order_by(segments.c.segment_no.desc())
-    if before_no is not None:
-        query = query.where(segments.c.segment_no < before_no)
-    return [(row.segment_no, row.created_ns) for row in tx.conn.execute(query.limit(limit))]
+def times(tx: Tx, *, since_ns: int, until_ns: int) -> set[int]:
+    """Return when segments were written, by our clock, in that time; and when the last before it was."""
+    query = select(segments.c.created_ns).where(segments.c.created_ns.between(since_ns, until_ns))
+    before = select(func.max(segments.c.created_ns)).where(segments.c.created_ns < since_ns)
+    found = {*tx.conn.execute(query).scalars(), tx.conn.execute(before).scalar()}
+    return {at_ns for at_ns in found if at_ns is not None}
 
 
 def restore(tx: Tx, row: SegmentRow) -> None:

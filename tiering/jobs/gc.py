@@ -28,7 +28,7 @@ from tiering.jobs import segments as segment_job
 from tiering.jobs.accrue import accrue
 from tiering.jobs.charges import charge
 from tiering.jobs.context import Context, OpenTier
-from tiering.jobs.counted_time import LEAP_NS, counted_ns
+from tiering.jobs.counted_time import LEAP_NS, counted_ns, mark
 from tiering.jobs.early_delete import charge_early_deletion
 from tiering.jobs.outdated import refuse_outdated
 from tiering.stores import ownership
@@ -90,6 +90,7 @@ def collect(ctx: Context) -> GcReport:
         run = f"gc:{secrets.token_hex(8)}"
         counted = counted_ns(ctx)
         _note_leap(ctx, counted, report)
+        mark(ctx)
         _end_versions(ctx, run, report, counted)
         _forget_missing(ctx, run, report, counted)
         _doom_unreferenced(ctx, run, report)
