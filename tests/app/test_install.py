@@ -103,6 +103,14 @@ def test_a_root_with_anothers_marker_is_refused_even_when_named(tmp_path: Path, 
         install(config, clock=FakeClock(), named_roots=["data"])
 
 
+def test_a_root_that_another_installation_marked_is_told(tmp_path: Path, root: Path) -> None:
+    assert install(configured(tmp_path, root), clock=FakeClock()).marked_before == ()
+    again = install(configured(tmp_path, root), clock=FakeClock())
+    assert again.marked_before == ()
+    theirs = configured(tmp_path / "other", root)
+    assert install(theirs, clock=FakeClock()).marked_before == (str(root),)
+
+
 def test_a_read_only_root_is_not_touched(tmp_path: Path, root: Path) -> None:
     config = new_config(replace(request(tmp_path, root), read_only=True))
     install(config, clock=FakeClock())

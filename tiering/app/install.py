@@ -23,6 +23,7 @@ from tiering.catalog.values import PackState
 from tiering.clock import Clock
 from tiering.config import Config, RootConfig
 from tiering.errors import ConfigError, NotOwner, ObjectMissing, RootMissing
+from tiering.hot import names
 from tiering.hot.marker import check_marker, remove_marker, write_marker
 from tiering.jobs.charges import charge_meters
 from tiering.stores import ownership
@@ -53,6 +54,8 @@ class Installed:
     stores: tuple[PreparedStore, ...]
     roots: tuple[str, ...]
     """Paths of roots that carry a marker now."""
+    marked_before: tuple[str, ...] = ()
+    """Of these, roots new to this catalog whose marker stood there already: another installation's, or a lost one's."""
 
 
 def install(config: Config, *, clock: Clock, named_roots: Sequence[str] = ()) -> Installed:
@@ -73,6 +76,7 @@ def install(config: Config, *, clock: Clock, named_roots: Sequence[str] = ()) ->
         meters = [(name, Meter()) for name in config.tiers]
         stores = _claim_all(config, catalog, meters, clock=clock, undo=undo)
         prepared = tuple(_probe(config, name, store, catalog, clock=clock) for name, (store, _) in stores.items())
+        before = _marked_by_others(config, catalog)
         marked = tuple(
             root.path for root in config.roots if _mark(root, catalog, undo, may_rewrite=root.name in named_roots)
         )
@@ -80,7 +84,7 @@ def install(config: Config, *, clock: Clock, named_roots: Sequence[str] = ()) ->
         undo.pop_all()
         catalog.close()
     home = stores[config.metadata_tier][1]
-    return Installed(catalog.catalog_id, home.store_id, prepared, marked)
+    return Installed(catalog.catalog_id, home.store_id, prepared, marked, before)
 
 
 def _make_state(config: Config, undo: ExitStack) -> None:
@@ -174,6 +178,18 @@ def classes_on(config: Config, store: str) -> Sequence[str]:
     if config.tiers[config.metadata_tier].store == store:
         classes.add(config.metadata.storage_class)
     return sorted(classes)
+
+
+def _marked_by_others(config: Config, catalog: Catalog) -> tuple[str, ...]:
+    with catalog.read() as tx:
+        known = {row.path for row in root_rows.all_roots(tx)}
+    return tuple(
+        root.path
+        for root in config.roots
+        if root.path_bytes not in known
+        and not root.read_only
+        and os.path.lexists(os.path.join(root.path_bytes, names.ROOT_MARKER))
+    )
 
 
 def _mark(root: RootConfig, catalog: Catalog, undo: ExitStack, *, may_rewrite: bool) -> bool:

@@ -153,6 +153,11 @@ def _report(session: Session, config: Config, installed: Installed, *, drop_in_p
     out.text(f"catalog        {without_password(config.catalog.url)}")
     for root in config.roots:
         out.text(f"root           {root.path}" + ("  (read-only)" if root.read_only else ""))
+    for path in installed.marked_before:
+        out.note(
+            f"{path} carried a frostline marker already: let only one installation act on it; if that one's catalog is "
+            "lost, frostline rebuild with its configuration brings it back"
+        )
     for store in installed.stores:
         seen = store.capabilities
         words = [
