@@ -21,11 +21,11 @@ from tiering.catalog import (
     journal,
     ledger,
     packs,
-    recipes,
     segments,
     stores,
     sums,
     tables,
+    temperature,
     versions,
 )
 from tiering.catalog.open import Catalog, open_catalog
@@ -68,7 +68,7 @@ class World:
         with self.catalog.read() as tx:
             assert sums.differences(tx) == {}, step
             assert sums.identities(ledger.all_balances(tx)) == [], step
-            assert list(recipes.unplaced(tx)) == []
+            assert list(temperature.misplaced(tx, {"standard": 0, "archive": 1})) == []
             assert every_chunk_in_use_has_its_bases(tx), step
 
     def pick(self, tx: Tx, number: int, *states: FileState) -> FileRow | None:

@@ -79,19 +79,3 @@ def test_the_books_are_the_same_by_stretches_of_any_length(
     for length in (1, 7):
         monkeypatch.setattr(transaction, "STRETCH_NUMBERS", length)
         assert sums.recomputed(tx) == whole
-
-
-def test_nothing_that_grows_with_the_tree_is_sorted(roots: tuple[Tx, int, int]) -> None:
-    """SQLite keeps what it sorts in memory."""
-    tx, root_id, _ = roots
-    if not tx.is_sqlite:
-        pytest.skip("PostgreSQL bounds what a query holds")
-    said: list[str] = []
-    driver = tx.conn.connection.driver_connection
-    driver.set_trace_callback(said.append)
-    alike(tx, root_id)
-    totals_of(tx)
-    driver.set_trace_callback(None)
-    plans = [row[3] for text in said for row in tx.conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}")]
-    assert any("TEMP B-TREE FOR DISTINCT" in plan for plan in plans)  # which holds what is distinct
-    assert not any("GROUP BY" in plan or "ORDER BY" in plan for plan in plans)

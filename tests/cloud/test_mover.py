@@ -93,7 +93,7 @@ def test_the_pack_goes_where_its_warmest_file_is(site: Site) -> None:
         mover.move(lab.context, [rows(lab)[b"b"]], "rare", reason="test")
         assert {row.storage_class for row in live(lab)} <= {"GLACIER_IR", "DEEP_ARCHIVE"}
         with lab.catalog.read() as tx:
-            assert list(temperature.too_cold(tx, ranks_of(lab.context))) == []
+            assert list(temperature.misplaced(tx, ranks_of(lab.context))) == []
         books_agree(lab)
         site.run(MONTH_H)
         assert site.differences(lab) == {}

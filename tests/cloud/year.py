@@ -128,7 +128,7 @@ class Year:
         ranks = ranks_of(self.lab.context)
         found: dict[int, tuple[int, int]] = {}
         with self.lab.catalog.read() as tx:
-            assert list(temperature.too_cold(tx, ranks)) == []
+            assert list(temperature.misplaced(tx, ranks)) == []
             live = [row for row in pack_rows.in_state(tx, PackState.LIVE) if row.kind == "data"]
             for row in live:
                 of_chunk = temperature.chunk_ranks(tx, row.pack_no, ranks)

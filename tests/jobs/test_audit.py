@@ -157,6 +157,7 @@ FAULTS = [
     pytest.param(replace_placeholder, "something else than a placeholder", id="placeholder-replaced"),
     pytest.param(tamper("UPDATE files SET size = size + 1"), "by the catalog's rows", id="row"),
     pytest.param(tamper("DELETE FROM refs"), "by the catalog's rows", id="refs"),
+    pytest.param(tamper("UPDATE packs SET state = 'doomed' WHERE kind = 'data'"), "is doomed, not live", id="doomed"),
     pytest.param(tamper("UPDATE balances SET amount = amount + 1"), "its lines sum to", id="balance"),
 ]  # fmt: skip
 

@@ -92,7 +92,7 @@ class Story:
     def check(self) -> None:
         """What holds after every step."""
         with self.lab.catalog.read() as tx:
-            assert list(temperature.too_cold(tx, ranks_of(self.lab.context))) == []
+            assert list(temperature.misplaced(tx, ranks_of(self.lab.context))) == []
         books_balance(self.lab)
 
     def check_all(self, lab: Lab) -> None:

@@ -11,9 +11,9 @@ from dedup.values import Digest, Recipe
 from tiering.catalog.bases import IN_BLOCK, chains
 from tiering.catalog.needs import Needs
 from tiering.catalog.numbers import take_numbers
-from tiering.catalog.tables import blocks, chunks, codecs, packs, recipes, refs
+from tiering.catalog.tables import blocks, chunks, codecs, recipes, refs
 from tiering.catalog.transaction import Tx, batches, fetch_among, fetch_raw, insert_many
-from tiering.catalog.values import PackState, RecipeRow, RecipeSpot
+from tiering.catalog.values import RecipeRow, RecipeSpot
 
 _BY_NUMBER = f"SELECT {', '.join(column.name for column in recipes.columns)} FROM recipes WHERE recipe_no"  # noqa: S608  # our names
 
@@ -196,21 +196,6 @@ def stored_bytes(tx: Tx, recipe_nos: Sequence[int]) -> dict[int, tuple[int, int]
         alone = {number: int(size) for number, size in tx.conn.execute(joined.where(~shared))}
         found.update({number: (total[number], alone.get(number, 0)) for number in total})
     return found
-
-
-def unplaced(tx: Tx, *, after_no: int = 0, limit: int = 1000) -> Iterator[int]:
-    """Yield numbers of live recipes that refer to a chunk outside a live pack (an audit finding; there are none)."""
-    query = (
-        select(refs.c.recipe_no)
-        .join(chunks, chunks.c.chunk_no == refs.c.chunk_no)
-        .join(blocks, blocks.c.block_no == chunks.c.block_no)
-        .join(packs, packs.c.pack_no == blocks.c.pack_no)
-        .where(refs.c.recipe_no > after_no, packs.c.state != PackState.LIVE)
-        .distinct()
-        .order_by(refs.c.recipe_no)
-        .limit(limit)
-    )
-    yield from tx.conn.execute(query).scalars()
 
 
 def needing(tx: Tx, pack_no: int, offsets: set[int] | None) -> list[int]:

@@ -15,6 +15,7 @@ from dedup.fingerprint import fingerprint_from_number
 from dedup.values import Block, ChunkPart, Digest
 from tiering.catalog import journal, outbox, packs, records
 from tiering.catalog.accounts import Amounts
+from tiering.catalog.bases import IN_BLOCK
 from tiering.catalog.booking import book
 from tiering.catalog.chunks import insert_based
 from tiering.catalog.moving import blocks_of, book_pack
@@ -151,7 +152,7 @@ def commit(tx: Tx, rewriting: Rewriting, ranks: Mapping[str, int], *, op_id: str
 def chunk_numbers(tx: Tx, pack_no: int) -> dict[tuple[int, int], int]:
     """Return (block_no, inner offset) -> chunk_no of a pack's chunks."""
     of_pack = select(chunks.c.block_no, chunks.c.inner_offset, chunks.c.chunk_no)
-    query = of_pack.join(blocks, blocks.c.block_no == chunks.c.block_no).where(blocks.c.pack_no == pack_no)
+    query = of_pack.select_from(blocks.join(chunks, IN_BLOCK)).where(blocks.c.pack_no == pack_no)
     return {(row.block_no, row.inner_offset): row.chunk_no for row in tx.conn.execute(query)}
 
 

@@ -12,6 +12,7 @@ from fractions import Fraction
 from sqlalchemy import func, select
 
 from tiering.catalog import packs
+from tiering.catalog.bases import IN_BLOCK
 from tiering.catalog.tables import blocks, chunks, recipes, refs
 from tiering.catalog.transaction import Tx
 from tiering.catalog.values import PackRow
@@ -50,7 +51,7 @@ def _used(tx: Tx, pack_no: int) -> int:
     is_used = select(refs.c.chunk_no).where(refs.c.chunk_no == chunks.c.chunk_no).exists()
     query = (
         select(func.coalesce(func.sum(chunks.c.stored_len), 0))
-        .join(blocks, blocks.c.block_no == chunks.c.block_no)
+        .select_from(blocks.join(chunks, IN_BLOCK))
         .where(blocks.c.pack_no == pack_no, is_used)
     )
     return int(tx.conn.execute(query).scalar_one())

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import BindParameter, bindparam, case, func, literal, select
+from sqlalchemy import BindParameter, bindparam, case, func, literal, or_, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from tiering.catalog import packs
@@ -112,22 +112,24 @@ def chunk_ranks(tx: Tx, pack_no: int, ranks: Mapping[str, int]) -> dict[int, int
     return {chunk_no: int(rank) for chunk_no, rank in tx.conn.execute(query)}
 
 
-def too_cold(tx: Tx, ranks: Mapping[str, int], *, limit: int = 100) -> Iterator[tuple[str, str, str]]:
-    """Yield (recipe id, its tier, key of a colder pack that it needs); an audit finding: there are none."""
+def misplaced(tx: Tx, ranks: Mapping[str, int], *, limit: int = 100) -> Iterator[tuple[str, str, str, PackState]]:
+    """Yield (recipe id, its tier, key of a pack that it needs, the pack's state) where that pack is colder, or is not
+    live; an audit finding: there are none.
+    """
     of_recipe, of_pack = _rank(recipes.c.tier, ranks), _rank(pack_rows.c.tier, ranks)
     query = (
-        select(recipes.c.recipe_id, recipes.c.tier, pack_rows.c.key)
+        select(recipes.c.recipe_id, recipes.c.tier, pack_rows.c.key, pack_rows.c.state)
         .select_from(refs)
         .join(recipes, recipes.c.recipe_no == refs.c.recipe_no)
         .join(chunks, chunks.c.chunk_no == refs.c.chunk_no)
         .join(blocks, blocks.c.block_no == chunks.c.block_no)
         .join(pack_rows, pack_rows.c.pack_no == blocks.c.pack_no)
-        .where(of_pack > of_recipe)
+        .where(or_(of_pack > of_recipe, pack_rows.c.state != PackState.LIVE))
         .distinct()
         .limit(limit)
     )
     for row in tx.conn.execute(query):
-        yield str(row.recipe_id), str(row.tier), str(row.key)
+        yield str(row.recipe_id), str(row.tier), str(row.key), PackState(row.state)
 
 
 def units(tx: Tx, pack_nos: Iterable[int]) -> dict[int, tuple[bytes, bytes]]:

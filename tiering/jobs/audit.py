@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from policies.values import HOT
 from tiering.catalog import accounts, accruals, files, ledger, sums, temperature
 from tiering.catalog.transaction import Tx
+from tiering.catalog.values import PackState
 from tiering.jobs import disk_check, inventory_check, store_check
 from tiering.jobs.context import Context
 from tiering.jobs.findings import Findings
@@ -103,7 +104,7 @@ def audit(
         balances = ledger.all_balances(tx)
         found.add_all(_against_rows(tx))
         found.add_all(sums.identities(balances))
-        found.add_all(_too_cold(tx, ctx))
+        found.add_all(_misplaced(tx, ctx))
         names = files.count(tx)
         usd = _dollars(tx, ctx, since_ns=since_ns, until_ns=until_ns)
     in_flight = store_check.check_stores(ctx, found) if check_store and not inventory else 0
@@ -126,11 +127,12 @@ def _is_of_objects(account: str, tier: str) -> bool:
     return account == accounts.FILES_LOGICAL and tier.startswith(accounts.CARE)
 
 
-def _too_cold(tx: Tx, ctx: Context) -> Sequence[str]:
+def _misplaced(tx: Tx, ctx: Context) -> Sequence[str]:
     ranks = {name: tier.rank for name, tier in ctx.tiers.items()}
     return [
-        f"recipe {recipe_id} belongs to {tier} and needs {key}, which stands in a colder tier"
-        for recipe_id, tier, key in temperature.too_cold(tx, ranks)
+        f"recipe {recipe_id} belongs to {tier} and needs {key}, which "
+        + ("stands in a colder tier" if state is PackState.LIVE else f"is {state}, not live: gc may delete it")
+        for recipe_id, tier, key, state in temperature.misplaced(tx, ranks)
     ]
 
 
