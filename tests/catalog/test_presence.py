@@ -91,6 +91,14 @@ def test_a_file_that_does_not_fit_is_made_anew(catalog: Catalog, tmp_path: Path,
         assert known(found, ["only in memory"]) == set()
 
 
+def test_what_a_killed_process_left_of_it_is_written_over(catalog: Catalog, tmp_path: Path) -> None:
+    store(catalog, WORDS)
+    (tmp_path / f"{FILE}.new").write_bytes(b"half")
+    with open_filter(catalog, str(tmp_path), page_rows=PAGE_ROWS):
+        pass
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(FILE)] == [FILE]
+
+
 def test_a_catalog_put_back_from_a_copy_does_not_inherit_a_later_filter(tmp_path: Path, clock: FakeClock) -> None:
     path = tmp_path / "catalog.db"
     catalog = open_catalog(f"sqlite:///{path}", clock=clock, create=True)

@@ -88,7 +88,8 @@ class ChunkFilter:
         words = self._keys.table.data.cast("B")
         catalog_id = self._catalog.catalog_id.encode("ascii")
         header = _HEADER.pack(_MAGIC, catalog_id, self._through_no, last, xxhash.xxh3_64_intdigest(words))
-        new = f"{self._path}.{os.getpid()}"
+        # One name for all: what a killed process left is written over. Where two write at once, the checksum shows it.
+        new = f"{self._path}.new"
         try:
             with open(new, "wb") as file:
                 file.write(header)
