@@ -32,8 +32,8 @@ def run(ctx: typer.Context, yes: Annotated[bool, typer.Option("--yes", help="Do 
     """Make a lost catalog anew from packs, recipes and segments, reconciled with what stands on the disk.
 
     Takes ownership of the store: an old catalog that turns up again is refused from then on. The catalog that the
-    configuration names must be gone. Exit 20 when stored data is missing or damaged, 3 when a root could not be looked at
-    or the last records are known to be lost; then it says what.
+    configuration names must be gone. Exit 20 when stored data is missing or damaged, 3 when a root could not be looked
+    at or the last records are known to be lost; then it says what.
     """
     session = session_of(ctx)
     config = session.load().config

@@ -13,8 +13,8 @@ from tiering.config.sample import reference as config_reference
 HEAD = """\
 # The command line
 
-Generated from the program (`make reference`); a test keeps it fresh. What `--json` writes, and the keys that scripts may
-rely on, are in [json.md](json.md), the configuration in [config.md](config.md).
+Generated from the program (`make reference`); a test keeps it fresh. What `--json` writes, and the keys that scripts
+may rely on, are in [json.md](json.md), the configuration in [config.md](config.md).
 
 ```
 {overview}```
