@@ -63,7 +63,9 @@ def hidden(out: Path) -> set[str]:
 
 
 def kill_and_repeat(site: Site, base: Path, at: int) -> int:
-    """Kill a restore at touch *at*, and run it again; return how much it had left."""
+    """Kill a restore at touch *at*, and run it again; return how much it had left. One that touched less than another
+    did, as threads happen to run, may be through by then.
+    """
     out = base / f"out-{at}"
     (out / "root").mkdir(parents=True)
     mine = {out / "root/.frostline-new-mine": b"mine", out / ".frostline-restore-notes.txt": b"notes"}
@@ -71,11 +73,12 @@ def kill_and_repeat(site: Site, base: Path, at: int) -> int:
         path.write_bytes(data)
     process = start(site, "SIGKILL", at, "", out)
     _, said = process.communicate(timeout=100)
-    assert process.returncode == -signal.SIGKILL, said
+    assert process.returncode in {-signal.SIGKILL, 0}, said
     wanted = {f"root/{path}": data for path, data in FILES.items()}
     assert seen(out).items() <= wanted.items(), "a file was shown that is not whole"
     own = {str(path.relative_to(out)) for path in mine}
     left = hidden(out) - own
+    assert process.returncode or not left
     site.run("restore", str(site.root), "--to", str(out))
     assert seen(out) == wanted
     assert hidden(out) == own
@@ -98,12 +101,13 @@ def test_p4_a_restore_killed_at_every_touch(site: Site, tmp_path: Path) -> None:
 
 
 def test_a_living_restore_into_the_same_folder_is_not_disturbed(site: Site, tmp_path: Path) -> None:
-    out, late = tmp_path / "out", touches(site, "a", tmp_path / "first") - 4
-    dead = start(site, "SIGKILL", late, "a", out)
+    out, moments = tmp_path / "out", touches(site, "a", tmp_path / "first")
+    dead = start(site, "SIGKILL", moments * 3 // 4, "a", out)
     dead.communicate(timeout=100)
+    assert dead.returncode == -signal.SIGKILL
     left = hidden(out)
     assert left
-    living = start(site, "SIGSTOP", late, "b", out)
+    living = start(site, "SIGSTOP", moments, "b", out)  # it removes what the dead one left first
     _, status = os.waitpid(living.pid, os.WUNTRACED)
     assert os.WIFSTOPPED(status)
     under_way = hidden(out) - left
