@@ -293,9 +293,7 @@ def _size(group: Group) -> int:
 
 def top_of(place: Place) -> bytes:
     """Return the name in the target folder below which the folders of *place* are put."""
-    if not place.path:
-        return os.fsencode(place.root.name).partition(b"/")[0]
-    return place.path.rpartition(b"/")[2]
+    return _below_target(place, place.path + b"/").partition(b"/")[0]
 
 
 def _below_target(place: Place, folder: bytes) -> bytes:
